@@ -1,0 +1,203 @@
+#include "ledger/text.h"
+
+#include <string.h>
+
+static void flush(struct hp_text *text)
+{
+    if (!text->error && text->used)
+        text->error = text->sink(text->sink_state, text->buffer, text->used);
+    text->used = 0;
+}
+
+static void put_bytes(struct hp_text *text, const char *data, size_t size)
+{
+    while (size) {
+        if (text->used == HP_TEXT_BUFFER)
+            flush(text);
+        size_t n = HP_TEXT_BUFFER - text->used;
+        if (n > size)
+            n = size;
+        memcpy(text->buffer + text->used, data, n);
+        text->used += n;
+        data += n;
+        size -= n;
+    }
+}
+
+static void put_number(struct hp_text *text, uint64_t value, unsigned base)
+{
+    char digits[20];
+    char *p = digits + sizeof digits;
+    do {
+        *--p = "0123456789abcdef"[value % base];
+        value /= base;
+    } while (value);
+    put_bytes(text, p, (size_t)(digits + sizeof digits - p));
+}
+
+void hp_text_init(struct hp_text *text, hp_sink_fn *sink, void *sink_state, char *buffer)
+{
+    *text = (struct hp_text){.sink = sink, .sink_state = sink_state, .buffer = buffer};
+}
+
+void hp_text_put(struct hp_text *text, const char *string)
+{
+    put_bytes(text, string, strlen(string));
+}
+
+void hp_text_put_name(struct hp_text *text, const char *string)
+{
+    for (; *string; string++) {
+        unsigned char c = (unsigned char)*string;
+        if (c < ' ' || c == 127 || c == '\\') {
+            char octal[4] = {'\\', (char)('0' + (c >> 6)), (char)('0' + (c >> 3 & 7)), (char)('0' + (c & 7))};
+            put_bytes(text, octal, sizeof octal);
+        } else {
+            put_bytes(text, string, 1);
+        }
+    }
+}
+
+void hp_text_put_dec(struct hp_text *text, uint64_t value)
+{
+    put_number(text, value, 10);
+}
+
+void hp_text_put_hex(struct hp_text *text, uint64_t value)
+{
+    put_number(text, value, 16);
+}
+
+void hp_text_line_end(struct hp_text *text)
+{
+    put_bytes(text, "\n", 1);
+}
+
+void hp_text_comment(struct hp_text *text)
+{
+    put_bytes(text, "# ", 2);
+}
+
+static void put_counts(struct hp_text *text, uint64_t live_objects, uint64_t live_bytes, uint64_t alloc_objects,
+                       uint64_t alloc_bytes)
+{
+    hp_text_put_dec(text, live_objects);
+    hp_text_put(text, ": ");
+    hp_text_put_dec(text, live_bytes);
+    hp_text_put(text, " [");
+    hp_text_put_dec(text, alloc_objects);
+    hp_text_put(text, ": ");
+    hp_text_put_dec(text, alloc_bytes);
+    hp_text_put(text, "] @");
+}
+
+void hp_text_header(struct hp_text *text, const struct hp_counts *total, uint64_t interval)
+{
+    bool same = total->live_objects == total->alloc_objects && total->live_bytes == total->alloc_bytes;
+    hp_text_put(text, "heap profile: ");
+    put_counts(text, total->live_objects, total->live_bytes, total->alloc_objects, total->alloc_bytes + same);
+    if (interval == 1) {
+        hp_text_put(text, " heapprofile");
+    } else {
+        hp_text_put(text, " heap_v2/");
+        hp_text_put_dec(text, interval);
+    }
+    hp_text_line_end(text);
+}
+
+static void put_address(struct hp_text *text, uint64_t address)
+{
+    hp_text_put(text, " 0x");
+    hp_text_put_hex(text, address);
+}
+
+void hp_text_entry(struct hp_text *text, const struct hp_counts *counts, uint64_t front, const uint64_t *addresses,
+                   size_t depth)
+{
+    /* " 0x" and 16 digits an address; the counters take at most 4 * 20 digits and 8 more. */
+    const size_t most = (HP_TEXT_LINE_MAX - 128) / 19 - 1;
+    put_counts(text, counts->live_objects, counts->live_bytes, counts->alloc_objects, counts->alloc_bytes);
+    if (front)
+        put_address(text, front);
+    for (size_t i = 0; i < depth && i < most; i++)
+        put_address(text, addresses[i]);
+    hp_text_line_end(text);
+}
+
+void hp_text_frame(struct hp_text *text, uint64_t pc, const char *function, uint64_t offset, const char *file,
+                   unsigned line)
+{
+    hp_text_put(text, "#\t0x");
+    hp_text_put_hex(text, pc);
+    hp_text_put(text, "\t");
+    hp_text_put_name(text, function);
+    hp_text_put(text, "+0x");
+    hp_text_put_hex(text, offset);
+    hp_text_put(text, "\t");
+    if (file) {
+        hp_text_put_name(text, file);
+        hp_text_put(text, ":");
+        hp_text_put_dec(text, line);
+    }
+    hp_text_line_end(text);
+}
+
+void hp_text_blank(struct hp_text *text)
+{
+    hp_text_line_end(text);
+}
+
+void hp_text_fact(struct hp_text *text, const char *name, uint64_t value)
+{
+    hp_text_comment(text);
+    hp_text_put(text, name);
+    hp_text_put(text, " = ");
+    hp_text_put_dec(text, value);
+    hp_text_line_end(text);
+}
+
+void hp_text_fact_string(struct hp_text *text, const char *name, const char *value)
+{
+    hp_text_comment(text);
+    hp_text_put(text, name);
+    hp_text_put(text, " = ");
+    hp_text_put_name(text, value);
+    hp_text_line_end(text);
+}
+
+void hp_text_module(struct hp_text *text, uint64_t start, const char *build_id)
+{
+    hp_text_put(text, "# heapprof.module = 0x");
+    hp_text_put_hex(text, start);
+    hp_text_put(text, " ");
+    hp_text_put(text, build_id);
+    hp_text_line_end(text);
+}
+
+void hp_text_maps_begin(struct hp_text *text)
+{
+    hp_text_put(text, "MAPPED_LIBRARIES:\n");
+}
+
+void hp_text_map(struct hp_text *text, uint64_t start, uint64_t limit, uint64_t offset, const char *path)
+{
+    hp_text_put_hex(text, start);
+    hp_text_put(text, "-");
+    hp_text_put_hex(text, limit);
+    hp_text_put(text, " r-xp ");
+    char padded[8];
+    for (unsigned i = 0; i < 8; i++)
+        padded[i] = "0123456789abcdef"[offset >> (28 - 4 * i) & 15];
+    if (offset >> 32)
+        hp_text_put_hex(text, offset >> 32);
+    put_bytes(text, padded, sizeof padded);
+    hp_text_put(text, " 00:00 0 ");
+    hp_text_put_name(text, path);
+    hp_text_line_end(text);
+}
+
+int hp_text_end(struct hp_text *text)
+{
+    flush(text);
+    return text->error;
+}

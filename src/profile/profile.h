@@ -1,0 +1,157 @@
+/* profile.h - a heap profile in memory: what every reader makes, and every report and writer uses.
+ *
+ * Terms
+ *   location  a code address: (module, file offset), or an absolute address when it lies in no module; with the lines
+ *             of source that it stands for when they are known (several for inlined calls, innermost first)
+ *   sample    one entry of a profile: a stack of locations with the counters of its sampled objects, all of one size
+ *             class (so that size = bytes / objects scales them without bias)
+ *   raw       as sampled; estimate: scaled up to what the program did, with its variance
+ *   fact      a `# name = value` line of the text format (HeapInuse and the like)
+ *
+ * Invariants
+ *   sample.first + sample.depth <= frame_count;  frames[i] < location_count
+ *   location.module < module_count, or HP_NO_MODULE
+ *   0 <= live <= alloc in each sample read from a file (hp_profile_subtract makes negative estimates, not samples)
+ *   all strings are interned: equal strings of one profile are the same pointer
+ *
+ * Ownership: a profile owns all that it points to; hp_profile_free frees it all. Not thread-safe.
+ * Errors: functions that can fail return 0 or -errno and, where they take a `struct hp_error *`, say in one line what
+ * is wrong and where (file, line or byte). Only src/cli prints.
+ */
+#ifndef HP_PROFILE_PROFILE_H
+#define HP_PROFILE_PROFILE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "ledger/text.h"
+
+struct hp_error {
+    char text[1024]; /* without "heapprof: " and without a newline */
+};
+
+/* printf into error->text (if error is not NULL) and return `code`, which is negative. */
+int hp_error_set(struct hp_error *error, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+enum hp_sample_type { HP_INUSE_SPACE, HP_INUSE_OBJECTS, HP_ALLOC_SPACE, HP_ALLOC_OBJECTS, HP_SAMPLE_TYPES };
+extern const char *const hp_sample_type_names[HP_SAMPLE_TYPES]; /* "inuse_space", ... */
+extern const char *const hp_sample_type_units[HP_SAMPLE_TYPES]; /* "bytes" or "count" */
+
+#define HP_NO_MODULE UINT32_MAX
+
+struct hp_module {
+    uint64_t start, limit; /* addresses of this mapping in the profiled process, [start, limit) */
+    uint64_t offset;       /* of `start` in the file */
+    const char *path;      /* "" if unknown */
+    const char *build_id;  /* lower-case hex, "" if unknown */
+};
+
+struct hp_line {
+    const char *function; /* as a person reads it (demangled); never NULL, "" if unknown */
+    const char *linkage;  /* the name in the symbol table, "" if unknown or the same */
+    const char *file;     /* "" if unknown */
+    uint32_t line;        /* 0 if unknown */
+    uint32_t start_line;  /* of the function, 0 if unknown */
+    uint64_t entry_offset; /* location address minus the function's entry address, 0 if unknown */
+};
+
+struct hp_location {
+    uint64_t address; /* the call itself: return address less one, in the profiled process */
+    uint64_t offset;  /* of it in the module's file: address - module.start + module.offset */
+    uint32_t module;  /* index, or HP_NO_MODULE */
+    uint32_t line_count;
+    struct hp_line *lines; /* innermost (inlined) call first; NULL until symbolized */
+    bool symbolized;       /* lines were looked up, or came with the file; line_count may still be 0 */
+};
+
+struct hp_sample {
+    size_t first; /* index into frames: the innermost location */
+    uint32_t depth;
+    struct hp_counts counts; /* raw */
+    double live_objects, live_bytes, alloc_objects, alloc_bytes; /* when profile.prescaled: the file's own figures */
+};
+
+struct hp_fact {
+    const char *name, *value;
+};
+
+struct hp_profile {
+    const char *name; /* the file's, for messages */
+    /* Mean bytes between samples; objects of size s are sampled with p = 1 - exp(-s / interval).
+     * 1 or less: exact, nothing to scale. */
+    double interval;
+    /* Read from profile.proto, whose figures are scaled already. The estimates are then the file's figures, and
+     * `counts` holds the raw ones, as far as they can be told (label "bytes" and the period). */
+    bool prescaled;
+    const char *default_type; /* profile.proto's default_sample_type; "" otherwise */
+
+    struct hp_module *modules;
+    size_t module_count;
+    struct hp_location *locations;
+    size_t location_count;
+    uint32_t *frames; /* location indices of all stacks */
+    size_t frame_count;
+    struct hp_sample *samples;
+    size_t sample_count;
+    struct hp_fact *facts; /* in the file's order */
+    size_t fact_count;
+    int64_t time_ns; /* when it was taken, Unix time; 0 if unknown */
+
+    struct hp_profile_private *private; /* intern tables, capacities */
+};
+
+struct hp_profile *hp_profile_new(const char *name);
+void hp_profile_free(struct hp_profile *profile);
+
+const char *hp_profile_intern(struct hp_profile *profile, const char *string);
+const char *hp_profile_intern_bytes(struct hp_profile *profile, const char *data, size_t size);
+/* The building blocks of readers and of merge. All die with a message on standard error and exit status 1 when memory
+ * runs out (hp_alloc in profile/alloc.h); indices, not pointers, stay valid while the profile grows. */
+uint32_t hp_profile_add_module(struct hp_profile *profile, const struct hp_module *module);
+/* The location of this call address (return address less one): found if known, added if not. After all modules are
+ * there, hp_profile_resolve_modules fills in module and offset of all locations. */
+uint32_t hp_profile_add_location(struct hp_profile *profile, uint64_t address);
+void hp_profile_resolve_modules(struct hp_profile *profile);
+void hp_profile_set_lines(struct hp_profile *profile, uint32_t location, const struct hp_line *lines, size_t count);
+struct hp_sample *hp_profile_add_sample(struct hp_profile *profile, const uint32_t *locations, size_t depth,
+                                        const struct hp_counts *counts);
+void hp_profile_add_fact(struct hp_profile *profile, const char *name, const char *value);
+/* NULL if the profile has no such fact. `heapprof: a=1 b=2` lines give facts named "heapprof.a", "heapprof.b". */
+const char *hp_profile_fact(const struct hp_profile *profile, const char *name);
+
+/* An estimate: value, its variance, and how many samples it rests on. Estimates of disjoint samples add up. */
+struct hp_estimate {
+    double value, variance;
+    uint64_t samples;
+};
+
+/* The estimate of one sample, from design.md "Scaling and error": for n objects of mean size s,
+ *   bytes  n s / p,  variance n s^2 (1-p) / p^2
+ *   objects  n / p,  variance n (1-p) / p^2          p = 1 - exp(-s / interval)
+ * raw: the sampled figures themselves, variance 0. */
+struct hp_estimate hp_sample_estimate(const struct hp_profile *profile, const struct hp_sample *sample,
+                                      enum hp_sample_type type, bool raw);
+void hp_estimate_add(struct hp_estimate *sum, const struct hp_estimate *term);
+/* Half-width of the 95 % interval. For few samples the normal approximation is too narrow; the formula and its source
+ * stand in scale.c. */
+double hp_estimate_error(const struct hp_estimate *estimate);
+
+/* Reading: any format of spec.md 3 (heapprof, Go debug=1, gperftools, jemalloc heap_v2, profile.proto), plain or
+ * gzip, told by content. Returns 0 and *profile, or -errno and *error with file and line or byte. */
+int hp_profile_read(const char *path, struct hp_profile **profile, struct hp_error *error);
+int hp_profile_read_memory(const char *name, const void *data, size_t size, struct hp_profile **profile,
+                           struct hp_error *error);
+
+/* One profile with the samples of all, locations joined by (build id, file offset), modules by build id and path (with
+ * no build id: by path). Profiles of different intervals: the result is prescaled. Facts that are byte or object
+ * counters (HeapInuse, Mallocs, ...) are added up, others kept where equal. */
+int hp_profile_merge(const struct hp_profile *const *profiles, size_t count, struct hp_profile **merged,
+                     struct hp_error *error);
+
+/* Writing. Text is written through ledger/text.h; `with_lines` adds Go's debug=1 symbol lines. */
+int hp_profile_write_text(const struct hp_profile *profile, bool with_lines, hp_sink_fn *sink, void *sink_state);
+/* gzip-compressed profile.proto as design.md wants it ("Facts about the readers of profiles"). */
+int hp_profile_write_proto(const struct hp_profile *profile, hp_sink_fn *sink, void *sink_state);
+
+#endif
