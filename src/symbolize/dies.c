@@ -23,8 +23,6 @@ static bool leave_list(struct hp_die_walk *walk, Dwarf_Die *die)
 {
     Dwarf *dwarf = dwarf_cu_getdwarf(die->cu);
     Dwarf_Off offset = dwarf_dieoffset(die);
-    if (offset <= walk->offset)
-        return false; /* the unit ended without a null entry */
     while (walk->depth > 1) {
         walk->depth--;
         Dwarf_Die next;
@@ -50,10 +48,13 @@ static bool step(struct hp_die_walk *walk, bool into)
     }
     if (walk->depth == 0)
         return false;
-    int result = dwarf_siblingof(&die, &die);
+    int result = dwarf_siblingof(&die, &next);
     if (result == 0)
-        return accept(walk, &die);
-    return result > 0 && leave_list(walk, &die);
+        return accept(walk, &next);
+    if (result < 0 || !next.addr)
+        return false; /* malformed, or the unit ended without a null entry */
+    next.cu = die.cu; /* libdw gives the null entry's address, and no more */
+    return leave_list(walk, &next);
 }
 
 bool hp_die_walk_next(struct hp_die_walk *walk, bool into)
