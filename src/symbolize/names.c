@@ -12,7 +12,10 @@
 
 const char *hp_unit_path(struct hp_symbol_module *module, const struct unit *unit, const char *path)
 {
-    return path ? hp_strings_path(&module->owner->strings, unit->directory, path) : "";
+    /* libdw joins the two itself, but for units that have no directory of their own; a relative directory (as distributors
+     * map it) must not be put in front twice. */
+    const char *directory = unit->directory[0] == '/' ? unit->directory : NULL;
+    return path ? hp_strings_path(&module->owner->strings, directory, path) : "";
 }
 
 static const char *string_attribute(Dwarf_Die *die, unsigned name)
@@ -75,6 +78,17 @@ static const char *qualify(struct hp_strings *strings, Dwarf_Die target, const c
     return hp_strings_intern(strings, text);
 }
 
+static bool is_mangled(const char *name)
+{
+    return name[0] == '_' && (name[1] == 'Z' || name[1] == 'R');
+}
+
+static const char *symbol_at(struct hp_symbol_module *module, uint64_t entry)
+{
+    const struct symbol *symbol = hp_symtab_find(module, entry);
+    return symbol && symbol->address == entry ? symbol->name : NULL;
+}
+
 static void name_function(struct hp_symbol_module *module, struct unit *unit, struct node *node,
                           Dwarf_Die *die, bool is_function, uint64_t entry)
 {
@@ -83,27 +97,22 @@ static void name_function(struct hp_symbol_module *module, struct unit *unit, st
     const char *linkage = string_attribute(die, DW_AT_linkage_name);
     if (!linkage)
         linkage = string_attribute(die, DW_AT_MIPS_linkage_name);
-    if (!linkage && unit->mangles && is_function) {
-        const struct symbol *symbol = hp_symtab_find(module, entry);
-        if (symbol && symbol->address == entry && symbol->name[0] == '_' &&
-            (symbol->name[1] == 'Z' || symbol->name[1] == 'R'))
-            linkage = symbol->name;
-    }
-    if (linkage && *linkage) {
+    const char *symbol = is_function ? symbol_at(module, entry) : NULL;
+    bool has_name = name && *name;
+    if ((!linkage || !*linkage) && symbol && (!has_name || (unit->mangles && is_mangled(symbol))))
+        linkage = symbol;
+    if (linkage && *linkage && (!has_name || is_mangled(linkage))) {
         node->linkage = hp_strings_intern(strings, linkage);
         node->function = hp_strings_demangle(strings, linkage);
-        if (node->function == node->linkage && name && *name)
-            node->function = hp_strings_intern(strings, name);
-    } else if (name && *name) {
-        node->function = unit->mangles ? qualify(strings, *die, name) : hp_strings_intern(strings, name);
-        node->linkage = "";
-    } else {
-        const struct symbol *symbol = is_function ? hp_symtab_find(module, entry) : NULL;
-        node->function = symbol ? hp_strings_demangle(strings, symbol->name) : "??";
-        node->linkage = symbol ? hp_strings_intern(strings, symbol->name) : "";
+        if (node->function == node->linkage)
+            node->linkage = "";
+    } else if (has_name) {
+        bool plain = !unit->mangles || linkage || (symbol && !strcmp(symbol, name));
+        /* Libraries define a function as __libc_read or __strdup, and callers know its alias. */
+        if (plain && symbol && name[0] == '_' && symbol[0] != '_')
+            name = symbol;
+        node->function = plain ? hp_strings_intern(strings, name) : qualify(strings, *die, name);
     }
-    if (node->linkage == node->function)
-        node->linkage = "";
 }
 
 static const char *call_file(struct hp_symbol_module *module, struct unit *unit, Dwarf_Die *die)
