@@ -15,6 +15,7 @@
  */
 #include "symbolize/symbolize.h"
 
+#include <ctype.h>
 #include <stdbool.h>
 #include <string.h>
 
@@ -203,10 +204,10 @@ static const char *const functions[] = {
 
 /* What reserved names in std do not mean allocation: they run the program's code, possibly inlined.
  */
-static const char *const callers[] = {"_M_invoke*",  "_M_run*",     "__invoke*", "_S_invoke*",
-                                      "_M_call*",    "__do_visit*", "__visit*",  "_M_complete*",
-                                      "_M_do_set*",  "__do_call*",  "__run*",    "operator()",
-                                      "_M_dispose*", "_M_destroy*", NULL};
+static const char *const callers[] = {"_M_invoke*", "_M_run*",     "__invoke*",   "_S_invoke*",
+                                      "_M_call*",   "__do_visit*", "__visit*",    "_M_complete*",
+                                      "_M_do_set*", "__do_call*",  "__run*",      "operator()",
+                                      "__rust_*",   "_M_dispose*", "_M_destroy*", NULL};
 
 static const char *const rust_allocator_traits[] = {
     " as core::alloc::global::GlobalAlloc>::", " as core::alloc::Allocator>::",
@@ -239,17 +240,25 @@ static const char *skip_std(const char *name)
     return name;
 }
 
+/* As C++ reserves names; Rust's library has names like std::path::PathBuf::_push, which are none.
+ */
+static bool is_reserved(const char *name)
+{
+    name += *name == '~';
+    return name[0] == '_' && (name[1] == '_' || isupper((unsigned char)name[1]));
+}
+
 static bool is_library_internal(const char *name)
 {
     const char *scope = skip_std(name);
     if (!scope || strchr(name, '{'))
         return false;
     const char *last = scope;
-    bool reserved = *scope == '_';
+    bool reserved = is_reserved(scope);
     for (const char *at = scope; (at = strstr(at, "::"));) {
         at += 2;
         last = at;
-        reserved |= *at == '_';
+        reserved |= is_reserved(at);
     }
     return reserved && !listed(last, callers);
 }

@@ -150,6 +150,8 @@ static const char *const sites[] = {
     "<alloc::string::String as core::clone::Clone>::clone",
     "my_program::make_boxes",
     "<my_program::Squares as my_program::Grow>::grow",
+    "<std::path::PathBuf>::_push",
+    "std::sys::backtrace::__rust_begin_short_backtrace::<f, ()>",
     "core::ptr::drop_in_place::<alloc::raw_vec::RawVec<u8>>",
     "<",
     ">",
