@@ -141,9 +141,7 @@ static void random_nested_ranges(void **state)
         uint64_t size = high - low;
         if (size < 8) {
             low = (random >> 8) % 8 * 128; /* a fresh nest, where none is yet */
-            high = low + 128;
-            if (innermost[low])
-                continue;
+            high = innermost[low] ? low : low + 128;
         } else {
             low += (random >> 8) % (size / 4);
             high -= (random >> 20) % (size / 4);
