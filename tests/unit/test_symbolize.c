@@ -390,6 +390,7 @@ static void separate_debug_file(void **state)
     split_off_debug(path, "plain", "--strip-debug");
     run("cd %s && mv plain.debug away", folder);
     assert_int_equal(status_of("plain", id, directory, "outer"), HP_MODULE_SYMTAB);
+    assert_int_equal(status_of("plain", id, NULL, "public_name"), HP_MODULE_SYMTAB);
     run("cd %s && cp away symbols/plain.debug", folder);
     assert_int_equal(status_of("plain", id, directory, "leaf"), HP_MODULE_OK);
     run("cd %s/symbols && mkdir -p .build-id/%.2s && mv plain.debug .build-id/%.2s/%s.debug",
