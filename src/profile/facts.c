@@ -149,12 +149,12 @@ bool hp_profile_add_comment(struct hp_profile *profile, const char *text, size_t
 {
     static const char group_mark[] = "heapprof: ";
     const size_t mark_size = sizeof group_mark - 1;
+    for (; size && *text == ' '; size--)
+        text++;
     if (size > mark_size && memcmp(text, group_mark, mark_size) == 0) {
         add_group(profile, text + mark_size, size - mark_size);
         return true;
     }
-    for (; size && *text == ' '; size--)
-        text++;
     const char *equals = memmem(text, size, " = ", 3);
     if (!equals || equals == text)
         return false;
