@@ -43,7 +43,8 @@ static ssize_t read_source(struct hp_input *input, void *buffer, size_t size)
     } while (n < 0 && errno == EINTR);
     if (n < 0) {
         int code = -errno;
-        return hp_error_set(input->error, code, "%s: cannot read: %s", input->name, strerror(-code));
+        return hp_error_set(input->error, code, "%s: cannot read: %s", input->name,
+                            strerror(-code));
     }
     return n;
 }

@@ -9,7 +9,8 @@
 
 typedef int reader_fn(struct hp_input *input, struct hp_profile *profile);
 
-/* No profile.proto begins with so many bytes that could be text: the tags and sizes of its first messages could not. */
+/* No profile.proto begins with so many bytes that could be text: the tags and sizes of its first
+ * messages could not. */
 static bool is_plain_text(const struct hp_input *input)
 {
     for (size_t i = input->next; i < input->end && i < input->next + HEAD_SIZE; i++) {
@@ -20,8 +21,8 @@ static bool is_plain_text(const struct hp_input *input)
     return true;
 }
 
-/* Text profiles tell themselves by their first words. profile.proto has no magic number, but its first byte is the tag
- * of one of its 14 fields. */
+/* Text profiles tell themselves by their first words. profile.proto has no magic number, but its
+ * first byte is the tag of one of its 14 fields. */
 static reader_fn *recognize(const struct hp_input *input)
 {
     const char *data = input->data + input->next;

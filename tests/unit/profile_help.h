@@ -44,7 +44,8 @@ static inline struct hp_profile *read_string(const char *text)
     return read_bytes(text, strlen(text));
 }
 
-/* A copy of exactly this size, so that a sanitizer sees every byte read past the end. Returns the status. */
+/* A copy of exactly this size, so that a sanitizer sees every byte read past the end. Returns the
+ * status. */
 static inline int read_cut(const void *data, size_t size, struct hp_error *error)
 {
     char *copy = malloc(size ? size : 1);

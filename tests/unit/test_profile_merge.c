@@ -1,7 +1,8 @@
 /* Merging: locations by file and offset, sums, facts, and that no estimate changes. */
 #include "profile_help.h"
 
-/* One of two runs of a program at different load addresses; b has a library more, where a has its libc. */
+/* One of two runs of a program at different load addresses; b has a library more, where a has its
+ * libc. */
 #define RUN_A                                                                                      \
     "heap profile: 0: 0 [0: 0] @ heap_v2/524288\n"                                                 \
     "2: 2048 [4: 4096] @ 0x1011 0x9101\n"                                                          \
@@ -100,8 +101,7 @@ static void test_intervals(void **state)
                                 "MAPPED_LIBRARIES:\n1000-2000 r-xp 00001000 00:00 0 /bin/x\n";
     struct hp_profile *merged = merge(RUN_A, exact);
     assert_true(merged->prescaled);
-    struct hp_estimate e =
-        hp_sample_estimate(merged, &merged->samples[2], HP_INUSE_SPACE, false);
+    struct hp_estimate e = hp_sample_estimate(merged, &merged->samples[2], HP_INUSE_SPACE, false);
     assert_true(e.value == 70 && e.variance == 0 && e.samples == 7);
     struct hp_profile *single = read_string(RUN_A);
     for (int type = 0; type < HP_SAMPLE_TYPES; type++) {
@@ -150,7 +150,7 @@ static void test_nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_two_runs), cmocka_unit_test(test_with_itself),
+        cmocka_unit_test(test_two_runs),  cmocka_unit_test(test_with_itself),
         cmocka_unit_test(test_intervals), cmocka_unit_test(test_lines),
         cmocka_unit_test(test_nothing),
     };

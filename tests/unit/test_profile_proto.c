@@ -1,4 +1,5 @@
-/* profile.proto: that text survives the way through it, what foreign writers leave out, and damaged files. */
+/* profile.proto: that text survives the way through it, what foreign writers leave out, and damaged
+ * files. */
 #include <zlib.h>
 
 #include "profile/proto.h"
@@ -62,7 +63,11 @@ static void test_lines_survive(void **state)
 {
     struct hp_profile *profile = read_string(DUMP);
     const struct hp_line lines[] = {
-        {.function = "inner(int)", .linkage = "_Z5inneri", .file = "a.cc", .line = 3, .start_line = 1},
+        {.function = "inner(int)",
+         .linkage = "_Z5inneri",
+         .file = "a.cc",
+         .line = 3,
+         .start_line = 1},
         {.function = "outer", .linkage = "", .file = "b.cc", .line = 7},
     };
     uint32_t location = profile->frames[profile->samples[0].first];
@@ -123,7 +128,8 @@ static void label(struct hp_buffer *sample, uint64_t key, uint64_t number)
     free(label.data);
 }
 
-/* Go's order of the file: samples come before what they refer to; numbers are not packed; no mapping. */
+/* Go's order of the file: samples come before what they refer to; numbers are not packed; no
+ * mapping. */
 static struct maker foreign(const char *const *types, size_t count, const uint64_t *values)
 {
     struct maker maker = {0};
@@ -159,9 +165,9 @@ static struct maker foreign(const char *const *types, size_t count, const uint64
 static void test_foreign(void **state)
 {
     /* three objects of 1 KiB were drawn: 3 / p = 1537.5 */
-    struct maker maker = foreign(
-        (const char *[]){"inuse_space", "alloc_objects", "inuse_objects", "alloc_space"}, 4,
-        (const uint64_t[]){1574401, 3075, 1537, 3148802});
+    struct maker maker =
+        foreign((const char *[]){"inuse_space", "alloc_objects", "inuse_objects", "alloc_space"}, 4,
+                (const uint64_t[]){1574401, 3075, 1537, 3148802});
     struct hp_profile *profile = read_bytes(maker.file.data, maker.file.size);
     assert_true(profile->prescaled);
     assert_true(profile->interval == 524288);
@@ -174,8 +180,7 @@ static void test_foreign(void **state)
     assert_true(total(profile, HP_ALLOC_OBJECTS) == 3075);
     assert_int_equal(profile->samples[0].counts.live_objects, 3);
     assert_int_equal(profile->samples[0].counts.alloc_objects, 6);
-    struct hp_estimate e =
-        hp_sample_estimate(profile, profile->samples, HP_INUSE_SPACE, false);
+    struct hp_estimate e = hp_sample_estimate(profile, profile->samples, HP_INUSE_SPACE, false);
     assert_int_equal(e.samples, 3);
     assert_true(fabs(e.variance / (3 * 524800.0 * 524800.0) - 1) < 0.01);
     assert_string_equal(frame(profile, 0, 0)->lines[0].function, "work");
@@ -303,7 +308,8 @@ static void test_cut_and_damaged(void **state)
 
 static void test_changed_by_others(void **state)
 {
-    /* Someone halves a value and keeps our comments: the figures in the file count, not the comments. */
+    /* Someone halves a value and keeps our comments: the figures in the file count, not the
+     * comments. */
     struct hp_profile *profile =
         read_string("heap profile: 1: 2 [3: 4] @ heap_v2/4096\n3: 1000 [3: 1000] @ 0x1\n");
     struct memory packed = proto_of(profile), plain = unpack(&packed);

@@ -101,8 +101,8 @@ static uint64_t draw(uint64_t *seed, double objects, double p)
     }
 }
 
-/* The share of trials in which the truth lies within the interval. sizes: `classes` of them from `smallest`, each four
- * times the one before and with the same expected number of samples. */
+/* The share of trials in which the truth lies within the interval. sizes: `classes` of them from
+ * `smallest`, each four times the one before and with the same expected number of samples. */
 static double coverage(double expected, double smallest, int classes, enum hp_sample_type type)
 {
     const int trials = 4000;
@@ -134,7 +134,8 @@ static void test_coverage(void **state)
         int classes;
         double least, most;
     } cases[] = {
-        /* one size, small: the Poisson limit. The counts are whole numbers, so coverage jumps around 95 %. */
+        /* one size, small: the Poisson limit. The counts are whole numbers, so coverage jumps
+           around 95 %. */
         {3, 64, 1, 0.90, 0.99},
         {10, 64, 1, 0.93, 0.98},
         {14, 64, 1, 0.93, 0.97},

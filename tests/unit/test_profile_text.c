@@ -60,9 +60,10 @@ static void test_text_to_text(void **state)
 
 static void test_front(void **state)
 {
-    /* The library's own frame goes, the fact that names it too; elsewhere in a stack the address stays. */
-    assert_rewritten(DUMP_HEADER DUMP_ENTRIES(" 0x7f0000010011")
-                         DUMP_FACTS "# heapprof.front = 0x7f0000010011\n" DUMP_STATS DUMP_MAPS,
+    /* The library's own frame goes, the fact that names it too; elsewhere in a stack the address
+     * stays. */
+    assert_rewritten(DUMP_HEADER DUMP_ENTRIES(" 0x7f0000010011") DUMP_FACTS
+                     "# heapprof.front = 0x7f0000010011\n" DUMP_STATS DUMP_MAPS,
                      DUMP);
     struct hp_profile *profile =
         read_string("heap profile: 1: 8 [1: 8] @ heapprofile\n"
@@ -251,7 +252,8 @@ static void test_cut_and_damaged(void **state)
     static const char *const texts[] = {
         DUMP_HEADER DUMP_ENTRIES(" 0x7f0000010011") DUMP_FACTS
         "# heapprof.front = 0x7f0000010011\n" DUMP_STATS DUMP_MAPS,
-        go_text, "heap_v2/4096\n@ 0x1 0x2\n  t*: 1: 2 [3: 4]\n\nMAPPED_LIBRARIES:\na=/b\n1-2: $a\n"};
+        go_text,
+        "heap_v2/4096\n@ 0x1 0x2\n  t*: 1: 2 [3: 4]\n\nMAPPED_LIBRARIES:\na=/b\n1-2: $a\n"};
     static const char bytes[] = {'\0', '\n', ' ', '0', '\\', '=', '\xff'};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         struct hp_error error;
