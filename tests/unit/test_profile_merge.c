@@ -6,7 +6,7 @@
 #define RUN_A                                                                                      \
     "heap profile: 0: 0 [0: 0] @ heap_v2/524288\n"                                                 \
     "2: 2048 [4: 4096] @ 0x1011 0x9101\n"                                                          \
-    "1: 100 [3: 333] @ 0x9102\n"                                                                   \
+    "3: 301 [3: 333] @ 0x9102\n"                                                                   \
     "# heapprof: version=1 pid=1 exe=/bin/x samples=7 lost=1\n"                                    \
     "# HeapInuse = 100\n# MaxRSS = 30\n# heapprof.allocator = glibc\n"                             \
     "# heapprof.module = 0x1000 aa\n"                                                              \
@@ -16,7 +16,7 @@
 #define RUN_B                                                                                      \
     "heap profile: 0: 0 [0: 0] @ heap_v2/524288\n"                                                 \
     "3: 3072 [3: 3072] @ 0x5011 0x8101\n"                                                          \
-    "1: 101 [3: 333] @ 0x8102\n"                                                                   \
+    "3: 302 [3: 333] @ 0x8102\n"                                                                   \
     "5: 5 [5: 5] @ 0x9010 0x123456\n"                                                              \
     "# heapprof: version=1 pid=2 exe=/bin/x samples=5 lost=0\n"                                    \
     "# HeapInuse = 11\n# MaxRSS = 20\n# heapprof.allocator = jemalloc\n"                           \
@@ -46,7 +46,7 @@ static void test_two_runs(void **state)
 {
     struct hp_profile *merged = merge(RUN_A, RUN_B);
     assert_false(merged->prescaled);
-    /* 2: 2048 and 3: 3072 are one stack and one size; 1: 100 and 1: 101 one stack only. */
+    /* 2: 2048 and 3: 3072 are one stack and one size; 3: 301 and 3: 302 one stack only. */
     assert_int_equal(merged->sample_count, 4);
     assert_int_equal(merged->samples[0].counts.live_objects, 5);
     assert_int_equal(merged->samples[0].counts.alloc_bytes, 7168);

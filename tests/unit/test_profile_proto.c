@@ -38,6 +38,29 @@ static void test_text_survives(void **state)
                     "1: 700000 [1: 700000] @ 0x1 0x2\n1: 7 [2: 14] @ 0x1 0x2\n");
 }
 
+static void test_main_module_first(void **state)
+{
+    struct hp_profile *profile = read_string("heap profile: 0: 0 [0: 0] @ heapprofile\n"
+                                             "1: 8 [1: 8] @ 0x1001 0x2001 0x3001 0x9001\n"
+                                             "# heapprof: exe=/bin/x\n"
+                                             "MAPPED_LIBRARIES:\n"
+                                             "1000-2000 r-xp 00000000 00:00 0 /lib/a\n"
+                                             "2000-3000 r-xp 00000000 00:00 0 /lib/b\n"
+                                             "3000-4000 r-xp 00000000 00:00 0 /bin/x\n");
+    struct memory proto = proto_of(profile);
+    struct hp_profile *again = read_bytes(proto.data, proto.size);
+    static const char *const order[] = {"/bin/x", "/lib/a", "/lib/b"};
+    assert_int_equal(again->module_count, 3);
+    for (size_t i = 0; i < 3; i++)
+        assert_string_equal(again->modules[i].path, order[i]);
+    assert_string_equal(again->modules[frame(again, 0, 0)->module].path, "/lib/a");
+    assert_string_equal(again->modules[frame(again, 0, 2)->module].path, "/bin/x");
+    assert_int_equal(frame(again, 0, 3)->module, HP_NO_MODULE);
+    hp_profile_free(profile);
+    hp_profile_free(again);
+    free(proto.data);
+}
+
 /* Mixed sizes within an entry, where rounding loses the sampled bytes. */
 static void test_any_counters_survive(void **state)
 {
@@ -354,7 +377,7 @@ int main(void)
         cmocka_unit_test(test_lines_survive),   cmocka_unit_test(test_foreign),
         cmocka_unit_test(test_some_types),      cmocka_unit_test(test_bad_references),
         cmocka_unit_test(test_cut_and_damaged), cmocka_unit_test(test_changed_by_others),
-        cmocka_unit_test(test_full_disk),
+        cmocka_unit_test(test_full_disk),       cmocka_unit_test(test_main_module_first),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -31,6 +31,7 @@ static void test_formulas(void **state)
     assert_near(e.value, 2 * 1024 / p, 1e-3);
     assert_near(e.variance / (2 * 1024.0 * 1024 * (1 - p) / p / p), 1, 1e-9);
     assert_int_equal(e.samples, 2);
+    assert_near(e.variance * e.variance / e.variance_squares, 2, 1e-9); /* effective samples */
     e = hp_sample_estimate(profile, sample, HP_INUSE_OBJECTS, false);
     assert_near(e.value, 2 / p, 1e-6);
     assert_near(e.variance / (2 * (1 - p) / p / p), 1, 1e-9);
@@ -173,6 +174,17 @@ static void test_scale_down(void **state)
     }
 }
 
+static void test_scale_down_nonsense(void **state)
+{
+    /* Figures that no sampling makes still give a counter that readers take. */
+    struct hp_pair raw = hp_scale_down((struct hp_pair){1, 1}, 0, INTERVAL);
+    assert_int_equal(raw.objects, 1);
+    raw = hp_scale_down((struct hp_pair){0, 1000000}, 0, INTERVAL);
+    assert_int_equal(raw.objects, 2);
+    raw = hp_scale_down((struct hp_pair){0, 0}, 16, INTERVAL);
+    assert_int_equal(raw.objects, 0);
+}
+
 static void test_rounding(void **state)
 {
     assert_int_equal(hp_round(-1), 0);
@@ -188,7 +200,7 @@ int main(void)
         cmocka_unit_test(test_formulas), cmocka_unit_test(test_exact),
         cmocka_unit_test(test_nothing),  cmocka_unit_test(test_addition),
         cmocka_unit_test(test_coverage), cmocka_unit_test(test_scale_down),
-        cmocka_unit_test(test_rounding),
+        cmocka_unit_test(test_rounding), cmocka_unit_test(test_scale_down_nonsense),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -138,7 +138,7 @@ static void test_gperftools(void **state)
     struct hp_profile *profile =
         read_string("heap profile:      2:     1048 [     9:     4096] @ heapprofile\n"
                     "     1:     1024 [     1:     1024] @ 0x55700010 0x55700020\n"
-                    "     1:       24 [     8:     3072] @ 0x7f0010\n"
+                    "     1:       24 [     8:     3072] @ 0x7f0010 0x55800001\n"
                     "\n"
                     "MAPPED_LIBRARIES:\n"
                     "build=/opt/build\n"
@@ -152,6 +152,7 @@ static void test_gperftools(void **state)
     assert_int_equal(frame(profile, 0, 0)->offset, 0x10000f);
     assert_string_equal(profile->modules[1].path, "/lib/ld.so");
     assert_int_equal(frame(profile, 1, 0)->offset, 0x200f);
+    assert_int_equal(frame(profile, 1, 1)->module, HP_NO_MODULE); /* the first byte behind git */
     hp_profile_free(profile);
 }
 
