@@ -11,7 +11,7 @@
  * Invariants
  *   sample.first + sample.depth <= frame_count;  frames[i] < location_count
  *   location.module < module_count, or HP_NO_MODULE
- *   0 <= live <= alloc in each sample read from a file (hp_profile_subtract makes negative estimates, not samples)
+ *   0 <= live <= alloc in the counts of each sample (differences are made of estimates, never of samples)
  *   all strings are interned: equal strings of one profile are the same pointer
  *
  * Ownership: a profile owns all that it points to; hp_profile_free frees it all. Not thread-safe.
@@ -74,6 +74,7 @@ struct hp_sample {
 
 struct hp_fact {
     const char *name, *value;
+    uint32_t group; /* neighbours of one group stand in one `# heapprof: a=1 b=2` line; 0: a line of its own */
 };
 
 struct hp_profile {
@@ -119,11 +120,15 @@ struct hp_sample *hp_profile_add_sample(struct hp_profile *profile, const uint32
 void hp_profile_add_fact(struct hp_profile *profile, const char *name, const char *value);
 /* NULL if the profile has no such fact. `heapprof: a=1 b=2` lines give facts named "heapprof.a", "heapprof.b". */
 const char *hp_profile_fact(const struct hp_profile *profile, const char *name);
+/* Both were taken from the same run of one process: the facts heapprof.pid, heapprof.exe and heapprof.start are there
+ * and equal. Their surviving samples are then shared. */
+bool hp_profile_same_process(const struct hp_profile *a, const struct hp_profile *b);
 
 /* An estimate: value, its variance, and how many samples it rests on. Estimates of disjoint samples add up. */
 struct hp_estimate {
     double value, variance;
     uint64_t samples;
+    double variance_squares; /* sum of the squared variances of the single samples; 0: not known, then all are alike */
 };
 
 /* The estimate of one sample, from design.md "Scaling and error": for n objects of mean size s,

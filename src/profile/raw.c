@@ -1,0 +1,95 @@
+/* Between the scaled whole numbers of profile.proto and the sampled ones of the text formats. */
+#include <math.h>
+
+#include "profile/model.h"
+
+struct hp_pair hp_scale_up(struct hp_pair raw, double interval)
+{
+    if (interval <= 1)
+        return raw;
+    double factor = hp_scale_factor((double)raw.objects, (double)raw.bytes, interval);
+    return (struct hp_pair){hp_round((double)raw.objects * factor),
+                            hp_round((double)raw.bytes * factor)};
+}
+
+static bool scales_to(struct hp_pair raw, struct hp_pair scaled, double interval)
+{
+    struct hp_pair up = hp_scale_up(raw, interval);
+    return up.objects == scaled.objects && up.bytes == scaled.bytes;
+}
+
+/* The bytes of `objects` samples that scale up to `scaled`: scaling grows with the bytes, so bisect. */
+static uint64_t invert(double objects, double scaled, double interval)
+{
+    double low = 0, high = scaled;
+    for (int i = 0; i < 64; i++) {
+        double middle = low + (high - low) / 2;
+        if (middle * hp_scale_factor(objects, middle, interval) < scaled)
+            low = middle;
+        else
+            high = middle;
+    }
+    return hp_round(high);
+}
+
+struct hp_pair hp_scale_down(struct hp_pair scaled, uint64_t size_label, double interval)
+{
+    double bytes = (double)scaled.bytes;
+    if (!scaled.objects && !scaled.bytes)
+        return scaled;
+    double objects = (double)scaled.objects;
+    if (!scaled.objects && size_label)
+        objects = bytes / (double)size_label;
+    double size = objects > 0 && bytes > 0 ? bytes / objects : (double)size_label;
+    struct hp_pair raw = {.objects = 1};
+    if (interval <= 1)
+        raw.objects = hp_round(objects);
+    else if (size > 0)
+        raw.objects = hp_round(objects * -expm1(-size / interval));
+    else
+        raw.objects = hp_round(bytes / interval); /* so many samples, were the objects small */
+    if (!raw.objects)
+        raw.objects = 1;
+    raw.bytes = scaled.bytes;
+    if (interval <= 1 || !scaled.bytes)
+        return raw;
+    uint64_t product;
+    if (!__builtin_mul_overflow(raw.objects, size_label, &product)) {
+        struct hp_pair uniform = {raw.objects, product};
+        if (scales_to(uniform, scaled, interval))
+            return uniform;
+    }
+    raw.bytes = invert((double)raw.objects, bytes, interval);
+    return raw;
+}
+
+uint64_t hp_size_label(const struct hp_counts *counts)
+{
+    if (counts->live_objects)
+        return counts->live_bytes / counts->live_objects;
+    return counts->alloc_objects ? counts->alloc_bytes / counts->alloc_objects : 0;
+}
+
+static struct hp_pair round_pair(double objects, double bytes)
+{
+    struct hp_pair pair = {hp_round(objects), hp_round(bytes)};
+    if (!pair.objects && pair.bytes)
+        pair.objects = 1; /* readers refuse bytes of no object */
+    return pair;
+}
+
+struct hp_counts hp_scaled_counts(const struct hp_profile *profile, const struct hp_sample *sample)
+{
+    const struct hp_counts *counts = &sample->counts;
+    struct hp_pair live, alloc;
+    if (profile->prescaled) {
+        live = round_pair(sample->live_objects, sample->live_bytes);
+        alloc = round_pair(sample->alloc_objects, sample->alloc_bytes);
+    } else {
+        live = hp_scale_up((struct hp_pair){counts->live_objects, counts->live_bytes},
+                           profile->interval);
+        alloc = hp_scale_up((struct hp_pair){counts->alloc_objects, counts->alloc_bytes},
+                            profile->interval);
+    }
+    return (struct hp_counts){live.objects, live.bytes, alloc.objects, alloc.bytes};
+}
