@@ -44,7 +44,8 @@ void hp_places_free(struct hp_places *places)
 
 static const char *keep(struct hp_places *places, const char *string)
 {
-    return places->strings.names[hp_names_add(&places->strings, string, NULL)];
+    uint32_t number = hp_names_add(&places->strings, string, NULL); /* moves names */
+    return places->strings.names[number];
 }
 
 static uint32_t add_row(struct hp_places *places, const char *key, const char *label, const struct hp_place *place)
