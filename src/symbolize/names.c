@@ -115,18 +115,23 @@ static void name_function(struct hp_symbol_module *module, struct unit *unit, st
     }
 }
 
-static const char *call_file(struct hp_symbol_module *module, struct unit *unit, Dwarf_Die *die)
+/* The file that DW_AT_decl_file or DW_AT_call_file counts, in the table of the unit that the attribute is in (not
+ * dwarf_decl_file, which ends the process where a split unit has no table). */
+static const char *file_attribute(struct hp_symbol_module *module, struct unit *unit, Dwarf_Die *die,
+                                  unsigned name)
 {
     Dwarf_Attribute attribute;
     Dwarf_Word index;
     Dwarf_Files *files;
     size_t count;
     Dwarf_Die root;
-    if (!dwarf_attr(die, DW_AT_call_file, &attribute) || dwarf_formudata(&attribute, &index) != 0 ||
-        !dwarf_diecu(die, &root, NULL, NULL) || dwarf_getsrcfiles(&root, &files, &count) != 0 ||
-        index >= count)
+    if (!dwarf_attr_integrate(die, name, &attribute) || dwarf_formudata(&attribute, &index) != 0 ||
+        dwarf_cu_info(attribute.cu, NULL, NULL, &root, NULL, NULL, NULL, NULL) != 0)
         return "";
-    return hp_unit_path(module, unit, dwarf_filesrc(files, index, NULL, NULL));
+    if (dwarf_getsrcfiles(&root, &files, &count) != 0 &&
+        (root.cu != unit->entries.cu || dwarf_getsrcfiles(&unit->lines, &files, &count) != 0))
+        return "";
+    return index < count ? hp_unit_path(module, unit, dwarf_filesrc(files, index, NULL, NULL)) : "";
 }
 
 void hp_name_node(struct hp_symbol_module *module, struct unit *unit, struct node *node,
@@ -144,7 +149,7 @@ void hp_name_node(struct hp_symbol_module *module, struct unit *unit, struct nod
     int line;
     if (dwarf_decl_line(&die, &line) == 0 && line > 0)
         node->start_line = (uint32_t)line;
-    node->file = hp_unit_path(module, unit, dwarf_decl_file(&die));
+    node->file = file_attribute(module, unit, &die, DW_AT_decl_file);
     if (!is_function)
-        node->call_file = call_file(module, unit, &die);
+        node->call_file = file_attribute(module, unit, &die, DW_AT_call_file);
 }
