@@ -36,8 +36,9 @@ void hp_inputs_open(struct hp_inputs *inputs, const struct hp_sources *sources)
 
 void hp_inputs_close(struct hp_inputs *inputs)
 {
-    if (inputs->unspoken)
-        hp_note("the same goes for %zu more files", inputs->unspoken);
+    if (inputs->notes.count > MOST_NOTES)
+        hp_note("the same goes for %zu more files", inputs->notes.count - MOST_NOTES);
+    hp_names_free(&inputs->notes);
     hp_symbolizer_free(inputs->symbolizer);
 }
 
@@ -116,12 +117,9 @@ int hp_input_read(char *const *arguments, size_t count, struct hp_profile **prof
 static void note_module(void *state, const char *text)
 {
     struct hp_inputs *inputs = state;
-    if (inputs->notes < MOST_NOTES) {
-        inputs->notes++;
+    bool added;
+    if (hp_names_add(&inputs->notes, text, &added) < MOST_NOTES && added)
         hp_note("%s", text);
-    } else {
-        inputs->unspoken++;
-    }
 }
 
 void hp_input_symbolize(struct hp_inputs *inputs, struct hp_profile *profile)
@@ -135,4 +133,21 @@ int hp_input_load(struct hp_inputs *inputs, char *const *arguments, size_t count
     if (status == HP_DONE)
         hp_input_symbolize(inputs, *profile);
     return status;
+}
+
+int hp_input_load_both(struct hp_inputs *inputs, const char *before_name, char *const *arguments, size_t count,
+                       struct hp_profile **before, struct hp_profile **profile)
+{
+    int status = before_name ? read_one(before_name, before) : HP_DONE;
+    if (status == HP_DONE)
+        status = hp_input_read(arguments, count, profile);
+    if (status != HP_DONE)
+        return status;
+    if (before_name) {
+        hp_symbols_share(*before, *profile);
+        hp_symbols_share(*profile, *before);
+        hp_input_symbolize(inputs, *before);
+    }
+    hp_input_symbolize(inputs, *profile);
+    return HP_DONE;
 }

@@ -6,6 +6,7 @@
 #include <sys/types.h>
 
 #include "profile/profile.h"
+#include "report/names.h"
 #include "symbolize/symbolize.h"
 
 struct hp_directories {
@@ -22,7 +23,7 @@ void hp_sources_free(struct hp_sources *sources);
 /* What stays open while a verb works on its profiles. */
 struct hp_inputs {
     struct hp_symbolizer *symbolizer;
-    size_t notes, unspoken; /* about modules without symbols: said, and not said any more */
+    struct hp_names notes; /* about modules without symbols: each is said once, and only so many of them */
 };
 void hp_inputs_open(struct hp_inputs *inputs, const struct hp_sources *sources);
 /* Says how many notes were left out, and closes. */
@@ -36,6 +37,10 @@ bool hp_input_is_pid(const char *argument, pid_t *pid);
 /* Reads one profile without looking up functions, or several and merges them. Returns HP_DONE, or HP_FAILED after
  * having said why. */
 int hp_input_read(char *const *arguments, size_t count, struct hp_profile **profile);
+/* Two profiles to compare, `before` with or without a file to it (NULL). Either lends its functions to the other where
+ * the code is the same. */
+int hp_input_load_both(struct hp_inputs *inputs, const char *before_name, char *const *arguments, size_t count,
+                       struct hp_profile **before, struct hp_profile **profile);
 void hp_input_symbolize(struct hp_inputs *inputs, struct hp_profile *profile);
 /* As hp_input_read, with functions, files and lines. */
 int hp_input_load(struct hp_inputs *inputs, char *const *arguments, size_t count, struct hp_profile **profile);

@@ -28,9 +28,8 @@ int hp_report_verb(const struct hp_verb *verb, const struct hp_report *report, i
     struct hp_inputs inputs;
     struct hp_profile *profile = NULL, *base = NULL;
     hp_inputs_open(&inputs, &arguments.sources);
-    int status = hp_input_load(&inputs, arguments.inputs, arguments.input_count, &profile);
-    if (status == HP_DONE && arguments.base)
-        status = hp_input_load(&inputs, (char *[]){(char *)arguments.base}, 1, &base);
+    int status =
+        hp_input_load_both(&inputs, arguments.base, arguments.inputs, arguments.input_count, &base, &profile);
     if (status == HP_DONE) {
         const struct hp_report_input input = {base, profile};
         struct hp_report_outcome outcome;

@@ -56,9 +56,7 @@ static int run(int argc, char **argv)
     struct hp_inputs inputs;
     struct hp_profile *before = NULL, *after = NULL;
     hp_inputs_open(&inputs, &arguments.report.sources);
-    int status = hp_input_load(&inputs, &arguments.report.inputs[0], 1, &before);
-    if (status == HP_DONE)
-        status = hp_input_load(&inputs, &arguments.report.inputs[1], 1, &after);
+    int status = hp_input_load_both(&inputs, arguments.report.inputs[0], &arguments.report.inputs[1], 1, &before, &after);
     if (status == HP_DONE) {
         const struct hp_report_input input = {before, after};
         struct hp_report_outcome outcome = {0};

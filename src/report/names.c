@@ -46,6 +46,17 @@ uint32_t hp_names_add(struct hp_names *names, const char *name, bool *added)
     return (uint32_t)names->count - 1;
 }
 
+uint32_t hp_names_find(const struct hp_names *names, const char *name)
+{
+    if (!names->slot_count)
+        return HP_NO_NAME;
+    size_t slot = hash(name) & (names->slot_count - 1);
+    for (; names->slots[slot]; slot = (slot + 1) & (names->slot_count - 1))
+        if (!strcmp(names->names[names->slots[slot] - 1], name))
+            return names->slots[slot] - 1;
+    return HP_NO_NAME;
+}
+
 void hp_names_free(struct hp_names *names)
 {
     for (size_t i = 0; i < names->count; i++)

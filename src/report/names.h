@@ -15,6 +15,9 @@ struct hp_names {
 
 /* The number of `name`, added if it is new (then *added is true, if `added` is not NULL). */
 uint32_t hp_names_add(struct hp_names *names, const char *name, bool *added);
+#define HP_NO_NAME UINT32_MAX
+/* The number of `name`, or HP_NO_NAME. */
+uint32_t hp_names_find(const struct hp_names *names, const char *name);
 void hp_names_free(struct hp_names *names);
 
 #endif

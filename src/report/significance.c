@@ -15,9 +15,13 @@
  *
  *   P = 1 - Phi(r) + phi(r) (1/u - 1/r),   r = sqrt(2 (s (G - h/2) - K(s))),   u = 2 sinh(s h/2) / h sqrt(K''(s))
  *
- * where h is the lattice step of the term with most variance. For one weight this is the exact binomial test to
- * within a few percent, at any n; a normal approximation is wrong by orders of magnitude in the tails that many rows
- * need. */
+ * where h is the lattice step of the term with most variance. Where s h > 4, one step is so much less likely than the
+ * one before that this breaks down, and the leading term for lattices (Bahadur and Rao, Annals of Mathematical
+ * Statistics 31, 1960) takes its place: exp(K(t) - t G) / ((1 - exp(-t h)) sqrt(2 pi K''(t)) / h) with K'(t) = G, which
+ * is never more than Chernoff's bound, its numerator.
+ *
+ * For one weight this is the exact binomial test to within 15 percent, at any n; a normal approximation is wrong by
+ * orders of magnitude in the tails that many rows need. */
 #include "report/significance.h"
 
 #include <math.h>
@@ -74,15 +78,13 @@ static double normal_density(double x)
     return exp(-x * x / 2) / sqrt(2 * M_PI);
 }
 
-static double tail(const struct hp_noise *terms, size_t count, double growth, double step)
+/* The t at which K'(t) is `growth`; where K' never gets there, one so large that K' is as good as its supremum. */
+static double solve(const struct hp_noise *terms, size_t count, double growth, double step)
 {
     double low = 0, high = 1 / step;
-    /* Far out K' is as good as its supremum: what it does not reach there, no noise reaches. */
-    while (cumulants_at(terms, count, high).slope < growth) {
+    while (cumulants_at(terms, count, high).slope < growth && high * step < 1e4) {
         low = high;
         high *= 2;
-        if (high * step > 1e4)
-            return 0;
     }
     for (int i = 0; i < 100; i++) {
         double middle = (low + high) / 2;
@@ -91,14 +93,28 @@ static double tail(const struct hp_noise *terms, size_t count, double growth, do
         else
             high = middle;
     }
-    struct cumulants at = cumulants_at(terms, count, high);
-    double r = sqrt(fmax(0, 2 * (high * growth - at.value)));
-    double u = 2 * sinh(fmin(high * step / 2, 300)) / step * sqrt(at.curvature);
+    return high;
+}
+
+static double tail(const struct hp_noise *terms, size_t count, double growth, double step)
+{
+    /* Chernoff's bound: never below the truth, and equal to it where all that could come came. */
+    double t = solve(terms, count, growth, step);
+    struct cumulants at = cumulants_at(terms, count, t);
+    double bound = exp(fmin(0, at.value - t * growth));
+    double corrected = growth - step / 2;
+    double s = solve(terms, count, corrected, step);
+    if (s * step > 4) {
+        double spread = sqrt(2 * M_PI * at.curvature) / step * -expm1(-t * step);
+        return spread > 1 ? bound / spread : bound;
+    }
+    at = cumulants_at(terms, count, s);
+    double r = sqrt(fmax(0, 2 * (s * corrected - at.value)));
     if (r < 1e-3)
         return 0.5;
-    double bound = exp(-r * r / 2); /* Chernoff's: always above the truth */
-    double p = erfc(r / M_SQRT2) / 2 + (u > 0 ? normal_density(r) * (1 / u - 1 / r) : bound);
-    return fmin(fmax(p, 0), bound);
+    double u = 2 * sinh(s * step / 2) / step * sqrt(at.curvature);
+    double p = erfc(r / M_SQRT2) / 2 + normal_density(r) * (1 / u - 1 / r);
+    return p > 0 ? fmin(p, bound) : bound;
 }
 
 double hp_noise_probability(const struct hp_noise *terms, size_t count)
@@ -121,7 +137,7 @@ double hp_noise_probability(const struct hp_noise *terms, size_t count)
         return 0;
     if (growth <= step / 2)
         return 1;
-    return fmin(1, 2 * tail(terms, count, growth - step / 2, step));
+    return fmin(1, 2 * tail(terms, count, growth, step));
 }
 
 struct ranked {

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 
 #include "report/memory.h"
+#include "report/names.h"
+#include "report/view.h"
 
 /* Inlined calls at one address: the deepest seen in large C++ programs is below 40. */
 #define MOST_INLINED 64
@@ -58,4 +60,34 @@ void hp_symbolize_profile(struct hp_profile *profile, struct hp_symbolizer *symb
         lines_of(profile, i, modules[index]);
     }
     free(modules);
+}
+
+static bool has_build_id(const struct hp_profile *profile, const struct hp_location *location)
+{
+    return location->module != HP_NO_MODULE && *profile->modules[location->module].build_id;
+}
+
+void hp_symbols_share(const struct hp_profile *from, struct hp_profile *to)
+{
+    struct hp_names identities = {0};
+    uint32_t *known = hp_alloc(from->location_count, sizeof *known); /* location of `from`, by identity */
+    for (uint32_t i = 0; i < from->location_count; i++) {
+        const struct hp_location *location = &from->locations[i];
+        if (!location->line_count || !has_build_id(from, location))
+            continue;
+        char *identity = hp_location_identity(from, location);
+        known[hp_names_add(&identities, identity, NULL)] = i;
+        free(identity);
+    }
+    for (uint32_t i = 0; i < to->location_count; i++) {
+        if (to->locations[i].line_count || !has_build_id(to, &to->locations[i]))
+            continue;
+        char *identity = hp_location_identity(to, &to->locations[i]);
+        uint32_t number = hp_names_find(&identities, identity);
+        free(identity);
+        if (number != HP_NO_NAME)
+            hp_profile_set_lines(to, i, from->locations[known[number]].lines, from->locations[known[number]].line_count);
+    }
+    hp_names_free(&identities);
+    free(known);
 }

@@ -10,4 +10,7 @@
 void hp_symbolize_profile(struct hp_profile *profile, struct hp_symbolizer *symbolizer,
                           void (*note)(void *state, const char *text), void *state);
 
+/* Gives the locations of `to` without lines those that `from` has for the same code (build id and offset). */
+void hp_symbols_share(const struct hp_profile *from, struct hp_profile *to);
+
 #endif

@@ -45,7 +45,8 @@ static void add_estimate(struct hp_table *table, const struct hp_estimate *estim
     enum hp_style style = fabs(estimate->value) >= 0.1 * fabs(total) && total != 0 ? HP_BOLD : HP_PLAIN;
     hp_table_cell(table, style, hp_figure(figure, estimate->value, bytes));
     if (!exact)
-        hp_table_cell(table, HP_DIM, hp_figure(figure, hp_estimate_error(estimate), bytes));
+        hp_table_cell(table, HP_DIM,
+                      estimate->samples ? hp_figure(figure, hp_estimate_error(estimate), bytes) : "");
     hp_table_cell(table, style, hp_percent(figure, estimate->value, total));
 }
 

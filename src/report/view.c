@@ -48,12 +48,13 @@ static const char *keep(struct hp_places *places, const char *string)
     return places->strings.names[number];
 }
 
+/* Of two descriptions of one row the one that knows the line wins. */
 static uint32_t add_row(struct hp_places *places, const char *key, const char *label, const struct hp_place *place)
 {
     bool added;
     uint32_t row = hp_names_add(&places->row_names, key, &added);
-    if (added) {
-        places->rows = hp_grow(places->rows, &places->row_capacity, row + 1, sizeof *places->rows);
+    places->rows = hp_grow(places->rows, &places->row_capacity, row + 1, sizeof *places->rows);
+    if (added || (!places->rows[row].line && place->line)) {
         places->rows[row] = (struct hp_place){keep(places, label), keep(places, place->function),
                                               keep(places, place->file), place->line, row};
     }
@@ -100,7 +101,8 @@ static uint32_t place_row(struct hp_places *places, const struct hp_profile *pro
         label = hp_strdup(function);
         break;
     case HP_BY_ADDRESS:
-        key = hp_print("%s\n%s\n%s\n%" PRIu32, identity, named ? function : "", place->file, place->line);
+        /* Counted from the outermost call, which also a profile without symbols has. */
+        key = hp_print("%s\n%td", identity, line ? location->lines + location->line_count - line : 1);
         label = named ? hp_print("%s %s", bare, function) : hp_strdup(bare);
         break;
     case HP_BY_FUNCTION:
