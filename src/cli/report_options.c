@@ -82,6 +82,16 @@ static void look_around(struct hp_look *look, enum hp_color color)
     look->color = color == HP_COLOR_ALWAYS || (color == HP_COLOR_AUTO && terminal && !plain);
 }
 
+/* Tried before any file is read. */
+static void check_expressions(const struct hp_view_options *view)
+{
+    struct hp_filter filter;
+    struct hp_error error = {""};
+    if (hp_filter_compile(&filter, view, &error))
+        hp_usage("%s", error.text);
+    hp_filter_free(&filter);
+}
+
 static error_t parse_option(int key, char *value, struct argp_state *state)
 {
     struct hp_report_arguments *arguments = state->input;
@@ -139,6 +149,7 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
         arguments->inputs[arguments->input_count++] = value;
         return 0;
     case ARGP_KEY_END:
+        check_expressions(&report->view);
         look_around(&report->look, arguments->color);
         return 0;
     default:

@@ -29,7 +29,6 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
     }
 }
 
-/* What grew counts by where it was allocated: with --sort=cum every caller would count it again. */
 static int judge(const struct arguments *arguments, double growth)
 {
     if (!arguments->fail || growth <= (double)arguments->limit)

@@ -11,7 +11,7 @@
 
 struct summary {
     size_t significant, changed, shown;
-    double growth; /* of the significant rows that grew */
+    double growth; /* of the significant rows that grew, flat */
 };
 
 /* Rows in which nothing differs are no part of a diff; they sort last. */
@@ -21,16 +21,21 @@ static bool differs(const struct hp_row *row, bool by_cum)
     return row->significant || fabs(measure->growth.value) >= 0.5;
 }
 
+static double significant_growth(const struct hp_rows *rows)
+{
+    double growth = 0;
+    for (size_t i = 0; i < rows->count; i++)
+        if (rows->rows[i].significant && rows->rows[i].flat.growth.value > 0)
+            growth += rows->rows[i].flat.growth.value;
+    return growth;
+}
+
 static struct summary summarize(const struct hp_rows *rows, const struct hp_report_options *options)
 {
     struct summary summary = {0};
     for (size_t i = 0; i < rows->count; i++) {
-        const struct hp_row *row = &rows->rows[i];
-        double growth = hp_row_measure(row, options->by_cum)->growth.value;
-        summary.changed += differs(row, options->by_cum);
-        summary.significant += row->significant;
-        if (row->significant && growth > 0)
-            summary.growth += growth;
+        summary.changed += differs(&rows->rows[i], options->by_cum);
+        summary.significant += rows->rows[i].significant;
     }
     summary.shown = options->rows && options->rows < summary.changed ? options->rows : summary.changed;
     return summary;
@@ -114,7 +119,7 @@ static void write_summary(FILE *out, const struct hp_report_input *input, const 
     const char *what = hp_granularity_names[options->view.granularity];
     fprintf(out, ", %zu of %zu changed %s shown\n", summary->shown, summary->changed, what);
     if (summary->significant)
-        fprintf(out, "%zu marked * changed by more than the noise of sampling, their growth is %s\n",
+        fprintf(out, "%zu marked * changed by more than the noise of sampling; significant growth: %s\n",
                 summary->significant, hp_figure(growth, summary->growth, bytes));
     else
         fprintf(out, "no %s changed by more than the noise of sampling\n", hp_header_row(options));
@@ -131,6 +136,15 @@ static int write_diff(FILE *out, const struct hp_report_input *input, const stru
     if (status)
         return status;
     struct summary summary = summarize(&rows, options);
+    if (options->by_cum) { /* every caller would count the same growth again */
+        struct hp_rows flat;
+        wanted.by_cum = false;
+        status = hp_rows_build(input->before, input->profile, &wanted, &flat, error);
+        summary.growth = status ? 0 : significant_growth(&flat);
+        hp_rows_free(&flat);
+    } else {
+        summary.growth = significant_growth(&rows);
+    }
     outcome->significant_growth = summary.growth;
     if (options->json) {
         write_json(out, input, &rows, &summary, options);
@@ -143,7 +157,7 @@ static int write_diff(FILE *out, const struct hp_report_input *input, const stru
             write_table(out, &rows, summary.shown, options, exact);
     }
     hp_rows_free(&rows);
-    return 0;
+    return status;
 }
 
 const struct hp_report hp_report_diff = {"diff", write_diff};

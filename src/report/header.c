@@ -22,8 +22,8 @@ void hp_header_write(FILE *out, const struct hp_profile *profile, const struct h
     char *how = hp_is_exact(profile)
                     ? hp_strdup("every allocation (exact)")
                     : hp_print("1 sample per %s", hp_figure(figure, profile->interval, true));
-    char *line = hp_print("%s: %s%s, %s%s", profile->name, program, hp_sample_type_names[options->sample], how,
-                          options->raw ? ", as sampled (not scaled)" : "");
+    char *line = hp_print("%s: %s%s%s%s%s", profile->name, program, options ? hp_sample_type_names[options->sample] : "",
+                          options ? ", " : "", how, options && options->raw ? ", as sampled (not scaled)" : "");
     char *clean = hp_clean(line);
     fprintf(out, "%s\n", clean);
     const char *lost = hp_profile_fact(profile, "heapprof.lost");

@@ -77,7 +77,7 @@ static void write_text(FILE *out, const struct hp_profile *profile, const struct
 {
     static const struct hp_column columns[] = {{"figure", 0}, {"value", 0}, {"meaning", 0}};
     struct hp_table *table = hp_table_new(columns, 3);
-    hp_header_write(out, profile, options);
+    hp_header_write(out, profile, NULL);
     const char *allocator = hp_profile_fact(profile, "heapprof.allocator");
     if (allocator) {
         char *clean = hp_clean(allocator);

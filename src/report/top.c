@@ -52,8 +52,13 @@ static void add_estimate(struct hp_table *table, const struct hp_estimate *estim
 
 static void write_table(FILE *out, const struct hp_rows *rows, const struct hp_report_options *options, bool exact)
 {
-    const struct hp_column exact_columns[] = {{"flat", 0}, {"flat%", 3},   {"sum%", 5}, {"cum", 0},
-                                              {"cum%", 2}, {"objects", 1}, {hp_header_row(options), 0}};
+    const struct hp_column exact_columns[] = {{"flat", 0},
+                                              {"flat%", 3},
+                                              {"sum%", 5},
+                                              {"cum", 0},
+                                              {"cum%", 2},
+                                              {options->raw ? "samples" : "objects", 1},
+                                              {hp_header_row(options), 0}};
     const struct hp_column columns[] = {{"flat", 0}, {"±", 0},    {"flat%", 3},   {"sum%", 5},
                                         {"cum", 0},  {"±", 4},    {"cum%", 2},    {"samples", 1},
                                         {hp_header_row(options), 0}};
