@@ -94,7 +94,13 @@ void hp_run_report(const struct hp_run_dumps *where)
     char *path = NULL;
     struct hp_profile *profile = last_dump(where, &path);
     if (!profile) {
-        hp_fail("process %d left no profile: it ended without exit(3), or without ever allocating", (int)where->pid);
+        const struct hp_verb *nearest;
+        if (!where->killed)
+            hp_fail("process %d left no profile", (int)where->pid);
+        else if (hp_verb_find("recover", &nearest))
+            hp_fail("it was killed before it could write a profile: try 'heapprof recover %d'", (int)where->pid);
+        else
+            hp_fail("it was killed before it could write a profile");
     } else {
         if (where->folder)
             profile->name = hp_profile_intern(profile, "at exit");

@@ -119,8 +119,8 @@ static void write_summary(FILE *out, const struct hp_report_input *input, const 
     const char *what = hp_granularity_names[options->view.granularity];
     fprintf(out, ", %zu of %zu changed %s shown\n", summary->shown, summary->changed, what);
     if (summary->significant)
-        fprintf(out, "%zu marked * changed by more than the noise of sampling; significant growth: %s\n",
-                summary->significant, hp_figure(growth, summary->growth, bytes));
+        fprintf(out, "%zu marked *: more than the noise of sampling; significant growth: %s\n", summary->significant,
+                hp_figure(growth, summary->growth, bytes));
     else
         fprintf(out, "no %s changed by more than the noise of sampling\n", hp_header_row(options));
     free(before);
