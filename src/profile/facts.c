@@ -1,4 +1,5 @@
-/* Facts and the comment lines that carry them, in the text format and in profile.proto's comments alike. */
+/* Facts and the comment lines that carry them, in the text format and in profile.proto's comments
+ * alike. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,9 +13,9 @@ static const char *const grouped_facts[][8] = {
 };
 
 /* What Go's readers look for under this headline; any of these starts the list. */
-static const char *const memstats[] = {"Alloc",    "TotalAlloc", "Sys",       "Lookups",      "Mallocs",
-                                       "Frees",    "HeapAlloc",  "HeapSys",   "HeapIdle",     "HeapInuse",
-                                       "HeapReleased", "HeapObjects"};
+static const char *const memstats[] = {"Alloc",    "TotalAlloc", "Sys",          "Lookups",
+                                       "Mallocs",  "Frees",      "HeapAlloc",    "HeapSys",
+                                       "HeapIdle", "HeapInuse",  "HeapReleased", "HeapObjects"};
 
 static const char prefix[] = "heapprof.";
 #define PREFIX_SIZE (sizeof prefix - 1)
@@ -39,7 +40,8 @@ static int64_t parse_time(const char *value)
     return valid ? seconds * 1000000000 : 0;
 }
 
-/* No dump has a hundredth of this; facts are searched one by one, so a hostile file must not bring millions. */
+/* No dump has a hundredth of this; facts are searched one by one, so a hostile file must not bring
+ * millions. */
 #define FACTS_MAX 4096
 
 static void add(struct hp_profile *profile, const char *name, const char *value, uint32_t group)
@@ -94,7 +96,8 @@ size_t hp_unescape(char *text, size_t size)
         if (text[i] != '\\' || size - i < 4 || !is_octal(text[i + 1]) || text[i + 1] > '3' ||
             !is_octal(text[i + 2]) || !is_octal(text[i + 3]))
             continue;
-        text[to] = (char)((text[i + 1] - '0') << 6 | (text[i + 2] - '0') << 3 | (text[i + 3] - '0'));
+        text[to] =
+            (char)((text[i + 1] - '0') << 6 | (text[i + 2] - '0') << 3 | (text[i + 3] - '0'));
         i += 3;
     }
     return to;
@@ -134,7 +137,8 @@ static void add_group(struct hp_profile *profile, const char *text, size_t size)
     }
 }
 
-/* Lines that only the readers understand; a fact of such a name, from some other file, would break the text. */
+/* Lines that only the readers understand; a fact of such a name, from some other file, would break
+ * the text. */
 static bool is_reserved(const char *name, size_t size)
 {
     static const char *const names[] = {"heapprof.module", "heapprof.front", "heapprof.raw",
@@ -149,12 +153,12 @@ bool hp_profile_add_comment(struct hp_profile *profile, const char *text, size_t
 {
     static const char group_mark[] = "heapprof: ";
     const size_t mark_size = sizeof group_mark - 1;
+    for (; size && *text == ' '; size--)
+        text++;
     if (size > mark_size && memcmp(text, group_mark, mark_size) == 0) {
         add_group(profile, text + mark_size, size - mark_size);
         return true;
     }
-    for (; size && *text == ' '; size--)
-        text++;
     const char *equals = memmem(text, size, " = ", 3);
     if (!equals || equals == text)
         return false;

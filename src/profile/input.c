@@ -11,6 +11,7 @@
 
 #include "profile/alloc.h"
 
+#define FIRST_BLOCK (1U << 14)
 #define BLOCK (1U << 20)
 #define PACKED_BLOCK (1U << 16)
 
@@ -42,7 +43,8 @@ static ssize_t read_source(struct hp_input *input, void *buffer, size_t size)
     } while (n < 0 && errno == EINTR);
     if (n < 0) {
         int code = -errno;
-        return hp_error_set(input->error, code, "%s: cannot read: %s", input->name, strerror(-code));
+        return hp_error_set(input->error, code, "%s: cannot read: %s", input->name,
+                            strerror(-code));
     }
     return n;
 }
@@ -105,8 +107,10 @@ static ssize_t unpack(struct hp_input *input, void *buffer, size_t size)
     return (ssize_t)n;
 }
 
-static int fill(struct hp_input *input, size_t room)
+/* Small profiles are many: they get by with a small buffer. */
+static int fill(struct hp_input *input)
 {
+    size_t room = input->capacity < FIRST_BLOCK ? FIRST_BLOCK : BLOCK;
     /* One byte more than is used, for the NUL that ends the last line. */
     input->data = hp_grow(input->data, &input->capacity, input->end + room + 1, 1);
     size_t most = input->capacity - input->end - 1;
@@ -124,7 +128,7 @@ static int fill(struct hp_input *input, size_t room)
 int hp_input_peek(struct hp_input *input, size_t size)
 {
     while (!input->at_end && input->end - input->next < size) {
-        int status = fill(input, BLOCK);
+        int status = fill(input);
         if (status)
             return status;
     }
@@ -209,7 +213,7 @@ int hp_input_line(struct hp_input *input, char **line, size_t *size)
             input->next = 0;
             input->end = searched;
         }
-        int status = fill(input, BLOCK);
+        int status = fill(input);
         if (status)
             return status;
     }
@@ -233,7 +237,7 @@ int hp_input_all(struct hp_input *input)
         size_t size = input->end - input->next;
         if (size > HP_INPUT_MOST)
             return hp_error_set(input->error, -EFBIG, "%s: more than 8 GiB", input->name);
-        int status = fill(input, BLOCK);
+        int status = fill(input);
         if (status)
             return status;
     }

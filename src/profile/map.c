@@ -11,7 +11,8 @@ static uint64_t seed(void)
     static uint64_t value;
     if (!value) {
         /* 16 random bytes that the kernel gives to each process. */
-        const void *random = (const void *)getauxval(AT_RANDOM); // NOLINT(performance-no-int-to-ptr)
+        const void *random =
+            (const void *)getauxval(AT_RANDOM); // NOLINT(performance-no-int-to-ptr)
         if (random)
             memcpy(&value, random, sizeof value);
         value |= 1;
@@ -63,7 +64,8 @@ uint32_t hp_map_get(const struct hp_map *map, uint64_t key)
 uint32_t hp_map_add(struct hp_map *map, uint64_t key, uint32_t value)
 {
     if (map->count * 2 >= map->capacity) {
-        struct hp_map larger = {.capacity = map->capacity ? map->capacity * 2 : 64, .count = map->count};
+        struct hp_map larger = {.capacity = map->capacity ? map->capacity * 2 : 64,
+                                .count = map->count};
         larger.slots = hp_alloc(larger.capacity, sizeof *larger.slots);
         for (size_t i = 0; i < map->capacity; i++)
             if (map->slots[i].value_plus_one)

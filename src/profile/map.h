@@ -21,7 +21,8 @@ struct hp_map {
     size_t count;    /* <= capacity / 2 */
 };
 
-/* Mixed with a seed that differs from run to run: a hostile file cannot choose keys that collide. */
+/* Mixed with a seed that differs from run to run: a hostile file cannot choose keys that collide.
+ */
 uint64_t hp_hash(uint64_t key);
 uint64_t hp_hash_bytes(const void *data, size_t size);
 

@@ -1,12 +1,12 @@
 /* Merging profiles of different runs, hosts and load addresses.
  *
- * A location is the same when its file (build id, or else path) and its offset in it are; without a module, when its
- * address and the function there are. The merged profile needs addresses of its own, because it is written in formats
- * that know nothing else: a mapping keeps the addresses of the profile that brought it, unless they are taken, and
- * is moved behind all others then.
+ * A location is the same when its file (build id, or else path) and its offset in it are; without a
+ * module, when its address and the function there are. The merged profile needs addresses of its
+ * own, because it is written in formats that know nothing else: a mapping keeps the addresses of
+ * the profile that brought it, unless they are taken, and is moved behind all others then.
  *
- * Samples of one stack and one mean size are added up, which leaves every estimate exactly as it is; all others stay
- * apart, because a mean over mixed sizes would not.
+ * Samples of one stack and one mean size are added up, which leaves every estimate exactly as it
+ * is; all others stay apart, because a mean over mixed sizes would not.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -45,7 +45,8 @@ static const char *identity(const struct hp_profile *merged, uint32_t module)
 static uint64_t find_room(const struct merger *merger, uint64_t start, uint64_t size)
 {
     const struct hp_profile *merged = merger->merged;
-    /* The search is linear; more mappings than a process can have (vm.max_map_count) need no fidelity. */
+    /* The search is linear; more mappings than a process can have (vm.max_map_count) need no
+     * fidelity. */
     bool free_there = merged->module_count < 65536;
     for (size_t i = 0; i < merged->module_count && free_there; i++) {
         const struct hp_module *module = &merged->modules[i];
@@ -203,18 +204,28 @@ static void add_sample(struct merger *merger, const struct hp_profile *profile,
 
 static bool is_counter(const char *name)
 {
-    static const char *const counters[] = {
-        "Alloc",        "TotalAlloc",       "Mallocs",       "Frees",
-        "HeapAlloc",    "HeapSys",          "HeapIdle",      "HeapInuse",
-        "HeapReleased", "HeapObjects",      "heapprof.lost", "heapprof.samples",
-        "heapprof.truncated", "heapprof.unmatched_frees"};
+    static const char *const counters[] = {"Alloc",
+                                           "TotalAlloc",
+                                           "Mallocs",
+                                           "Frees",
+                                           "HeapAlloc",
+                                           "HeapSys",
+                                           "HeapIdle",
+                                           "HeapInuse",
+                                           "HeapReleased",
+                                           "HeapObjects",
+                                           "heapprof.lost",
+                                           "heapprof.samples",
+                                           "heapprof.truncated",
+                                           "heapprof.unmatched_frees"};
     for (size_t i = 0; i < sizeof counters / sizeof *counters; i++)
         if (strcmp(name, counters[i]) == 0)
             return true;
     return false;
 }
 
-/* The fact's value over all profiles, or NULL when they do not agree on one. `buffer` has room for a number. */
+/* The fact's value over all profiles, or NULL when they do not agree on one. `buffer` has room for
+ * a number. */
 static const char *merge_fact(const struct hp_profile *const *profiles, size_t count,
                               const struct hp_fact *fact, char buffer[24])
 {

@@ -8,7 +8,8 @@
 
 #include "profile/alloc.h"
 
-#define ARENA_CHUNK 65536
+#define ARENA_FIRST 4096
+#define ARENA_MOST 65536
 
 int hp_error_set(struct hp_error *error, int code, const char *format, ...)
 {
@@ -30,7 +31,11 @@ static void *allocate(struct hp_profile *profile, size_t size, size_t alignment)
     struct hp_arena_chunk *chunk = profile->private->arena;
     size_t start = chunk ? (chunk->used + alignment - 1) & ~(alignment - 1) : 0;
     if (!chunk || start > chunk->size || size > chunk->size - start) {
-        size_t room = size > ARENA_CHUNK ? size : ARENA_CHUNK;
+        size_t room = chunk ? chunk->size * 2 : ARENA_FIRST;
+        if (room > ARENA_MOST)
+            room = ARENA_MOST;
+        if (room < size)
+            room = size;
         chunk = hp_realloc(NULL, 1, sizeof *chunk + room);
         *chunk = (struct hp_arena_chunk){.next = profile->private->arena, .size = room};
         profile->private->arena = chunk;
@@ -76,8 +81,8 @@ static struct hp_string_slot *find_string(const struct hp_profile_private *priva
     size_t mask = private->string_capacity - 1;
     for (size_t i = hash & mask;; i = (i + 1) & mask) {
         struct hp_string_slot *slot = &private->strings[i];
-        if (!slot->string || (slot->hash == hash && slot->size == size &&
-                              memcmp(slot->string, data, size) == 0))
+        if (!slot->string ||
+            (slot->hash == hash && slot->size == size && memcmp(slot->string, data, size) == 0))
             return slot;
     }
 }
@@ -125,7 +130,8 @@ const char *hp_profile_intern(struct hp_profile *profile, const char *string)
     return hp_profile_intern_bytes(profile, string, strlen(string));
 }
 
-/* Indices are 32 bits wide; a file that needs more does not fit into any memory that the command may take. */
+/* Indices are 32 bits wide; a file that needs more does not fit into any memory that the command
+ * may take. */
 static uint32_t next_index(size_t count)
 {
     if (count >= UINT32_MAX - 1) {

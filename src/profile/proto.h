@@ -1,7 +1,7 @@
 /* proto.h - as much of the protocol buffers' wire format as profile.proto needs.
  *
- * A message is a sequence of fields: a varint tag (number << 3 | wire type) and a value. Field numbers of profile.proto
- * (github.com/google/pprof/proto/profile.proto) are the enums below.
+ * A message is a sequence of fields: a varint tag (number << 3 | wire type) and a value. Field
+ * numbers of profile.proto (github.com/google/pprof/proto/profile.proto) are the enums below.
  */
 #ifndef HP_PROFILE_PROTO_H
 #define HP_PROFILE_PROTO_H
@@ -25,7 +25,12 @@ enum hp_proto_profile {
 };
 enum hp_proto_value_type { HP_VALUE_TYPE = 1, HP_VALUE_UNIT = 2 };
 enum hp_proto_sample { HP_SAMPLE_LOCATION = 1, HP_SAMPLE_VALUE = 2, HP_SAMPLE_LABEL = 3 };
-enum hp_proto_label { HP_LABEL_KEY = 1, HP_LABEL_STRING = 2, HP_LABEL_NUMBER = 3, HP_LABEL_UNIT = 4 };
+enum hp_proto_label {
+    HP_LABEL_KEY = 1,
+    HP_LABEL_STRING = 2,
+    HP_LABEL_NUMBER = 3,
+    HP_LABEL_UNIT = 4
+};
 enum hp_proto_mapping {
     HP_MAPPING_ID = 1,
     HP_MAPPING_START = 2,
@@ -66,7 +71,8 @@ struct hp_field {
 
 /* The next field: 1; 0: the message is over; -1: damaged, message->next is where. */
 int hp_message_next(struct hp_message *message, struct hp_field *field);
-/* The next number of a repeated field, packed or not: call with the field until it returns 0; -1: damaged. */
+/* The next number of a repeated field, packed or not: call with the field until it returns 0; -1:
+ * damaged. */
 int hp_field_number(struct hp_field *field, uint64_t *number);
 
 /* Writing. Zero-filled is empty; free `data`. */
@@ -76,7 +82,8 @@ struct hp_buffer {
 };
 
 void hp_put_varint(struct hp_buffer *buffer, uint64_t value);
-void hp_put_number(struct hp_buffer *buffer, unsigned field, uint64_t value); /* none if 0, the default */
+void hp_put_number(struct hp_buffer *buffer, unsigned field,
+                   uint64_t value); /* none if 0, the default */
 void hp_put_bytes(struct hp_buffer *buffer, unsigned field, const void *data, size_t size);
 void hp_put_message(struct hp_buffer *buffer, unsigned field, const struct hp_buffer *message);
 

@@ -18,7 +18,8 @@ static bool scales_to(struct hp_pair raw, struct hp_pair scaled, double interval
     return up.objects == scaled.objects && up.bytes == scaled.bytes;
 }
 
-/* The bytes of `objects` samples that scale up to `scaled`: scaling grows with the bytes, so bisect. */
+/* The bytes of `objects` samples that scale up to `scaled`: scaling grows with the bytes, so
+ * bisect. */
 static uint64_t invert(double objects, double scaled, double interval)
 {
     double low = 0, high = scaled;

@@ -5,10 +5,24 @@
 
 #include "profile/scan.h"
 
+#define HEAD_SIZE 64
+
 typedef int reader_fn(struct hp_input *input, struct hp_profile *profile);
 
-/* Text profiles tell themselves by their first words. Everything else that looks like text is none of ours;
- * profile.proto has no magic number, but its first byte is the tag of one of its 14 fields. */
+/* No profile.proto begins with so many bytes that could be text: the tags and sizes of its first
+ * messages could not. */
+static bool is_plain_text(const struct hp_input *input)
+{
+    for (size_t i = input->next; i < input->end && i < input->next + HEAD_SIZE; i++) {
+        unsigned char c = (unsigned char)input->data[i];
+        if (c >= 127 || (c < ' ' && !strchr("\t\n\r", c)))
+            return false;
+    }
+    return true;
+}
+
+/* Text profiles tell themselves by their first words. profile.proto has no magic number, but its
+ * first byte is the tag of one of its 14 fields. */
 static reader_fn *recognize(const struct hp_input *input)
 {
     const char *data = input->data + input->next;
@@ -21,15 +35,15 @@ static reader_fn *recognize(const struct hp_input *input)
         return hp_read_text;
     if (size >= 8 && memcmp(data, "heap_v2/", 8) == 0)
         return hp_read_jemalloc;
-    unsigned char tag = size ? (unsigned char)input->data[input->next] : 0;
-    if ((tag & 7) <= 2 && tag >> 3 >= 1 && tag >> 3 <= 14)
+    unsigned char tag = (unsigned char)input->data[input->next];
+    if (!is_plain_text(input) && (tag & 7) <= 2 && tag >> 3 >= 1 && tag >> 3 <= 14)
         return hp_read_proto;
     return NULL;
 }
 
 static int read_input(struct hp_input *input, struct hp_profile **profile)
 {
-    int status = hp_input_peek(input, 64);
+    int status = hp_input_peek(input, HEAD_SIZE);
     if (status)
         return status;
     if (input->next == input->end)

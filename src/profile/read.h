@@ -1,5 +1,5 @@
-/* read.h - what the readers of the single formats share. Each takes an input that stands at its first byte, and a new
- * profile, which its caller frees whatever happens. */
+/* read.h - what the readers of the single formats share. Each takes an input that stands at its
+ * first byte, and a new profile, which its caller frees whatever happens. */
 #ifndef HP_PROFILE_READ_H
 #define HP_PROFILE_READ_H
 

@@ -10,7 +10,8 @@
  *     MAPPED_LIBRARIES:
  *     ...
  *
- * The lines of single threads repeat what t* adds up. The allocated counters are 0 unless prof_accum is on.
+ * The lines of single threads repeat what t* adds up. The allocated counters are 0 unless
+ * prof_accum is on.
  */
 #include <stdlib.h>
 #include <string.h>

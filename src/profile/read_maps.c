@@ -12,7 +12,7 @@
 struct substitutions {
     struct {
         char *name, *value;
-    } *pairs;
+    } * pairs;
     size_t count, capacity;
 };
 
@@ -72,7 +72,8 @@ struct map_line {
     const char *path;
 };
 
-/* `start-limit perms offset major:minor inode path`, as in /proc/PID/maps, or `start-limit: path (@offset)`. */
+/* `start-limit perms offset major:minor inode path`, as in /proc/PID/maps, or `start-limit: path
+ * (@offset)`. */
 static bool parse_map(char *line, struct map_line *map)
 {
     const char *p = line;
@@ -129,7 +130,7 @@ static int add_map(struct hp_input *input, struct hp_profile *profile,
                    const struct hp_build_ids *build_ids, const struct substitutions *all,
                    const struct map_line *map)
 {
-    char *path;
+    char *path = NULL;
     int status = substitute(input, all, map->path, &path);
     if (status)
         return status;

@@ -14,7 +14,8 @@ struct text_reader {
     struct hp_stack stack;
     struct hp_build_ids build_ids;
     uint64_t front; /* raw; 0: none */
-    /* Symbol lines that belong to one address, until the next address or another kind of line comes. */
+    /* Symbol lines that belong to one address, until the next address or another kind of line
+     * comes. */
     struct hp_line lines[LINES_PER_ADDRESS];
     size_t line_count;
     uint64_t line_pc;
@@ -65,8 +66,8 @@ int hp_read_stack(struct hp_input *input, struct hp_profile *profile, const char
     }
 }
 
-/* `heap profile: 1: 2 [3: 4] @ heap_v2/524288`. The totals are not compared with the entries: excerpts of profiles are
- * fine. */
+/* `heap profile: 1: 2 [3: 4] @ heap_v2/524288`. The totals are not compared with the entries:
+ * excerpts of profiles are fine. */
 static int read_header(struct text_reader *reader)
 {
     char *line;
@@ -95,8 +96,8 @@ static int read_header(struct text_reader *reader)
     bool poisson = (type_size == 7 && memcmp(p, "heap_v2", 7) == 0) ||
                    (type_size == 8 && memcmp(p, "heapz_v2", 8) == 0);
     if (!exact && !twice && !poisson)
-        return hp_input_error(reader->input,
-                              "a profile of type '%.40s'; heapprofile, heap or heap_v2 are read", p);
+        return hp_input_error(
+            reader->input, "a profile of type '%.40s'; heapprofile, heap or heap_v2 are read", p);
     p += type_size;
     uint64_t interval = 0;
     if (hp_scan_char(&p, '/') && *p && !hp_scan_dec(&p, &interval))
@@ -109,8 +110,8 @@ static int read_header(struct text_reader *reader)
     return 0;
 }
 
-/* The location that symbol lines of this PC are about. A function's very first address is printed as it is, with
- * offset 0, because there is no call in front of it. */
+/* The location that symbol lines of this PC are about. A function's very first address is printed
+ * as it is, with offset 0, because there is no call in front of it. */
 static uint32_t line_location(const struct text_reader *reader)
 {
     uint32_t location = hp_profile_find_location(reader->profile, reader->line_pc);
@@ -129,8 +130,8 @@ static void flush_lines(struct text_reader *reader)
     reader->line_count = 0;
 }
 
-/* The end of `function+0xoffset`: the mark with nothing but hexadecimal digits up to the next blank. Names may contain
- * blanks themselves. NULL: there is none. */
+/* The end of `function+0xoffset`: the mark with nothing but hexadecimal digits up to the next
+ * blank. Names may contain blanks themselves. NULL: there is none. */
 static char *find_offset(char *text, uint64_t *offset, const char **rest)
 {
     for (char *mark = text; (mark = strstr(mark, "+0x")); mark += 3) {

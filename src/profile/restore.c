@@ -118,10 +118,10 @@ void hp_restorer_sample(struct hp_restorer *restorer, struct hp_profile *profile
 
 struct hp_counts hp_guess_counts(const struct hp_counts *scaled, uint64_t size, double interval)
 {
-    struct hp_pair live = hp_scale_down(
-        (struct hp_pair){scaled->live_objects, scaled->live_bytes}, size, interval);
-    struct hp_pair alloc = hp_scale_down(
-        (struct hp_pair){scaled->alloc_objects, scaled->alloc_bytes}, size, interval);
+    struct hp_pair live =
+        hp_scale_down((struct hp_pair){scaled->live_objects, scaled->live_bytes}, size, interval);
+    struct hp_pair alloc =
+        hp_scale_down((struct hp_pair){scaled->alloc_objects, scaled->alloc_bytes}, size, interval);
     /* Each pair is scaled by its own mean size, so rounding may turn the order around. */
     if (alloc.objects < live.objects)
         alloc.objects = live.objects;
@@ -136,7 +136,8 @@ static bool same_counts(const struct hp_counts *a, const struct hp_counts *b)
            a->alloc_objects == b->alloc_objects && a->alloc_bytes == b->alloc_bytes;
 }
 
-/* Whether the counters scale up to exactly the figures of the file, so that they may stand for them. */
+/* Whether the counters scale up to exactly the figures of the file, so that they may stand for
+ * them. */
 static bool explain(struct hp_profile *profile, const struct hp_counts *counts,
                     const struct hp_counts *scaled)
 {

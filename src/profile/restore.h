@@ -1,8 +1,10 @@
-/* restore.h - from the values of profile.proto back to the model: which value is which, and the sampled counters.
+/* restore.h - from the values of profile.proto back to the model: which value is which, and the
+ * sampled counters.
  *
- * A file that heapprof wrote carries, as comments, what the format has no place for: the facts, the type of the profile
- * it was made from, and the counters of those samples that scaling and rounding do not give back. Such a file, unchanged,
- * becomes the very profile that it was made from. Any other becomes a prescaled one.
+ * A file that heapprof wrote carries, as comments, what the format has no place for: the facts, the
+ * type of the profile it was made from, and the counters of those samples that scaling and rounding
+ * do not give back. Such a file, unchanged, becomes the very profile that it was made from. Any
+ * other becomes a prescaled one.
  */
 #ifndef HP_PROFILE_RESTORE_H
 #define HP_PROFILE_RESTORE_H
@@ -11,17 +13,18 @@
 
 /* Comments of our own; "# " in front keeps them, and the facts, out of pprof's reports. */
 #define HP_COMMENT_TYPE "# heapprof.type = " /* heap_v2/INTERVAL or heapprofile */
-#define HP_COMMENT_RAW "# heapprof.raw = "   /* SAMPLE LIVE-OBJECTS LIVE-BYTES ALLOC-OBJECTS ALLOC-BYTES */
+#define HP_COMMENT_RAW                                                                             \
+    "# heapprof.raw = " /* SAMPLE LIVE-OBJECTS LIVE-BYTES ALLOC-OBJECTS ALLOC-BYTES */
 
 struct hp_restorer {
-    double interval; /* the file's period */
+    double interval;                 /* the file's period */
     size_t columns[HP_SAMPLE_TYPES]; /* SIZE_MAX: the file has no such type */
     bool has_type;
     double type_interval; /* of HP_COMMENT_TYPE */
     struct {
         uint64_t sample;
         struct hp_counts counts;
-    } *raw;
+    } * raw;
     size_t raw_count, raw_capacity;
     uint64_t *sizes; /* label "bytes" of each sample */
     size_t size_count, size_capacity;

@@ -1,28 +1,31 @@
 /* Scaling sampled figures up, and how sure one can be of the result.
  *
- * An object of size s is sampled with p = 1 - exp(-s / interval), each independently of the others. Weighing every
- * sample by 1 / p is the Horvitz-Thompson estimator (D. G. Horvitz, D. J. Thompson, "A Generalization of Sampling
- * Without Replacement From a Finite Universe", JASA 47, 1952), with the variance estimate sum y^2 (1 - p) / p^2.
+ * An object of size s is sampled with p = 1 - exp(-s / interval), each independently of the others.
+ * Weighing every sample by 1 / p is the Horvitz-Thompson estimator (D. G. Horvitz, D. J. Thompson,
+ * "A Generalization of Sampling Without Replacement From a Finite Universe", JASA 47, 1952), with
+ * the variance estimate sum y^2 (1 - p) / p^2.
  *
- * The 95 % interval. With few samples the variance is estimated from the very count that is uncertain: whoever draws
- * too few samples also believes too narrow an interval. In the Poisson limit (p small) +-1.96 sqrt(n) around n holds
- * only 80 % for a mean of 3 and 87 to 94 % between 5 and 20. The remedy here is that of Agresti and Coull ("Approximate
- * is better than exact for interval estimation of binomial proportions", The American Statistician 52, 1998): widen as
- * if z^2 / 2 = 2 more samples had been drawn,
+ * The 95 % interval. With few samples the variance is estimated from the very count that is
+ * uncertain: whoever draws too few samples also believes too narrow an interval. In the Poisson
+ * limit (p small) +-1.96 sqrt(n) around n holds only 80 % for a mean of 3 and 87 to 94 % between 5
+ * and 20. The remedy here is that of Agresti and Coull ("Approximate is better than exact for
+ * interval estimation of binomial proportions", The American Statistician 52, 1998): widen as if
+ * z^2 / 2 = 2 more samples had been drawn,
  *
  *     half-width = 1.96 sqrt(variance) sqrt(1 + 2 / n)
  *
- * which holds 93 to 98 % for each mean from 4 up. The exact interval's upper half (Garwood 1936) was rejected: taken on
- * both sides it holds 98 to 99 % for means up to 20, so it hides growth that is there.
- * n is the effective number of samples, (sum v)^2 / sum v^2 for the samples' variances v (Satterthwaite 1946): a
- * hundred large objects with hardly any variance do not make the few small ones beside them any surer.
+ * which holds 93 to 98 % for each mean from 4 up. The exact interval's upper half (Garwood 1936)
+ * was rejected: taken on both sides it holds 98 to 99 % for means up to 20, so it hides growth that
+ * is there. n is the effective number of samples, (sum v)^2 / sum v^2 for the samples' variances v
+ * (Satterthwaite 1946): a hundred large objects with hardly any variance do not make the few small
+ * ones beside them any surer.
  */
 #include <math.h>
 
 #include "profile/model.h"
 
-const char *const hp_sample_type_names[HP_SAMPLE_TYPES] = {"inuse_space", "inuse_objects", "alloc_space",
-                                                           "alloc_objects"};
+const char *const hp_sample_type_names[HP_SAMPLE_TYPES] = {"inuse_space", "inuse_objects",
+                                                           "alloc_space", "alloc_objects"};
 const char *const hp_sample_type_units[HP_SAMPLE_TYPES] = {"bytes", "count", "bytes", "count"};
 
 double hp_scale_factor(double objects, double bytes, double interval)
@@ -47,7 +50,8 @@ uint64_t hp_add_clamped(uint64_t a, uint64_t b)
     return a + b < a ? UINT64_MAX : a + b;
 }
 
-/* value n / p of n drawn objects that weigh `weight` each: n objects of variance (weight / p)^2 (1 - p). */
+/* value n / p of n drawn objects that weigh `weight` each: n objects of variance (weight / p)^2 (1
+ * - p). */
 static struct hp_estimate weigh(double value, double n, double p)
 {
     struct hp_estimate estimate = {.value = value};
@@ -63,14 +67,15 @@ static struct hp_estimate weigh(double value, double n, double p)
 
 static struct hp_estimate prescaled(double value, double objects, uint64_t drawn)
 {
-    /* Files do not tell p itself, but drawn = objects * p. Without an object count p is taken as small, the
-     * cautious side. */
+    /* Files do not tell p itself, but drawn = objects * p. Without an object count p is taken as
+     * small, the cautious side. */
     double p = objects > 0 ? fmin((double)drawn / objects, 1) : 0;
     return weigh(value, (double)drawn, p);
 }
 
-struct hp_estimate hp_sample_estimate(const struct hp_profile *profile, const struct hp_sample *sample,
-                                      enum hp_sample_type type, bool raw)
+struct hp_estimate hp_sample_estimate(const struct hp_profile *profile,
+                                      const struct hp_sample *sample, enum hp_sample_type type,
+                                      bool raw)
 {
     bool live = type == HP_INUSE_SPACE || type == HP_INUSE_OBJECTS;
     bool space = type == HP_INUSE_SPACE || type == HP_ALLOC_SPACE;

@@ -1,5 +1,5 @@
-/* scan.h - numbers and words of a text line, without locale and without sscanf (which takes the larger part of the
- * time of reading a large profile).
+/* scan.h - numbers and words of a text line, without locale and without sscanf (which takes the
+ * larger part of the time of reading a large profile).
  *
  * Each function moves *cursor past what it took and returns true; or leaves it and returns false.
  */

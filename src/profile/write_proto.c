@@ -1,5 +1,5 @@
-/* profile.proto, as the readers in design.md want it. The strings are written when they are first used, between the
- * messages: only their order among themselves counts. */
+/* profile.proto, as the readers in design.md want it. The strings are written when they are first
+ * used, between the messages: only their order among themselves counts. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -109,7 +109,8 @@ static void write_types(struct proto_writer *writer)
     hp_put_number(&writer->out, HP_PROFILE_DEFAULT_TYPE, index);
 }
 
-/* ------------------------------------------------------------------ mappings, locations, functions */
+/* ------------------------------------------------------------------ mappings, locations, functions
+ */
 
 static void survey_locations(struct proto_writer *writer)
 {

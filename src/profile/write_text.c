@@ -46,8 +46,8 @@ static struct entry *sort_entries(const struct hp_profile *profile, struct hp_co
     return entries;
 }
 
-/* The call's address. Some writers of profile.proto leave it out; their locations get one that no code has, so that
- * they stay apart. */
+/* The call's address. Some writers of profile.proto leave it out; their locations get one that no
+ * code has, so that they stay apart. */
 static uint64_t call_address(const struct hp_profile *profile, uint32_t index)
 {
     const struct hp_location *location = &profile->locations[index];
