@@ -1,18 +1,17 @@
-/* Which functions are the allocator, so that the site of an allocation is the code that asked for it.
+/* Which functions are the allocator, so that the site of an allocation is the code that asked for
+ * it.
  *
- * A name is brought to its bare form first: no template arguments, parameters, return type or clone suffix, and for
- * Rust `<Type as Trait>::method` as Type::method. So "int* std::allocator_traits<std::allocator<int> >::allocate(...)"
- * becomes std::allocator_traits::allocate. The bare form is looked up in the tables below.
+ * Names are looked up in their bare form (bare.h), whatever their arguments.
  *
  * What counts
- *   yes  the allocators: glibc, jemalloc, tcmalloc, mimalloc, scalable_malloc, operator new, and glib's g_malloc family
- *   yes  verbs that only allocate and construct: std::make_shared, std::make_unique, Box::new, Rc::new, Arc::new
- *   yes  what the C++ library keeps to itself (reserved names in std and __gnu_cxx: _M_realloc_insert, _Vector_base),
- *        but for what calls back into the program's code (_M_invoke, _M_run)
- *   yes  what Rust's library keeps to itself: alloc::alloc, alloc::raw_vec, hashbrown::raw, any GlobalAlloc
- *   no   public functions that allocate among other things: std::vector::push_back, std::string::append, Vec::push,
- *        Vec::with_capacity, strdup, asprintf, fopen
- *   no   a program's own wrappers: xmalloc, zmalloc, Type::operator new
+ *   yes  the allocators: glibc, jemalloc, tcmalloc, mimalloc, scalable_malloc, operator new, and
+ * glib's g_malloc family yes  verbs that only allocate and construct: std::make_shared,
+ * std::make_unique, Box::new, Rc::new, Arc::new yes  what the C++ library keeps to itself (reserved
+ * names in std and __gnu_cxx: _M_realloc_insert, _Vector_base), but for what calls back into the
+ * program's code (_M_invoke, _M_run) yes  what Rust's library keeps to itself: alloc::alloc,
+ * alloc::raw_vec, hashbrown::raw, any GlobalAlloc no   public functions that allocate among other
+ * things: std::vector::push_back, std::string::append, Vec::push, Vec::with_capacity, strdup,
+ * asprintf, fopen no   a program's own wrappers: xmalloc, zmalloc, Type::operator new
  */
 #include "symbolize/symbolize.h"
 
@@ -20,14 +19,19 @@
 #include <stdbool.h>
 #include <string.h>
 
-#define BARE_MAX 256
-#define NESTING_MAX 256
+#include "symbolize/bare.h"
 
 /* Entries that end in '*' stand for all names that begin so. */
 static const char *const families[] = {
-    "malloc",        "calloc",  "realloc",    "free",          "reallocarray", "reallocarr",
-    "reallocf",      "cfree",   "memalign",   "aligned_alloc", "valloc",       "pvalloc",
-    "posix_memalign", "zalloc", "free_sized", "free_aligned_sized", "aligned_free", NULL,
+    "malloc",         "calloc",
+    "realloc",        "free",
+    "reallocarray",   "reallocarr",
+    "reallocf",       "cfree",
+    "memalign",       "aligned_alloc",
+    "valloc",         "pvalloc",
+    "posix_memalign", "zalloc",
+    "free_sized",     "free_aligned_sized",
+    "aligned_free",   NULL,
 };
 
 /* In front of a name of the families. */
@@ -38,68 +42,176 @@ static const char *const family_prefixes[] = {
 
 static const char *const functions[] = {
     /* glibc, musl */
-    "_int_malloc", "_int_realloc", "_int_memalign", "_int_free*", "_mid_memalign", "sysmalloc*",
-    "malloc_consolidate", "malloc_hook_ini", "realloc_hook_ini", "memalign_hook_ini", "malloc_check",
-    "realloc_check", "memalign_check", "tcache_init", "tcache_key_initialize", "arena_get2",
-    "ptmalloc_init", "mremap_chunk", "__libc_malloc2", "__libc_calloc2", "__libc_malloc_impl",
-    "__malloc_alloc_meta", "alloc_slot", "__debug_malloc", "__debug_calloc", "__debug_realloc",
+    "_int_malloc",
+    "_int_realloc",
+    "_int_memalign",
+    "_int_free*",
+    "_mid_memalign",
+    "sysmalloc*",
+    "malloc_consolidate",
+    "malloc_hook_ini",
+    "realloc_hook_ini",
+    "memalign_hook_ini",
+    "malloc_check",
+    "realloc_check",
+    "memalign_check",
+    "tcache_init",
+    "tcache_key_initialize",
+    "arena_get2",
+    "ptmalloc_init",
+    "mremap_chunk",
+    "__libc_malloc2",
+    "__libc_calloc2",
+    "__libc_malloc_impl",
+    "__malloc_alloc_meta",
+    "alloc_slot",
+    "__debug_malloc",
+    "__debug_calloc",
+    "__debug_realloc",
     /* tcmalloc */
-    "tcmalloc::*", "tc_new*", "tc_delete*", "TCMalloc*", "do_malloc*", "do_calloc*", "do_realloc*",
-    "do_memalign*", "do_free*",
+    "tcmalloc::*",
+    "tc_new*",
+    "tc_delete*",
+    "TCMalloc*",
+    "do_malloc*",
+    "do_calloc*",
+    "do_realloc*",
+    "do_memalign*",
+    "do_free*",
     /* jemalloc, and as Rust links it */
-    "je_*", "jet_*", "_rjem_*", "mallocx", "rallocx", "xallocx", "sallocx", "nallocx", "dallocx",
-    "sdallocx", "imalloc*", "ialloc", "iallocztm*", "ipalloc*", "iralloc*", "do_rallocx",
-    "malloc_default", "fallback_alloc", "arena_malloc*", "arena_palloc", "arena_ralloc",
-    "tcache_alloc_*", "large_malloc", "large_palloc", "large_ralloc", "newImpl", "handleOOM",
+    "je_*",
+    "jet_*",
+    "_rjem_*",
+    "mallocx",
+    "rallocx",
+    "xallocx",
+    "sallocx",
+    "nallocx",
+    "dallocx",
+    "sdallocx",
+    "imalloc*",
+    "ialloc",
+    "iallocztm*",
+    "ipalloc*",
+    "iralloc*",
+    "do_rallocx",
+    "malloc_default",
+    "fallback_alloc",
+    "arena_malloc*",
+    "arena_palloc",
+    "arena_ralloc",
+    "tcache_alloc_*",
+    "large_malloc",
+    "large_palloc",
+    "large_ralloc",
+    "newImpl",
+    "handleOOM",
     /* mimalloc */
-    "_mi_*", "mi_malloc*", "mi_calloc*", "mi_zalloc*", "mi_realloc*", "mi_rezalloc*", "mi_recalloc*",
-    "mi_umalloc*", "mi_ucalloc*", "mi_mallocn*", "mi_heap_*", "mi_theap_*", "mi_new*", "mi_memalign",
-    "mi_posix_memalign", "mi_aligned_alloc", "mi_valloc", "mi_pvalloc", "mi_free*", "mi_cfree",
-    "mi_page_malloc*", "mi_expand", "mi_alloc_new_try*",
+    "_mi_*",
+    "mi_malloc*",
+    "mi_calloc*",
+    "mi_zalloc*",
+    "mi_realloc*",
+    "mi_rezalloc*",
+    "mi_recalloc*",
+    "mi_umalloc*",
+    "mi_ucalloc*",
+    "mi_mallocn*",
+    "mi_heap_*",
+    "mi_theap_*",
+    "mi_new*",
+    "mi_memalign",
+    "mi_posix_memalign",
+    "mi_aligned_alloc",
+    "mi_valloc",
+    "mi_pvalloc",
+    "mi_free*",
+    "mi_cfree",
+    "mi_page_malloc*",
+    "mi_expand",
+    "mi_alloc_new_try*",
     /* glib */
-    "g_malloc*", "g_try_malloc*", "g_realloc*", "g_try_realloc*", "g_aligned_alloc*", "g_slice_alloc*",
-    "g_free*", "g_slice_free1",
+    "g_malloc*",
+    "g_try_malloc*",
+    "g_realloc*",
+    "g_try_realloc*",
+    "g_aligned_alloc*",
+    "g_slice_alloc*",
+    "g_free*",
+    "g_slice_free1",
     /* C++ */
-    "operator new", "operator new[]", "operator delete", "operator delete[]", "__builtin_new",
-    "__builtin_vec_new", "std::allocator::*", "std::allocator_traits::*", "std::make_shared*",
-    "std::allocate_shared*", "std::make_unique*", "std::shared_ptr::shared_ptr",
-    "std::get_temporary_buffer", "std::pmr::polymorphic_allocator::*", "std::pmr::memory_resource::*",
-    "std::pmr::monotonic_buffer_resource::*", "std::pmr::synchronized_pool_resource::*",
-    "std::pmr::unsynchronized_pool_resource::*", "__gnu_cxx::new_allocator::*",
-    "__gnu_cxx::malloc_allocator::*", "__gnu_cxx::bitmap_allocator::*",
+    "operator new",
+    "operator new[]",
+    "operator delete",
+    "operator delete[]",
+    "__builtin_new",
+    "__builtin_vec_new",
+    "std::allocator::*",
+    "std::allocator_traits::*",
+    "std::make_shared*",
+    "std::allocate_shared*",
+    "std::make_unique*",
+    "std::shared_ptr::shared_ptr",
+    "std::get_temporary_buffer",
+    "std::pmr::polymorphic_allocator::*",
+    "std::pmr::memory_resource::*",
+    "std::pmr::monotonic_buffer_resource::*",
+    "std::pmr::synchronized_pool_resource::*",
+    "std::pmr::unsynchronized_pool_resource::*",
+    "__gnu_cxx::new_allocator::*",
+    "__gnu_cxx::malloc_allocator::*",
+    "__gnu_cxx::bitmap_allocator::*",
     /* Rust */
-    "__rust_alloc*", "__rust_realloc", "__rust_dealloc", "__rdl_*", "__rg_*", "__rustc::__rust_alloc*",
-    "__rustc::__rust_realloc", "__rustc::__rust_dealloc", "__rustc::__rdl_*", "__rustc::__rg_*",
-    "alloc::alloc::*", "alloc::raw_vec::*", "std::alloc::*", "std::sys::alloc::*",
-    "std::sys::unix::alloc::*", "std::sys::pal::unix::alloc::*", "std::sys_common::alloc::*",
-    "core::alloc::*", "hashbrown::raw::*", "alloc::boxed::box_new*", "alloc::boxed::Box::new*",
-    "alloc::boxed::Box::try_new*", "alloc::boxed::Box::pin*", "alloc::rc::Rc::new*",
-    "alloc::rc::Rc::pin*", "alloc::rc::Rc::allocate_for*", "alloc::rc::Rc::try_allocate_for*",
-    "alloc::rc::rc_inner_layout*", "alloc::rc::UniqueRcUninit::*", "alloc::sync::Arc::new*",
-    "alloc::sync::Arc::pin*", "alloc::sync::Arc::allocate_for*",
-    "alloc::sync::Arc::try_allocate_for*", "alloc::sync::UniqueArcUninit::*",
-    "tikv_jemallocator::*", "jemallocator::*", "mimalloc::MiMalloc::*", NULL,
+    "__rust_alloc*",
+    "__rust_realloc",
+    "__rust_dealloc",
+    "__rdl_*",
+    "__rg_*",
+    "__rustc::__rust_alloc*",
+    "__rustc::__rust_realloc",
+    "__rustc::__rust_dealloc",
+    "__rustc::__rdl_*",
+    "__rustc::__rg_*",
+    "alloc::alloc::*",
+    "alloc::raw_vec::*",
+    "std::alloc::*",
+    "std::sys::alloc::*",
+    "std::sys::unix::alloc::*",
+    "std::sys::pal::unix::alloc::*",
+    "std::sys_common::alloc::*",
+    "core::alloc::*",
+    "hashbrown::raw::*",
+    "alloc::boxed::box_new*",
+    "alloc::boxed::Box::new*",
+    "alloc::boxed::Box::try_new*",
+    "alloc::boxed::Box::pin*",
+    "alloc::rc::Rc::new*",
+    "alloc::rc::Rc::pin*",
+    "alloc::rc::Rc::allocate_for*",
+    "alloc::rc::Rc::try_allocate_for*",
+    "alloc::rc::rc_inner_layout*",
+    "alloc::rc::UniqueRcUninit::*",
+    "alloc::sync::Arc::new*",
+    "alloc::sync::Arc::pin*",
+    "alloc::sync::Arc::allocate_for*",
+    "alloc::sync::Arc::try_allocate_for*",
+    "alloc::sync::UniqueArcUninit::*",
+    "tikv_jemallocator::*",
+    "jemallocator::*",
+    "mimalloc::MiMalloc::*",
+    NULL,
 };
 
-/* What reserved names in std do not mean allocation: they run the program's code, possibly inlined. */
-static const char *const callers[] = {"_M_invoke*", "_M_run*",      "__invoke*",     "_S_invoke*",
-                                      "_M_call*",   "__do_visit*",  "__visit*",      "_M_complete*",
-                                      "_M_do_set*", "__do_call*",   "__run*",
-                                      "operator()", "_M_dispose*",  "_M_destroy*",   NULL};
+/* What reserved names in std do not mean allocation: they run the program's code, possibly inlined.
+ */
+static const char *const callers[] = {"_M_invoke*", "_M_run*",     "__invoke*",   "_S_invoke*",
+                                      "_M_call*",   "__do_visit*", "__visit*",    "_M_complete*",
+                                      "_M_do_set*", "__do_call*",  "__run*",      "operator()",
+                                      "__rust_*",   "_M_dispose*", "_M_destroy*", NULL};
 
 static const char *const rust_allocator_traits[] = {
     " as core::alloc::global::GlobalAlloc>::", " as core::alloc::Allocator>::",
     " as alloc::alloc::Allocator>::", " as allocator_api2::", NULL};
-
-static bool is_word(char c)
-{
-    return isalnum((unsigned char)c) || c == '_' || c == '$';
-}
-
-static bool begins(const char *text, const char *prefix)
-{
-    return !strncmp(text, prefix, strlen(prefix));
-}
 
 static bool listed(const char *name, const char *const *list)
 {
@@ -112,165 +224,28 @@ static bool listed(const char *name, const char *const *list)
     return false;
 }
 
-/* Past "operator" and its sign, where `text` is at the word "operator"; else `text`. `before` is the character in
- * front of it, or 0. */
-static const char *skip_operator(const char *text, char before)
-{
-    if (is_word(before) || !begins(text, "operator") || is_word(text[8]))
-        return text;
-    text += 8;
-    if (begins(text, " new") || begins(text, " delete")) {
-        text += text[1] == 'n' ? 4 : 7;
-        return begins(text, "[]") ? text + 2 : text;
-    }
-    if (begins(text, "()") || begins(text, "[]"))
-        return text + 2;
-    if (begins(text, "<=>"))
-        return text + 3;
-    /* "operator< <int>": the demangler keeps the sign and the arguments apart by a space. */
-    size_t length = strspn(text, "<>=!+-*/%^&|~,");
-    const char *signs[] = {"<<=", ">>=", "->*", "<<", ">>", "->", "<=", ">=", "<", ">"};
-    for (size_t i = 0; i < sizeof signs / sizeof *signs; i++)
-        if (begins(text, signs[i]))
-            return text + strlen(signs[i]);
-    return text + length;
-}
-
-/* Past the bracket that matches the one at `text`, or the end. Brackets of the outer kinds close those left open inside:
- * "<" is also an operator, in expressions, which the demanglers put in parentheses. */
-static const char *skip_group(const char *text)
-{
-    char open[NESTING_MAX];
-    size_t depth = 0;
-    char before = 0;
-    for (; *text; before = *text++) {
-        const char *past = skip_operator(text, before);
-        if (past != text) {
-            text = past - 1;
-            continue;
-        }
-        if (strchr("<([{", *text)) {
-            if (depth == NESTING_MAX)
-                return text + strlen(text);
-            open[depth++] = *text;
-        } else if (*text == '>') {
-            if (before != '-' && depth && open[depth - 1] == '<')
-                depth--;
-        } else if (strchr(")]}", *text)) {
-            char wanted = *text == ')' ? '(' : *text == ']' ? '[' : '{';
-            size_t match = depth;
-            while (match && open[match - 1] != wanted)
-                match--;
-            depth = match ? match - 1 : depth;
-        } else {
-            continue;
-        }
-        if (!depth)
-            return text + 1;
-    }
-    return text;
-}
-
-struct bare {
-    char text[BARE_MAX];
-    size_t used;
-};
-
-static void put(struct bare *bare, const char *text, size_t size)
-{
-    if (size >= BARE_MAX - bare->used) /* longer than all names in the tables, so its end does not matter */
-        size = BARE_MAX - 1 - bare->used;
-    memcpy(bare->text + bare->used, text, size);
-    bare->used += size;
-    bare->text[bare->used] = '\0';
-}
-
-static bool at_scope_start(const struct bare *bare)
-{
-    return !bare->used || (bare->used >= 2 && !strcmp(bare->text + bare->used - 2, "::"));
-}
-
-/* At a bracket outside of all others. Returns where to go on, or NULL when the name ends here. */
-static const char *take_group(struct bare *bare, const char *text, const char **inner_end)
-{
-    const char *past = skip_group(text);
-    bool more = begins(past, "::");
-    switch (*text) {
-    case '<':
-        if (!bare->used) { /* Rust's <Type as Trait>::method: go on with Type, whose end is skipped later */
-            *inner_end = past;
-            return text + 1;
-        }
-        if (at_scope_start(bare)) /* Rust's function::<T> */
-            bare->text[bare->used -= 2] = '\0';
-        return past;
-    case '{':
-        put(bare, "{}", 2);
-        return past;
-    case '(':
-        if (bare->used >= 8 && !strcmp(bare->text + bare->used - 8, "decltype"))
-            return past;
-        if (!more)
-            return NULL;
-        if (at_scope_start(bare)) /* (anonymous namespace):: */
-            return past + 2;
-        return past;
-    default:
-        return past; /* [abi:cxx11] */
-    }
-}
-
-static void strip(struct bare *bare, const char *name)
-{
-    bare->used = 0;
-    bare->text[0] = '\0';
-    const char *inner_end = NULL; /* of the <Type as Trait> that is being read */
-    char before = 0;
-    for (const char *text = name; *text;) {
-        const char *past = skip_operator(text, before);
-        if (past != text) {
-            put(bare, text, (size_t)(past - text));
-            before = ')';
-            text = past;
-            continue;
-        }
-        if (inner_end && (text == inner_end - 1 || begins(text, " as "))) {
-            text = inner_end;
-            inner_end = NULL;
-            before = '>';
-            continue;
-        }
-        before = *text;
-        if (strchr("<([{", *text)) {
-            text = take_group(bare, text, &inner_end);
-            if (!text)
-                return;
-        } else if (*text == ' ') {
-            if (text[1] == '[') /* [clone .part.0] */
-                return;
-            bare->used = 0; /* what came before was the return type */
-            bare->text[0] = '\0';
-            text++;
-        } else {
-            put(bare, text++, 1);
-        }
-    }
-}
-
 /* Inline namespaces say nothing of whether a name is public. */
 static const char *skip_std(const char *name)
 {
-    static const char *const prefixes[] = {"__cxx11::", "__1::", "__ndk1::", "_V2::", "__debug::",
-                                           "__cxx1998::", "__8::", NULL};
-    if (begins(name, "__gnu_cxx::"))
+    static const char *const prefixes[] = {
+        "__cxx11::", "__1::", "__ndk1::", "_V2::", "__debug::", "__cxx1998::", "__8::", NULL};
+    if (hp_begins(name, "__gnu_cxx::"))
         return name + 11;
-    if (!begins(name, "std::"))
+    if (!hp_begins(name, "std::"))
         return NULL;
     name += 5;
     for (const char *const *prefix = prefixes; *prefix; prefix++)
-        if (begins(name, *prefix))
+        if (hp_begins(name, *prefix))
             name += strlen(*prefix);
     return name;
+}
+
+/* As C++ reserves names; Rust's library has names like std::path::PathBuf::_push, which are none.
+ */
+static bool is_reserved(const char *name)
+{
+    name += *name == '~';
+    return name[0] == '_' && (name[1] == '_' || isupper((unsigned char)name[1]));
 }
 
 static bool is_library_internal(const char *name)
@@ -279,11 +254,11 @@ static bool is_library_internal(const char *name)
     if (!scope || strchr(name, '{'))
         return false;
     const char *last = scope;
-    bool reserved = *scope == '_';
+    bool reserved = is_reserved(scope);
     for (const char *at = scope; (at = strstr(at, "::"));) {
         at += 2;
         last = at;
-        reserved |= *at == '_';
+        reserved |= is_reserved(at);
     }
     return reserved && !listed(last, callers);
 }
@@ -291,7 +266,7 @@ static bool is_library_internal(const char *name)
 static bool is_family(const char *name)
 {
     for (const char *const *prefix = family_prefixes; *prefix; prefix++)
-        if (begins(name, *prefix) && listed(name + strlen(*prefix), families))
+        if (hp_begins(name, *prefix) && listed(name + strlen(*prefix), families))
             return true;
     return false;
 }
@@ -302,8 +277,8 @@ int hp_is_allocator_function(const char *function)
         for (const char *const *trait = rust_allocator_traits; *trait; trait++)
             if (strstr(function, *trait))
                 return 1;
-    struct bare bare;
-    strip(&bare, function);
+    struct hp_bare bare;
+    hp_bare_name(&bare, function);
     char *suffix = strpbrk(bare.text, ".@"); /* malloc.part.0, malloc@plt */
     if (suffix && suffix != bare.text)
         *suffix = '\0';
@@ -311,7 +286,7 @@ int hp_is_allocator_function(const char *function)
     /* jemalloc's and mimalloc's strdup and realpath are sites, as libc's are. */
     if (strstr(name, "strdup") || strstr(name, "strndup") || strstr(name, "realpath"))
         return 0;
-    if (begins(name, "std::") && skip_std(name) != name + 5) {
+    if (hp_begins(name, "std::") && skip_std(name) != name + 5) {
         /* std::__cxx11::x as std::x, which is how the table has it */
         const char *rest = skip_std(name);
         memmove(bare.text + 5, rest, strlen(rest) + 1);

@@ -59,8 +59,8 @@ static bool step(struct hp_die_walk *walk, bool into)
 
 bool hp_die_walk_next(struct hp_die_walk *walk, bool into)
 {
-    /* Without DW_AT_sibling libdw would walk over the children itself, with no bound of its own, and again for each
-     * level: walk over them here, once. */
+    /* Without DW_AT_sibling libdw would walk over the children itself, with no bound of its own,
+     * and again for each level: walk over them here, once. */
     if (into || walk->depth == 0 || walk->depth >= HP_DIE_DEPTH_MAX ||
         dwarf_haschildren(&walk->die) <= 0 || dwarf_hasattr(&walk->die, DW_AT_sibling))
         return step(walk, into);
@@ -75,8 +75,7 @@ bool hp_die_walk_next(struct hp_die_walk *walk, bool into)
 bool hp_die_attribute(Dwarf_Die *die, unsigned name, Dwarf_Word *value)
 {
     Dwarf_Attribute attribute;
-    return dwarf_attr_integrate(die, name, &attribute) &&
-           dwarf_formudata(&attribute, value) == 0;
+    return dwarf_attr_integrate(die, name, &attribute) && dwarf_formudata(&attribute, value) == 0;
 }
 
 void hp_die_origin(Dwarf_Die *die)

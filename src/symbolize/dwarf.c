@@ -114,7 +114,8 @@ size_t hp_dwarf_frames(struct hp_symbol_module *module, uint64_t address,
     }
     struct function *function = hp_unit_function(unit, address + bias);
     if (!function) {
-        /* Assembly, or a unit with line tables only: the function is known to the symbol table at best. */
+        /* Assembly, or a unit with line tables only: the function is known to the symbol table at
+         * best. */
         const struct symbol *symbol = hp_symtab_find(module, address);
         if (!row || !symbol || !most)
             return 0;

@@ -37,7 +37,8 @@ static void add_function(struct unit *unit, Dwarf_Die *die, uint32_t depth)
         (struct function){.die = dwarf_dieoffset(die), .entry = entry};
 }
 
-/* Where concrete functions are: gcc and clang put them into the unit or into namespaces, rustc into types too. */
+/* Where concrete functions are: gcc and clang put them into the unit or into namespaces, rustc into
+ * types too. */
 static bool holds_functions(int tag, bool in_types)
 {
     switch (tag) {
@@ -55,7 +56,8 @@ static bool holds_functions(int tag, bool in_types)
     }
 }
 
-/* `deep`: also functions inside of functions (nested ones of GNU C, Ada, Pascal) and anywhere else. */
+/* `deep`: also functions inside of functions (nested ones of GNU C, Ada, Pascal) and anywhere else.
+ */
 static void list_functions(struct unit *unit, bool deep)
 {
     for (size_t i = 0; i < unit->function_count; i++) {
@@ -99,8 +101,8 @@ static uint32_t add_node(struct function *function, Dwarf_Die *die, uint32_t par
     Dwarf_Attribute attribute;
     if (dwarf_attr(die, DW_AT_call_line, &attribute) && dwarf_formudata(&attribute, &line) != 0)
         line = 0;
-    function->nodes[function->node_count] = (struct node){
-        .die = dwarf_dieoffset(die), .parent = parent, .call_line = (uint32_t)line};
+    function->nodes[function->node_count] =
+        (struct node){.die = dwarf_dieoffset(die), .parent = parent, .call_line = (uint32_t)line};
     return (uint32_t)function->node_count++;
 }
 

@@ -4,7 +4,8 @@
 
 #include "symbolize/strings.h"
 
-/* Thousands of entries may share one range list, so a small hostile file could ask for any number. */
+/* Thousands of entries may share one range list, so a small hostile file could ask for any number.
+ */
 #define INTERVALS_MAX (16u << 20)
 
 void hp_intervals_add(struct hp_intervals *intervals, uint64_t low, uint64_t high, uint32_t value,

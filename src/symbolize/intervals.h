@@ -1,8 +1,9 @@
-/* intervals.h - which of many nested address ranges holds an address: units, functions, inlined calls, symbols.
+/* intervals.h - which of many nested address ranges holds an address: units, functions, inlined
+ * calls, symbols.
  *
- * Add all, flatten once, then find. Flattening turns nested ranges into disjoint ones, each with the value of the
- * innermost; so a lookup is one binary search however deep they nest. Ranges that overlap without nesting (malformed
- * or hostile debug information) are cut, never lost in a loop.
+ * Add all, flatten once, then find. Flattening turns nested ranges into disjoint ones, each with
+ * the value of the innermost; so a lookup is one binary search however deep they nest. Ranges that
+ * overlap without nesting (malformed or hostile debug information) are cut, never lost in a loop.
  */
 #ifndef HP_SYMBOLIZE_INTERVALS_H
 #define HP_SYMBOLIZE_INTERVALS_H

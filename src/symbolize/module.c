@@ -20,10 +20,11 @@ struct hp_symbolizer *hp_symbolizer_new(const struct hp_symbol_options *options)
     *symbolizer = (struct hp_symbolizer){0};
     if (!options || !options->directory_count)
         return symbolizer;
-    symbolizer->directories = hp_symbol_realloc(NULL, options->directory_count,
-                                                sizeof *symbolizer->directories);
+    symbolizer->directories =
+        hp_symbol_realloc(NULL, options->directory_count, sizeof *symbolizer->directories);
     for (size_t i = 0; i < options->directory_count; i++)
-        symbolizer->directories[i] = hp_strings_intern(&symbolizer->strings, options->directories[i]);
+        symbolizer->directories[i] =
+            hp_strings_intern(&symbolizer->strings, options->directories[i]);
     symbolizer->directory_count = options->directory_count;
     return symbolizer;
 }
@@ -55,9 +56,9 @@ void hp_symbolizer_free(struct hp_symbolizer *symbolizer)
     free(symbolizer);
 }
 
-/* objcopy --only-keep-debug leaves segments without bytes and with offsets that mean nothing. GNU ld, which starts
- * code on a page of its own, puts it at the offset that equals its distance from the first segment; other linkers
- * don't start it on a page boundary, and then nothing is known. */
+/* objcopy --only-keep-debug leaves segments without bytes and with offsets that mean nothing. GNU
+ * ld, which starts code on a page of its own, puts it at the offset that equals its distance from
+ * the first segment; other linkers don't start it on a page boundary, and then nothing is known. */
 static uint64_t segment_offset(const GElf_Phdr *segment, const GElf_Phdr *first)
 {
     uint64_t page = segment->p_align > 1 ? segment->p_align : 4096;
@@ -84,8 +85,9 @@ static void read_segments(struct hp_symbol_module *module, Elf *elf)
             continue;
         if (offset + size < offset)
             continue;
-        module->segment_addresses = hp_symbol_realloc(
-            module->segment_addresses, module->segment_count + 1, sizeof *module->segment_addresses);
+        module->segment_addresses =
+            hp_symbol_realloc(module->segment_addresses, module->segment_count + 1,
+                              sizeof *module->segment_addresses);
         /* Where two segments share a page of the file, the code is what is asked for. */
         hp_intervals_add(&module->segments, offset, offset + size, (uint32_t)module->segment_count,
                          segment.p_flags & PF_X ? 1 : 0);
@@ -164,8 +166,10 @@ static void open_module(struct hp_symbol_module *module)
     int descriptor = hp_find_open(module->path, module->build_id);
     if (descriptor == -ENOENT && *module->build_id && length > suffix &&
         !strcmp(module->path + length - suffix, deleted)) {
-        /* As /proc/PID/maps says of a file replaced under a running process; the same may be back by now. */
-        module->file = hp_strings_intern_bytes(&module->owner->strings, module->path, length - suffix);
+        /* As /proc/PID/maps says of a file replaced under a running process; the same may be back
+         * by now. */
+        module->file =
+            hp_strings_intern_bytes(&module->owner->strings, module->path, length - suffix);
         descriptor = hp_find_open(module->file, module->build_id);
     }
     module->status = descriptor == -ESTALE ? HP_MODULE_REPLACED : HP_MODULE_MISSING;
@@ -185,8 +189,8 @@ struct hp_symbol_module *hp_symbolizer_module(struct hp_symbolizer *symbolizer, 
         if (symbolizer->modules[i]->path == path && symbolizer->modules[i]->build_id == build_id)
             return symbolizer->modules[i];
     struct hp_symbol_module *module = hp_symbol_realloc(NULL, 1, sizeof *module);
-    *module =
-        (struct hp_symbol_module){.owner = symbolizer, .path = path, .build_id = build_id, .alternate_file = -1};
+    *module = (struct hp_symbol_module){
+        .owner = symbolizer, .path = path, .build_id = build_id, .alternate_file = -1};
     open_module(module);
     symbolizer->modules = hp_symbol_grow(symbolizer->modules, symbolizer->module_count,
                                          &symbolizer->module_capacity, sizeof module);

@@ -12,8 +12,8 @@
 
 const char *hp_unit_path(struct hp_symbol_module *module, const struct unit *unit, const char *path)
 {
-    /* libdw joins the two itself, but for units that have no directory of their own; a relative directory (as distributors
-     * map it) must not be put in front twice. */
+    /* libdw joins the two itself, but for units that have no directory of their own; a relative
+     * directory (as distributors map it) must not be put in front twice. */
     const char *directory = unit->directory[0] == '/' ? unit->directory : NULL;
     return path ? hp_strings_path(&module->owner->strings, directory, path) : "";
 }
@@ -38,8 +38,9 @@ static void append(char *text, size_t *used, const char *part)
         *used = QUALIFIED_MAX - 1;
 }
 
-/* libdw's entries don't know their parents, so this walks through the unit down to `target`. Only for functions that
- * have no linkage name: those of anonymous namespaces, of local classes, and static ones. */
+/* libdw's entries don't know their parents, so this walks through the unit down to `target`. Only
+ * for functions that have no linkage name: those of anonymous namespaces, of local classes, and
+ * static ones. */
 static const char *qualify(struct hp_strings *strings, Dwarf_Die target, const char *name)
 {
     Dwarf_Die root;
@@ -115,10 +116,10 @@ static void name_function(struct hp_symbol_module *module, struct unit *unit, st
     }
 }
 
-/* The file that DW_AT_decl_file or DW_AT_call_file counts, in the table of the unit that the attribute is in (not
- * dwarf_decl_file, which ends the process where a split unit has no table). */
-static const char *file_attribute(struct hp_symbol_module *module, struct unit *unit, Dwarf_Die *die,
-                                  unsigned name)
+/* The file that DW_AT_decl_file or DW_AT_call_file counts, in the table of the unit that the
+ * attribute is in (not dwarf_decl_file, which ends the process where a split unit has no table). */
+static const char *file_attribute(struct hp_symbol_module *module, struct unit *unit,
+                                  Dwarf_Die *die, unsigned name)
 {
     Dwarf_Attribute attribute;
     Dwarf_Word index;

@@ -122,8 +122,8 @@ static void collect(const char *text, size_t size, void *state)
     demangled->used += size;
 }
 
-/* A name of a hundred bytes can stand for gigabytes (each substitution doubles it), so the demanglers are left as soon
- * as their output is too long. They keep their state on the stack. */
+/* A name of a hundred bytes can stand for gigabytes (each substitution doubles it), so the
+ * demanglers are left as soon as their output is too long. They keep their state on the stack. */
 static bool demangle(struct demangled *demangled, const char *name)
 {
     const int flags = DMGL_PARAMS | DMGL_ANSI;

@@ -1,7 +1,7 @@
 /* strings.h - the strings that a symbolizer owns: each text once, with its demangled form once.
  *
- * Equal strings are the same pointer; all live until hp_strings_free. Running out of memory ends the process with a
- * message: no caller could go on without names.
+ * Equal strings are the same pointer; all live until hp_strings_free. Running out of memory ends
+ * the process with a message: no caller could go on without names.
  */
 #ifndef HP_SYMBOLIZE_STRINGS_H
 #define HP_SYMBOLIZE_STRINGS_H
@@ -31,11 +31,11 @@ void *hp_symbol_grow(void *items, size_t count, size_t *capacity, size_t size);
 
 const char *hp_strings_intern(struct hp_strings *strings, const char *text);
 const char *hp_strings_intern_bytes(struct hp_strings *strings, const char *data, size_t size);
-/* The name as a person reads it: C++ with parameters, Rust without its hash; the interned `name` itself when it is not
- * mangled, or is malformed, or would be longer than 32 KiB. */
+/* The name as a person reads it: C++ with parameters, Rust without its hash; the interned `name`
+ * itself when it is not mangled, or is malformed, or would be longer than 32 KiB. */
 const char *hp_strings_demangle(struct hp_strings *strings, const char *name);
-/* `path` made absolute with `directory` (may be NULL), without "//", "/./" and "x/../". Lexical, as two units
- * that spell one header in two ways must show one file. */
+/* `path` made absolute with `directory` (may be NULL), without "//", "/./" and "x/../". Lexical, as
+ * two units that spell one header in two ways must show one file. */
 const char *hp_strings_path(struct hp_strings *strings, const char *directory, const char *path);
 void hp_strings_free(struct hp_strings *strings);
 

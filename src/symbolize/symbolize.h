@@ -25,11 +25,14 @@ enum hp_module_status {
     HP_MODULE_OK,       /* has DWARF */
     HP_MODULE_SYMTAB,   /* no DWARF: names from .symtab, or .dynsym of a stripped file */
     HP_MODULE_MISSING,  /* the file is not there or is no ELF file */
-    HP_MODULE_REPLACED, /* a file is there, but its build id differs: it is never used */
+    HP_MODULE_REPLACED, /* a file is there, but its build id differs: it is never used, and the right one is
+                         * nowhere */
 };
 
-/* Open a module once; later calls with the same path and build id return the same handle. build_id is lower-case hex
- * or "" (then any file at `path` is taken). Never NULL. */
+/* Open a module once: the file at `path`, or, when that is missing or of another build, one of this build id in
+ * `directories` or /usr/lib/debug. " (deleted)" at the end of a path, as in /proc/PID/maps, is dropped if need be.
+ * Later calls with the same path and build id return the same handle. build_id is lower-case hex or "" (then any file
+ * at `path` is taken). Never NULL. */
 struct hp_symbol_module *hp_symbolizer_module(struct hp_symbolizer *symbolizer, const char *path,
                                               const char *build_id);
 enum hp_module_status hp_symbol_module_status(const struct hp_symbol_module *module);

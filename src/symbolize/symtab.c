@@ -11,8 +11,8 @@ struct candidate {
     unsigned rank; /* the lower, the better */
 };
 
-/* malloc before __libc_malloc, read before __read (which is global while read is weak): what is not local, then what
- * does not begin with an underscore (mangled names don't count), then global. */
+/* malloc before __libc_malloc, read before __read (which is global while read is weak): what is not
+ * local, then what does not begin with an underscore (mangled names don't count), then global. */
 static unsigned rank_symbol(const char *name, const GElf_Sym *symbol)
 {
     unsigned type = GELF_ST_TYPE(symbol->st_info), binding = GELF_ST_BIND(symbol->st_info);
@@ -45,7 +45,8 @@ static int by_address(const void *left, const void *right)
     return strcmp(a->name, b->name);
 }
 
-static size_t read_candidates(struct hp_symbol_module *module, struct candidate *candidates, int count)
+static size_t read_candidates(struct hp_symbol_module *module, struct candidate *candidates,
+                              int count)
 {
     size_t used = 0;
     for (int i = 1; i < count; i++) { /* 0 is no symbol */
@@ -98,9 +99,8 @@ static void read_symbols(struct hp_symbol_module *module)
             if (next < used && candidates[next].address < end)
                 end = candidates[next].address;
         }
-        module->symbols[module->symbol_count] =
-            (struct symbol){.name = drop_version(&module->owner->strings, best->name),
-                            .address = best->address};
+        module->symbols[module->symbol_count] = (struct symbol){
+            .name = drop_version(&module->owner->strings, best->name), .address = best->address};
         hp_intervals_add(&module->symbol_ranges, best->address, end,
                          (uint32_t)module->symbol_count++, 0);
     }
