@@ -113,7 +113,8 @@ static int by_row(const void *a, const void *b)
 static void test_rows(struct gathering *g)
 {
     struct hp_rows *rows = g->rows;
-    qsort(g->links, g->link_count, sizeof *g->links, by_row);
+    if (g->link_count)
+        qsort(g->links, g->link_count, sizeof *g->links, by_row);
     struct hp_noise *terms = hp_alloc(g->link_count, sizeof *terms);
     double *probabilities = hp_alloc(rows->count, sizeof *probabilities);
     bool *significant = hp_alloc(rows->count, sizeof *significant);
