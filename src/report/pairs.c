@@ -73,6 +73,16 @@ static double differing(const struct hp_counts *a, const struct hp_counts *b, en
     return fmin(allocated + freed, live_a + live_b);
 }
 
+/* Something was freed here: since the first of the two profiles, or at all if there is only one. */
+static bool churns(const struct hp_pair *pair)
+{
+    const struct hp_counts none = {0}, *a = pair->before ? &pair->before->counts : &none;
+    const struct hp_counts *b = pair->after ? &pair->after->counts : &none;
+    if (!pair->before || !pair->after)
+        return a->alloc_objects > a->live_objects || b->alloc_objects > b->live_objects;
+    return a->live_objects + b->alloc_objects > b->live_objects + a->alloc_objects;
+}
+
 static void compare_pair(struct hp_pair *pair, const struct hp_profile *before, const struct hp_profile *after,
                          enum hp_sample_type type, bool raw)
 {
@@ -89,7 +99,7 @@ static void compare_pair(struct hp_pair *pair, const struct hp_profile *before, 
         double weight = (was.value + is.value) / n, variance = (was.variance + is.variance) / n;
         double keep = weight > 0 ? variance / (weight * weight) : 0;
         pair->noise = (struct hp_noise){weight, fmin(fmax(keep, 0), 1), (only - (n_is - n_was)) / 2,
-                                        (only + (n_is - n_was)) / 2};
+                                        (only + (n_is - n_was)) / 2, churns(pair)};
     }
     pair->growth.samples = (uint64_t)only;
     if (raw && pair->before)

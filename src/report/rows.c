@@ -108,6 +108,20 @@ static int by_row(const void *a, const void *b)
     return (left->pair > right->pair) - (left->pair < right->pair);
 }
 
+/* A site where objects only ever came, and more of them than the noise of the whole diff, has grown by whatever came that
+ * sampling can't explain: one large buffer is enough. Everywhere else a change also has to be more than coming and going
+ * explains, or the few large objects of any live program would be marked in each diff. Exact profiles have no noise
+ * to hide behind: there every change counts. */
+static double row_probability(const struct gathering *g, const struct hp_row *row, const struct hp_noise *terms,
+                              size_t count)
+{
+    bool exact = g->after.profile->interval <= 1 && (!g->before.profile || g->before.profile->interval <= 1);
+    double material = hp_estimate_error(&g->rows->total.growth);
+    bool one_way = hp_noise_one_way(terms, count) &&
+                   fabs(hp_row_measure(row, g->options->by_cum)->growth.value) > material;
+    return hp_noise_probability(terms, count, !exact && !one_way);
+}
+
 /* Rows in which nothing came or went can't be significant, whatever the figures say, and are not among the hypotheses
  * tested (Tarone, Biometrics 46, 1990). */
 static void test_rows(struct gathering *g)
@@ -126,7 +140,8 @@ static void test_rows(struct gathering *g)
             terms[count++] = g->pairs[g->links[link].pair].noise;
         if (!count)
             continue;
-        rows->rows[i].probability = probabilities[tests] = hp_noise_probability(terms, count);
+        rows->rows[i].probability = probabilities[tests] =
+            row_probability(g, &rows->rows[i], terms, count);
         tested[tests++] = i;
     }
     hp_holm(probabilities, tests, FAMILY_RISK, significant);

@@ -4,9 +4,12 @@
  * The growth seen is G = sum of w_i (after_i - before_i) with n_i = before_i + after_i samples of weight w_i. Its tail
  * follows from the cumulant generating function K(t) of that luck, a sum over the terms:
  *
- *   p < 1/2   each of the n samples is equally likely before or after, given n (the conditional test of two Poisson
+ *   churn, or p < 1/2
+ *             each of the n samples is equally likely before or after, given n (the conditional test of two Poisson
  *             means, Przyborowski and Wilenski, Biometrika 31, 1940):      K = n log cosh(t w)
- *   p >= 1/2  large objects, of which few escape: M objects on each side, each sampled with p, M as small as the samples
+ *             That the number of objects itself wavers, as in any live program, is covered: arrivals and departures
+ *             in equilibrium are Poisson, sampled or not.
+ *   otherwise large objects, of which few escape: M objects on each side, each sampled with p, M as small as the samples
  *             allow but at least n / 2p:                   K = M log(1 + 2 p (1 - p) (cosh(t w) - 1))
  *             As p goes to 1 there is no noise left, and any growth is real; so at interval 1.
  *
@@ -61,11 +64,24 @@ static void add_many(struct cumulants *sum, const struct hp_noise *term, double 
     sum->curvature += m * term->weight * term->weight * (ratio_cosh - ratio_sinh * ratio_sinh);
 }
 
-static struct cumulants cumulants_at(const struct hp_noise *terms, size_t count, double t)
+/* A row's terms, and which of the two formulas they follow. */
+struct row {
+    const struct hp_noise *terms;
+    size_t count;
+    bool churn;
+};
+
+static bool by_chance(const struct row *row, const struct hp_noise *term)
+{
+    return row->churn || term->keep > 0.5;
+}
+
+static struct cumulants cumulants_at(const struct row *row, double t)
 {
     struct cumulants sum = {0};
-    for (size_t i = 0; i < count; i++) {
-        if (terms[i].keep > 0.5)
+    const struct hp_noise *terms = row->terms;
+    for (size_t i = 0; i < row->count; i++) {
+        if (by_chance(row, &terms[i]))
             add_few(&sum, &terms[i], t);
         else
             add_many(&sum, &terms[i], t);
@@ -79,16 +95,16 @@ static double normal_density(double x)
 }
 
 /* The t at which K'(t) is `growth`; where K' never gets there, one so large that K' is as good as its supremum. */
-static double solve(const struct hp_noise *terms, size_t count, double growth, double step)
+static double solve(const struct row *row, double growth, double step)
 {
     double low = 0, high = 1 / step;
-    while (cumulants_at(terms, count, high).slope < growth && high * step < 1e4) {
+    while (cumulants_at(row, high).slope < growth && high * step < 1e4) {
         low = high;
         high *= 2;
     }
     for (int i = 0; i < 100; i++) {
         double middle = (low + high) / 2;
-        if (cumulants_at(terms, count, middle).slope < growth)
+        if (cumulants_at(row, middle).slope < growth)
             low = middle;
         else
             high = middle;
@@ -96,19 +112,19 @@ static double solve(const struct hp_noise *terms, size_t count, double growth, d
     return high;
 }
 
-static double tail(const struct hp_noise *terms, size_t count, double growth, double step)
+static double tail(const struct row *row, double growth, double step)
 {
     /* Chernoff's bound: never below the truth, and equal to it where all that could come came. */
-    double t = solve(terms, count, growth, step);
-    struct cumulants at = cumulants_at(terms, count, t);
+    double t = solve(row, growth, step);
+    struct cumulants at = cumulants_at(row, t);
     double bound = exp(fmin(0, at.value - t * growth));
     double corrected = growth - step / 2;
-    double s = solve(terms, count, corrected, step);
+    double s = solve(row, corrected, step);
     if (s * step > 4) {
         double spread = sqrt(2 * M_PI * at.curvature) / step * -expm1(-t * step);
         return spread > 1 ? bound / spread : bound;
     }
-    at = cumulants_at(terms, count, s);
+    at = cumulants_at(row, s);
     double r = sqrt(fmax(0, 2 * (s * corrected - at.value)));
     if (r < 1e-3)
         return 0.5;
@@ -117,17 +133,32 @@ static double tail(const struct hp_noise *terms, size_t count, double growth, do
     return p > 0 ? fmin(p, bound) : bound;
 }
 
-double hp_noise_probability(const struct hp_noise *terms, size_t count)
+bool hp_noise_one_way(const struct hp_noise *terms, size_t count)
 {
+    double before = 0, after = 0;
+    bool churns = false;
+    for (size_t i = 0; i < count; i++) {
+        before += terms[i].before;
+        after += terms[i].after;
+        churns |= terms[i].churns;
+    }
+    return !churns && (before == 0 || after == 0);
+}
+
+double hp_noise_probability(const struct hp_noise *terms, size_t count, bool churn)
+{
+    const struct row row = {terms, count, churn};
     double growth = 0, most = 0, step = 0, size = 0;
     for (size_t i = 0; i < count; i++) {
         const struct hp_noise *term = &terms[i];
-        double n = term->before + term->after, variance = n * term->weight * term->weight * term->keep;
+        bool chance = by_chance(&row, term);
+        double n = term->before + term->after;
+        double variance = n * term->weight * term->weight * (chance ? 1 : term->keep);
         growth += term->weight * (term->after - term->before);
         size += term->weight * n;
         if (variance > most) {
             most = variance;
-            step = term->keep > 0.5 ? 2 * term->weight : term->weight;
+            step = chance ? 2 * term->weight : term->weight;
         }
     }
     growth = fabs(growth);
@@ -137,7 +168,7 @@ double hp_noise_probability(const struct hp_noise *terms, size_t count)
         return 0;
     if (growth <= step / 2)
         return 1;
-    return fmin(1, 2 * tail(terms, count, growth, step));
+    return fmin(1, 2 * tail(&row, growth, step));
 }
 
 struct ranked {

@@ -237,6 +237,25 @@ static void other_runs_share_rows_but_no_samples(void **state)
     hp_profile_free(after);
 }
 
+/* 64 MiB where nothing was before, among small objects that waver; and the same where such buffers come and go. */
+static void one_large_buffer_is_enough(void **state)
+{
+    for (uint64_t freed = 0; freed < 2; freed++) {
+        struct hp_profile *before = new_profile(524288, 0, "1"), *after = new_profile(524288, 0, "1");
+        ADD(before, 10, 100, 64, MALLOC, STRING_NEW, MAIN);
+        ADD(after, 12, 150, 64, MALLOC, STRING_NEW, MAIN);
+        ADD(after, 1, 1 + freed, 67108864, MALLOC, READ_QUERY, MAIN);
+        struct hp_rows rows;
+        struct hp_rows_options options = {.test = true};
+        assert_int_equal(hp_rows_build(before, after, &options, &rows, NULL), 0);
+        assert_true(find(&rows, "read_query")->significant == !freed);
+        assert_false(find(&rows, "string_new")->significant);
+        hp_rows_free(&rows);
+        hp_profile_free(before);
+        hp_profile_free(after);
+    }
+}
+
 static void nothing_gives_nothing(void **state)
 {
     struct hp_profile *profile = new_profile(524288, 0, "1");
@@ -252,6 +271,7 @@ int main(void)
         cmocka_unit_test(adds_up_functions),     cmocka_unit_test(adds_up_by_granularity),
         cmocka_unit_test(filters_as_pprof_does), cmocka_unit_test(carries_the_error),
         cmocka_unit_test(survivors_cancel),      cmocka_unit_test(other_runs_share_rows_but_no_samples),
+        cmocka_unit_test(one_large_buffer_is_enough),
         cmocka_unit_test(nothing_gives_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -20,7 +20,7 @@ static double binomial(int n, int most)
 
 static double one_weight(double before, double after)
 {
-    return hp_noise_probability(&(struct hp_noise){524288, 0.999, before, after}, 1);
+    return hp_noise_probability(&(struct hp_noise){524288, 0.999, before, after}, 1, false);
 }
 
 static void follows_the_exact_binomial_test(void **state)
@@ -38,23 +38,23 @@ static void knows_no_direction(void **state)
     assert_true(one_weight(3, 20) == one_weight(20, 3));
     assert_true(one_weight(7, 7) == 1);
     assert_true(one_weight(0, 0) == 1);
-    assert_true(hp_noise_probability(NULL, 0) == 1);
+    assert_true(hp_noise_probability(NULL, 0, false) == 1);
 }
 
 static void large_objects_make_no_noise(void **state)
 {
     /* 10 MiB at 512 KiB: the chance that one was overlooked is 2e-9. */
     struct hp_noise large = {10485760, exp(-20.0), 0, 1};
-    double p = hp_noise_probability(&large, 1);
+    double p = hp_noise_probability(&large, 1, false);
     assert_true(p > 0 && p < 1e-6);
     /* Exact: no chance at all. */
     large.keep = 0;
-    assert_true(hp_noise_probability(&large, 1) == 0);
+    assert_true(hp_noise_probability(&large, 1, false) == 0);
     /* As large as the interval: a single one may well have a sibling that was overlooked. */
-    assert_true(hp_noise_probability(&(struct hp_noise){829000, exp(-1.0), 0, 1}, 1) > 0.1);
+    assert_true(hp_noise_probability(&(struct hp_noise){829000, exp(-1.0), 0, 1}, 1, false) > 0.1);
     /* A few small samples do not hide a large object. */
     struct hp_noise mixed[] = {{524288, 0.999, 3, 2}, {104857600, exp(-200.0), 0, 1}};
-    assert_true(hp_noise_probability(mixed, 2) < 1e-9);
+    assert_true(hp_noise_probability(mixed, 2, false) < 1e-9);
 }
 
 static double choose(int n, int k)
@@ -80,7 +80,7 @@ static void rare_misses_are_not_taken_for_impossible(void **state)
     for (double q = 0.4; q > 1e-12; q *= 0.4)
         for (int after = 1; after <= 6; after++)
             for (int before = 0; before < after; before++) {
-                double got = hp_noise_probability(&(struct hp_noise){1e7, q, before, after}, 1);
+                double got = hp_noise_probability(&(struct hp_noise){1e7, q, before, after}, 1, false);
                 /* As many on each side as the samples allow. */
                 double exact = exact_excess(after, after - before, q);
                 if (exact < 0.2)
@@ -88,21 +88,38 @@ static void rare_misses_are_not_taken_for_impossible(void **state)
             }
 }
 
+static void churn_is_no_growth(void **state)
+{
+    /* 12 large objects came and 5 went: no sampling noise, but nothing unusual where objects come and go. */
+    struct hp_noise large = {10485760, exp(-20.0), 5, 12, true};
+    assert_true(hp_noise_probability(&large, 1, false) < 1e-6);
+    assert_true(hp_noise_probability(&large, 1, true) > 0.1);
+    large.after = 100;
+    assert_true(hp_noise_probability(&large, 1, true) < 1e-9);
+    struct hp_noise terms[] = {{1, 0, 0, 1, false}, {1, 0, 0, 2, false}};
+    assert_true(hp_noise_one_way(terms, 2));
+    terms[1].churns = true;
+    assert_false(hp_noise_one_way(terms, 2));
+    terms[1] = (struct hp_noise){1, 0, 1, 0, false};
+    assert_false(hp_noise_one_way(terms, 2));
+    assert_true(hp_noise_one_way(&terms[1], 1));
+}
+
 static void terms_add_up(void **state)
 {
     struct hp_noise parts[] = {{524288, 0.999, 2, 9}, {524288, 0.999, 1, 6}, {524288, 0.999, 1, 4}};
-    double whole = one_weight(4, 19), split = hp_noise_probability(parts, 3);
+    double whole = one_weight(4, 19), split = hp_noise_probability(parts, 3, false);
     assert_true(fabs(whole / split - 1) < 1e-6);
 }
 
 static void extremes_stay_numbers(void **state)
 {
-    double p = hp_noise_probability(&(struct hp_noise){1, 1, 0, 1e7}, 1);
+    double p = hp_noise_probability(&(struct hp_noise){1, 1, 0, 1e7}, 1, false);
     assert_true(p >= 0 && p < 1e-300);
-    p = hp_noise_probability(&(struct hp_noise){1e18, 0.6, 1e9, 1e9 + 1e5}, 1);
+    p = hp_noise_probability(&(struct hp_noise){1e18, 0.6, 1e9, 1e9 + 1e5}, 1, false);
     assert_true(p >= 0 && p <= 1);
     struct hp_noise uneven[] = {{1, 0.999, 5, 0}, {1e15, 0.7, 0, 1}, {1e10, 0.01, 2, 3}};
-    p = hp_noise_probability(uneven, 3);
+    p = hp_noise_probability(uneven, 3, false);
     assert_true(p >= 0 && p <= 1);
 }
 
@@ -139,7 +156,7 @@ static void count_marks(size_t *diffs_with_marks, size_t *leaks_found)
             double mean = 0.3 * exp(5 * (double)site / SITES);
             struct hp_noise terms[2] = {{524288, 0.999, poisson(&seed, mean), poisson(&seed, mean)},
                                         {600000, 0.6, poisson(&seed, mean / 3), poisson(&seed, mean / 3)}};
-            probabilities[site] = hp_noise_probability(terms, 2);
+            probabilities[site] = hp_noise_probability(terms, 2, diff % 2);
         }
         hp_holm(probabilities, SITES, 0.05, significant);
         size_t marks = 0;
@@ -176,6 +193,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(follows_the_exact_binomial_test), cmocka_unit_test(knows_no_direction),
         cmocka_unit_test(large_objects_make_no_noise),     cmocka_unit_test(terms_add_up),
+        cmocka_unit_test(churn_is_no_growth),
         cmocka_unit_test(rare_misses_are_not_taken_for_impossible),
         cmocka_unit_test(extremes_stay_numbers),           cmocka_unit_test(marks_leaks_and_nothing_else),
         cmocka_unit_test(holm_steps_down),
