@@ -16,8 +16,8 @@
 
 void hp_sources_add(struct hp_directories *directories, const char *name)
 {
-    directories->names =
-        hp_grow(directories->names, &directories->capacity, directories->count + 1, sizeof *directories->names);
+    directories->names = hp_grow(directories->names, &directories->capacity, directories->count + 1,
+                                 sizeof *directories->names);
     directories->names[directories->count++] = name;
 }
 
@@ -85,7 +85,8 @@ static int read_one(const char *argument, struct hp_profile **profile)
     if (hp_input_is_pid(argument, &pid)) {
         struct hp_memory memory = {0};
         status = hp_input_dump(pid, hp_memory_sink, &memory);
-        if (status == HP_DONE && hp_profile_read_memory(argument, memory.data, memory.size, profile, &error))
+        if (status == HP_DONE &&
+            hp_profile_read_memory(argument, memory.data, memory.size, profile, &error))
             status = hp_fail("%s", error.text);
         free(memory.data);
         return status;
@@ -106,7 +107,8 @@ int hp_input_read(char *const *arguments, size_t count, struct hp_profile **prof
         status = read_one(arguments[read], &all[read]);
         read += status == HP_DONE;
     }
-    if (status == HP_DONE && hp_profile_merge((const struct hp_profile *const *)all, count, profile, &error))
+    if (status == HP_DONE &&
+        hp_profile_merge((const struct hp_profile *const *)all, count, profile, &error))
         status = hp_fail("%s", error.text);
     for (size_t i = 0; i < read; i++)
         hp_profile_free(all[i]);
@@ -127,7 +129,8 @@ void hp_input_symbolize(struct hp_inputs *inputs, struct hp_profile *profile)
     hp_symbolize_profile(profile, inputs->symbolizer, note_module, inputs);
 }
 
-int hp_input_load(struct hp_inputs *inputs, char *const *arguments, size_t count, struct hp_profile **profile)
+int hp_input_load(struct hp_inputs *inputs, char *const *arguments, size_t count,
+                  struct hp_profile **profile)
 {
     int status = hp_input_read(arguments, count, profile);
     if (status == HP_DONE)
@@ -135,8 +138,8 @@ int hp_input_load(struct hp_inputs *inputs, char *const *arguments, size_t count
     return status;
 }
 
-int hp_input_load_both(struct hp_inputs *inputs, const char *before_name, char *const *arguments, size_t count,
-                       struct hp_profile **before, struct hp_profile **profile)
+int hp_input_load_both(struct hp_inputs *inputs, const char *before_name, char *const *arguments,
+                       size_t count, struct hp_profile **before, struct hp_profile **profile)
 {
     int status = before_name ? read_one(before_name, before) : HP_DONE;
     if (status == HP_DONE)

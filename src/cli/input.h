@@ -23,7 +23,8 @@ void hp_sources_free(struct hp_sources *sources);
 /* What stays open while a verb works on its profiles. */
 struct hp_inputs {
     struct hp_symbolizer *symbolizer;
-    struct hp_names notes; /* about modules without symbols: each is said once, and only so many of them */
+    struct hp_names
+        notes; /* about modules without symbols: each is said once, and only so many of them */
 };
 void hp_inputs_open(struct hp_inputs *inputs, const struct hp_sources *sources);
 /* Says how many notes were left out, and closes. */
@@ -34,18 +35,20 @@ bool hp_number_is_pid(const char *argument, pid_t *pid);
 /* True, and the number, if `argument` names a process and not a file. */
 bool hp_input_is_pid(const char *argument, pid_t *pid);
 
-/* Reads one profile without looking up functions, or several and merges them. Returns HP_DONE, or HP_FAILED after
- * having said why. */
+/* Reads one profile without looking up functions, or several and merges them. Returns HP_DONE, or
+ * HP_FAILED after having said why. */
 int hp_input_read(char *const *arguments, size_t count, struct hp_profile **profile);
-/* Two profiles to compare, `before` with or without a file to it (NULL). Either lends its functions to the other where
- * the code is the same. */
-int hp_input_load_both(struct hp_inputs *inputs, const char *before_name, char *const *arguments, size_t count,
-                       struct hp_profile **before, struct hp_profile **profile);
+/* Two profiles to compare, `before` with or without a file to it (NULL). Either lends its functions
+ * to the other where the code is the same. */
+int hp_input_load_both(struct hp_inputs *inputs, const char *before_name, char *const *arguments,
+                       size_t count, struct hp_profile **before, struct hp_profile **profile);
 void hp_input_symbolize(struct hp_inputs *inputs, struct hp_profile *profile);
 /* As hp_input_read, with functions, files and lines. */
-int hp_input_load(struct hp_inputs *inputs, char *const *arguments, size_t count, struct hp_profile **profile);
+int hp_input_load(struct hp_inputs *inputs, char *const *arguments, size_t count,
+                  struct hp_profile **profile);
 
-/* The text profile of a live target, read from its ledger; sink as hp_text's. HP_DONE, or HP_FAILED after a line. */
+/* The text profile of a live target, read from its ledger; sink as hp_text's. HP_DONE, or HP_FAILED
+ * after a line. */
 int hp_input_dump(pid_t pid, hp_sink_fn *sink, void *state);
 
 /* A sink that collects in memory. Starts zeroed; the caller frees `data`. */

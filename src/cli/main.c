@@ -17,7 +17,8 @@ static unsigned smaller(unsigned a, unsigned b)
     return a < b ? a : b;
 }
 
-/* How many letters to insert, delete or replace to get from one to the other (Wagner and Fischer, 1974). */
+/* How many letters to insert, delete or replace to get from one to the other (Wagner and Fischer,
+ * 1974). */
 static unsigned distance(const char *from, const char *to)
 {
     unsigned row[LONGEST_VERB + 1];

@@ -14,12 +14,12 @@ struct hp_output {
     gzFile gzip; /* NULL: not compressed */
 };
 
-/* `path` NULL or "-": standard output. `gzip`: compress. `mode` of the file; the umask applies. Returns HP_DONE, or
- * HP_FAILED after a line that says why. */
+/* `path` NULL or "-": standard output. `gzip`: compress. `mode` of the file; the umask applies.
+ * Returns HP_DONE, or HP_FAILED after a line that says why. */
 int hp_output_open(struct hp_output *output, const char *path, bool gzip, mode_t mode);
 int hp_output_sink(void *output, const void *data, size_t size); /* an hp_sink_fn */
-/* Puts the file in place; with `keep` false, or when that fails, removes it. With `exclusive` an existing file stays, and
- * -EEXIST is returned. Otherwise HP_DONE, or HP_FAILED after a line. */
+/* Puts the file in place; with `keep` false, or when that fails, removes it. With `exclusive` an
+ * existing file stays, and -EEXIST is returned. Otherwise HP_DONE, or HP_FAILED after a line. */
 int hp_output_close(struct hp_output *output, bool keep, bool exclusive);
 
 /* The name ends in `suffix`. */

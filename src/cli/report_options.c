@@ -101,7 +101,8 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
         report->rows = 10;
         return 0;
     case KEY_SAMPLE:
-        report->sample = (enum hp_sample_type)choose("sample", value, hp_sample_type_names, HP_SAMPLE_TYPES);
+        report->sample =
+            (enum hp_sample_type)choose("sample", value, hp_sample_type_names, HP_SAMPLE_TYPES);
         return 0;
     case KEY_SORT:
         report->by_cum = choose("sort", value, sort_names, 2);
@@ -110,8 +111,8 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
         report->rows = row_count(value);
         return 0;
     case KEY_GRANULARITY:
-        report->view.granularity =
-            (enum hp_granularity)choose("granularity", value, hp_granularity_names, HP_GRANULARITIES);
+        report->view.granularity = (enum hp_granularity)choose(
+            "granularity", value, hp_granularity_names, HP_GRANULARITIES);
         return 0;
     case KEY_FOCUS:
         report->view.focus = value;
@@ -144,8 +145,8 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
         arguments->color = (enum hp_color)choose("color", value, color_names, 3);
         return 0;
     case ARGP_KEY_ARG:
-        arguments->inputs = hp_grow(arguments->inputs, &arguments->input_capacity, arguments->input_count + 1,
-                                    sizeof *arguments->inputs);
+        arguments->inputs = hp_grow(arguments->inputs, &arguments->input_capacity,
+                                    arguments->input_count + 1, sizeof *arguments->inputs);
         arguments->inputs[arguments->input_count++] = value;
         return 0;
     case ARGP_KEY_END:

@@ -8,20 +8,21 @@
 #include "cli/input.h"
 #include "report/report.h"
 
-#define HP_REPORT_OPTIONS_HELP                                                                                         \
-    "  --sample=TYPE          inuse_space (default), inuse_objects, alloc_space or alloc_objects\n"                   \
-    "  --sort=flat|cum        order of the rows\n"                                                                     \
-    "  -n ROWS                how many rows (10; 0: all)\n"                                                            \
-    "  --granularity=WHAT     functions (default), files, lines or addresses\n"                                        \
-    "  --focus RE             only stacks with a frame that matches this regular expression\n"                         \
-    "  --ignore RE            no stacks with a frame that matches\n"                                                   \
-    "  --hide RE              leave out frames that match\n"                                                           \
-    "  --show RE              leave out frames that do not match\n"                                                    \
-    "  --base FILE            subtract this profile first\n"                                                           \
-    "  --json                 the same report for programs\n"                                                          \
-    "  --raw                  sampled numbers, not scaled\n"                                                           \
-    "  --symbols=DIR          where else to look for binaries with debug information\n"                                \
-    "  --source=DIR           where else to look for source\n"                                                         \
+#define HP_REPORT_OPTIONS_HELP                                                                     \
+    "  --sample=TYPE          inuse_space (default), inuse_objects, alloc_space or "               \
+    "alloc_objects\n"                                                                              \
+    "  --sort=flat|cum        order of the rows\n"                                                 \
+    "  -n ROWS                how many rows (10; 0: all)\n"                                        \
+    "  --granularity=WHAT     functions (default), files, lines or addresses\n"                    \
+    "  --focus RE             only stacks with a frame that matches this regular expression\n"     \
+    "  --ignore RE            no stacks with a frame that matches\n"                               \
+    "  --hide RE              leave out frames that match\n"                                       \
+    "  --show RE              leave out frames that do not match\n"                                \
+    "  --base FILE            subtract this profile first\n"                                       \
+    "  --json                 the same report for programs\n"                                      \
+    "  --raw                  sampled numbers, not scaled\n"                                       \
+    "  --symbols=DIR          where else to look for binaries with debug information\n"            \
+    "  --source=DIR           where else to look for source\n"                                     \
     "  --color=WHEN           auto (default), always or never\n"
 
 enum hp_color { HP_COLOR_AUTO, HP_COLOR_ALWAYS, HP_COLOR_NEVER };
@@ -35,8 +36,8 @@ struct hp_report_arguments {
     size_t input_count, input_capacity;
 };
 
-/* A child parser; its input is a struct hp_report_arguments, zeroed by the caller. It fills in the defaults and the
- * look of standard output, and takes all arguments that are no options. */
+/* A child parser; its input is a struct hp_report_arguments, zeroed by the caller. It fills in the
+ * defaults and the look of standard output, and takes all arguments that are no options. */
 extern const struct argp hp_report_argp;
 
 void hp_report_arguments_free(struct hp_report_arguments *arguments);

@@ -19,7 +19,8 @@ int hp_report_run(const struct hp_report *report, const struct hp_report_input *
     return hp_output_flush();
 }
 
-int hp_report_verb(const struct hp_verb *verb, const struct hp_report *report, int argc, char **argv)
+int hp_report_verb(const struct hp_verb *verb, const struct hp_report *report, int argc,
+                   char **argv)
 {
     struct hp_report_arguments arguments = {0};
     hp_arguments_parse(verb, &hp_report_argp, 0, argc, argv, &arguments);
@@ -28,8 +29,8 @@ int hp_report_verb(const struct hp_verb *verb, const struct hp_report *report, i
     struct hp_inputs inputs;
     struct hp_profile *profile = NULL, *base = NULL;
     hp_inputs_open(&inputs, &arguments.sources);
-    int status =
-        hp_input_load_both(&inputs, arguments.base, arguments.inputs, arguments.input_count, &base, &profile);
+    int status = hp_input_load_both(&inputs, arguments.base, arguments.inputs,
+                                    arguments.input_count, &base, &profile);
     if (status == HP_DONE) {
         const struct hp_report_input input = {base, profile};
         struct hp_report_outcome outcome;

@@ -5,8 +5,10 @@
 #include "cli/report_options.h"
 #include "cli/verb.h"
 
-/* Parses the arguments, reads and merges the inputs, writes the report to standard output. Returns the exit status. */
-int hp_report_verb(const struct hp_verb *verb, const struct hp_report *report, int argc, char **argv);
+/* Parses the arguments, reads and merges the inputs, writes the report to standard output. Returns
+ * the exit status. */
+int hp_report_verb(const struct hp_verb *verb, const struct hp_report *report, int argc,
+                   char **argv);
 
 /* Writes `report`, and says what went wrong if it did. */
 int hp_report_run(const struct hp_report *report, const struct hp_report_input *input,

@@ -13,8 +13,8 @@
 
 #include "report/memory.h"
 
-/* Sent to this process alone: the target gets them, too. Those of the keyboard reach the whole process group, so here
- * they only must not end the wait. */
+/* Sent to this process alone: the target gets them, too. Those of the keyboard reach the whole
+ * process group, so here they only must not end the wait. */
 static const int forwarded[] = {SIGTERM, SIGHUP, SIGUSR1, SIGUSR2};
 static const int ignored[] = {SIGINT, SIGQUIT};
 
@@ -37,7 +37,8 @@ static void take_signals(void)
         sigaction(ignored[i], &action, NULL);
 }
 
-/* In the child: what exec failed with goes through `report`, which closes by itself when it succeeds. */
+/* In the child: what exec failed with goes through `report`, which closes by itself when it
+ * succeeds. */
 static void become(char **argv, const sigset_t *mask, int report)
 {
     sigprocmask(SIG_SETMASK, mask, NULL);
@@ -76,13 +77,15 @@ int hp_run_target(char **argv, pid_t *pid, int *wait_status, struct hp_error *er
     close(report[0]);
     while (waitpid(*pid, wait_status, 0) < 0)
         if (errno != EINTR)
-            return hp_error_set(error, -errno, "waiting for process %d: %s", (int)*pid, strerror(errno));
+            return hp_error_set(error, -errno, "waiting for process %d: %s", (int)*pid,
+                                strerror(errno));
     if (told == (ssize_t)sizeof reason)
         return hp_error_set(error, -reason, "%s: %s", argv[0], strerror(reason));
     return 0;
 }
 
-/* The pattern as glob(3) wants it: what the library fills in is a star, the rest is taken literally. */
+/* The pattern as glob(3) wants it: what the library fills in is a star, the rest is taken
+ * literally. */
 static char *glob_of(const char *pattern, pid_t pid)
 {
     char *result = hp_alloc(strlen(pattern) * 12 + 1, 1), *out = result;
@@ -124,7 +127,8 @@ static int by_time(const void *a, const void *b)
     return earlier(&right->time, &left->time) ? 1 : strcmp(left->path, right->path);
 }
 
-void hp_dumps_find(const char *pattern, pid_t pid, const struct timespec *since, struct hp_dumps *dumps)
+void hp_dumps_find(const char *pattern, pid_t pid, const struct timespec *since,
+                   struct hp_dumps *dumps)
 {
     *dumps = (struct hp_dumps){0};
     char *wanted = glob_of(pattern, pid);
@@ -137,7 +141,8 @@ void hp_dumps_find(const char *pattern, pid_t pid, const struct timespec *since,
     size_t count = 0;
     for (size_t i = 0; i < found.gl_pathc; i++) {
         struct stat file;
-        if (!stat(found.gl_pathv[i], &file) && S_ISREG(file.st_mode) && !earlier(&file.st_mtim, since))
+        if (!stat(found.gl_pathv[i], &file) && S_ISREG(file.st_mode) &&
+            !earlier(&file.st_mtim, since))
             all[count++] = (struct dated){hp_strdup(found.gl_pathv[i]), file.st_mtim};
     }
     globfree(&found);

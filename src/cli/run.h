@@ -8,17 +8,18 @@
 
 #include "profile/profile.h"
 
-/* Starts `argv` with the current environment, hands on the signals that ask a program to end or to do something, and
- * waits. 0 and the status as of waitpid(2), or -errno and *error. */
+/* Starts `argv` with the current environment, hands on the signals that ask a program to end or to
+ * do something, and waits. 0 and the status as of waitpid(2), or -errno and *error. */
 int hp_run_target(char **argv, pid_t *pid, int *wait_status, struct hp_error *error);
 
-/* The files that a HEAPPROF_OUTPUT pattern stands for, in the order of their time. `pid` 0: of any process. Only those
- * written since `since`. The caller frees each path and the list. */
+/* The files that a HEAPPROF_OUTPUT pattern stands for, in the order of their time. `pid` 0: of any
+ * process. Only those written since `since`. The caller frees each path and the list. */
 struct hp_dumps {
     char **paths;
     size_t count;
 };
-void hp_dumps_find(const char *pattern, pid_t pid, const struct timespec *since, struct hp_dumps *dumps);
+void hp_dumps_find(const char *pattern, pid_t pid, const struct timespec *since,
+                   struct hp_dumps *dumps);
 void hp_dumps_free(struct hp_dumps *dumps);
 
 #endif

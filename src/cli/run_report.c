@@ -22,7 +22,8 @@ static bool is_of(const struct hp_profile *profile, pid_t pid)
     return fact && strtol(fact, NULL, 10) == (long)pid;
 }
 
-/* The last dump of the target itself, not of its children; NULL if there is none that can be read. */
+/* The last dump of the target itself, not of its children; NULL if there is none that can be read.
+ */
 static struct hp_profile *last_dump(const struct hp_run_dumps *where, char **path)
 {
     struct hp_dumps dumps;
@@ -49,7 +50,8 @@ static void write_allocated(const struct hp_profile *profile)
     struct hp_report_options options = {.sample = HP_ALLOC_SPACE};
     struct hp_estimate total = {0};
     for (size_t i = 0; i < profile->sample_count; i++) {
-        struct hp_estimate estimate = hp_sample_estimate(profile, &profile->samples[i], HP_ALLOC_SPACE, false);
+        struct hp_estimate estimate =
+            hp_sample_estimate(profile, &profile->samples[i], HP_ALLOC_SPACE, false);
         hp_estimate_add(&total, &estimate);
     }
     char *text = hp_header_total(&total, profile, &options);
@@ -85,7 +87,8 @@ static void write_files(const struct hp_run_dumps *where)
     if (dumps.count == 1)
         fprintf(stderr, "heapprof: 1 profile written: %s\n", dumps.paths[0]);
     else if (dumps.count)
-        fprintf(stderr, "heapprof: %zu profiles written, the last is %s\n", dumps.count, dumps.paths[dumps.count - 1]);
+        fprintf(stderr, "heapprof: %zu profiles written, the last is %s\n", dumps.count,
+                dumps.paths[dumps.count - 1]);
     hp_dumps_free(&dumps);
 }
 
@@ -98,7 +101,8 @@ void hp_run_report(const struct hp_run_dumps *where)
         if (!where->killed)
             hp_fail("process %d left no profile", (int)where->pid);
         else if (hp_verb_find("recover", &nearest))
-            hp_fail("it was killed before it could write a profile: try 'heapprof recover %d'", (int)where->pid);
+            hp_fail("it was killed before it could write a profile: try 'heapprof recover %d'",
+                    (int)where->pid);
         else
             hp_fail("it was killed before it could write a profile");
     } else {

@@ -1,4 +1,5 @@
-/* say.h - what the command says on standard error: one line each, whatever names and messages hold. */
+/* say.h - what the command says on standard error: one line each, whatever names and messages hold.
+ */
 #ifndef HP_CLI_SAY_H
 #define HP_CLI_SAY_H
 

@@ -4,9 +4,9 @@
 
 struct hp_verb {
     const char *name;
-    const char *arguments; /* as the usage line shows them */
-    const char *summary;   /* one line */
-    const char *help;      /* the options, and what else there is to know */
+    const char *arguments;             /* as the usage line shows them */
+    const char *summary;               /* one line */
+    const char *help;                  /* the options, and what else there is to know */
     int (*run)(int argc, char **argv); /* argv[0] is the verb; returns the exit status */
 };
 
@@ -21,7 +21,7 @@ const struct hp_verb *hp_verb_find(const char *name, const struct hp_verb **near
 /* A usage error that names the nearest verb, if there is one. */
 void hp_unknown_verb(const char *name, const struct hp_verb *nearest) __attribute__((noreturn));
 
-extern const struct hp_verb hp_verb_run, hp_verb_dump, hp_verb_top, hp_verb_diff, hp_verb_merge, hp_verb_convert,
-    hp_verb_stats, hp_verb_help;
+extern const struct hp_verb hp_verb_run, hp_verb_dump, hp_verb_top, hp_verb_diff, hp_verb_merge,
+    hp_verb_convert, hp_verb_stats, hp_verb_help;
 
 #endif

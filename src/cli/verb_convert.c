@@ -49,7 +49,8 @@ static int run(int argc, char **argv)
     static const struct argp_option options[] = {
         {"to", KEY_TO, "FORMAT", 0, NULL, 0}, {"output", 'o', "OUT", 0, NULL, 0}, {0}};
     static const struct argp_child children[] = {{&hp_report_argp, 0, NULL, 0}, {0}};
-    static const struct argp argp = {.options = options, .parser = parse_option, .children = children};
+    static const struct argp argp = {
+        .options = options, .parser = parse_option, .children = children};
     struct arguments arguments = {0};
     hp_arguments_parse(&hp_verb_convert, &argp, 0, argc, argv, &arguments);
     if (!arguments.format)
@@ -59,9 +60,11 @@ static int run(int argc, char **argv)
     struct hp_inputs inputs;
     struct hp_profile *profile = NULL;
     hp_inputs_open(&inputs, &arguments.report.sources);
-    int status = hp_input_load(&inputs, arguments.report.inputs, arguments.report.input_count, &profile);
+    int status =
+        hp_input_load(&inputs, arguments.report.inputs, arguments.report.input_count, &profile);
     if (status == HP_DONE)
-        status = hp_write_profile(profile, arguments.format, &arguments.report.options, arguments.output);
+        status = hp_write_profile(profile, arguments.format, &arguments.report.options,
+                                  arguments.output);
     hp_inputs_close(&inputs);
     hp_profile_free(profile);
     hp_report_arguments_free(&arguments.report);
@@ -74,9 +77,11 @@ const struct hp_verb hp_verb_convert = {
     "A profile in another format, with its functions, files and lines",
     "  --to=pprof             profile.proto, for go tool pprof and whatever reads it\n"
     "  --to=text              text that can be read without any tool and without the binaries\n"
-    "  --to=folded            one line for each stack, for flame graphs; takes --sample, --granularity, --raw and the\n"
+    "  --to=folded            one line for each stack, for flame graphs; takes --sample, "
+    "--granularity, --raw and the\n"
     "                         filters (--focus, --ignore, --hide, --show) of the reports\n"
-    "  -o OUT                 the file to write (-: standard output, the default); text whose name ends in .gz is\n"
+    "  -o OUT                 the file to write (-: standard output, the default); text whose name "
+    "ends in .gz is\n"
     "                         compressed\n"
     "  --symbols=DIR          where else to look for binaries with debug information\n"
     "\n"

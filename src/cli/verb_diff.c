@@ -43,9 +43,11 @@ static int judge(const struct arguments *arguments, double growth)
 
 static int run(int argc, char **argv)
 {
-    static const struct argp_option options[] = {{"fail-on-growth", KEY_FAIL, "SIZE", 0, NULL, 0}, {0}};
+    static const struct argp_option options[] = {{"fail-on-growth", KEY_FAIL, "SIZE", 0, NULL, 0},
+                                                 {0}};
     static const struct argp_child children[] = {{&hp_report_argp, 0, NULL, 0}, {0}};
-    static const struct argp argp = {.options = options, .parser = parse_option, .children = children};
+    static const struct argp argp = {
+        .options = options, .parser = parse_option, .children = children};
     struct arguments arguments = {0};
     hp_arguments_parse(&hp_verb_diff, &argp, 0, argc, argv, &arguments);
     if (arguments.report.base)
@@ -55,7 +57,8 @@ static int run(int argc, char **argv)
     struct hp_inputs inputs;
     struct hp_profile *before = NULL, *after = NULL;
     hp_inputs_open(&inputs, &arguments.report.sources);
-    int status = hp_input_load_both(&inputs, arguments.report.inputs[0], &arguments.report.inputs[1], 1, &before, &after);
+    int status = hp_input_load_both(&inputs, arguments.report.inputs[0],
+                                    &arguments.report.inputs[1], 1, &before, &after);
     if (status == HP_DONE) {
         const struct hp_report_input input = {before, after};
         struct hp_report_outcome outcome = {0};
@@ -77,8 +80,10 @@ const struct hp_verb hp_verb_diff = {
     HP_REPORT_OPTIONS_HELP
     "  --fail-on-growth=SIZE  exit status 3 when the significant growth is above SIZE\n"
     "\n"
-    "Rows marked * changed by more than the noise of sampling explains, with all rows taken together: in 95% of the\n"
-    "diffs of a target that does not change no row at all is marked. Code is compared by build id and offset, so A and B\n"
+    "Rows marked * changed by more than the noise of sampling explains, with all rows taken "
+    "together: in 95% of the\n"
+    "diffs of a target that does not change no row at all is marked. Code is compared by build id "
+    "and offset, so A and B\n"
     "may come from different runs.\n",
     run,
 };

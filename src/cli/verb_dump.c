@@ -76,7 +76,8 @@ static int write_numbered(pid_t pid, const struct hp_memory *dump)
         free(path);
     }
     if (status == -EEXIST)
-        status = hp_fail("heapprof.%s.%d.*.heap: all numbers up to 9999 are taken", program, (int)pid);
+        status =
+            hp_fail("heapprof.%s.%d.*.heap: all numbers up to 9999 are taken", program, (int)pid);
     free(program);
     return status;
 }
@@ -108,8 +109,10 @@ const struct hp_verb hp_verb_dump = {
     "dump",
     "PID [-o FILE]",
     "Write a profile of a running target, and print the file's name",
-    "  -o FILE                the file to write (-: standard output); compressed if the name ends in .gz. Without it\n"
-    "                         heapprof.PROGRAM.PID.NUMBER.heap in the current directory, with the first free number\n"
+    "  -o FILE                the file to write (-: standard output); compressed if the name ends "
+    "in .gz. Without it\n"
+    "                         heapprof.PROGRAM.PID.NUMBER.heap in the current directory, with the "
+    "first free number\n"
     "\n"
     "The profile is read from the target's ledger: the target is neither stopped nor asked.\n",
     run,

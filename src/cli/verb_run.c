@@ -205,12 +205,15 @@ const struct hp_verb hp_verb_run = {
     "Run a program with the profiler, and report what it holds at its end",
     "  -q                     no report\n"
     "  -i SIZE                mean bytes between two samples (512K; 1: every allocation)\n"
-    "  -o PATTERN             where dumps go (heapprof.%e.%p.%n.heap); %e program, %p process id, %n number\n"
+    "  -o PATTERN             where dumps go (heapprof.%e.%p.%n.heap); %e program, %p process id, "
+    "%n number\n"
     "  --allocator=NAME       jemalloc, tcmalloc, mimalloc, or the file of an allocator to use\n"
     "  --every=DURATION       a dump every so often (30s, 5m)\n"
     "  --at-exit              keep the dump at the end as a file\n"
     "\n"
-    "The target's standard input, output and exit status are its own (128+N if signal N ended it); the report goes to\n"
-    "standard error. While the target runs, 'kill -USR2 PID' and 'heapprof dump PID' make a profile.\n",
+    "The target's standard input, output and exit status are its own (128+N if signal N ended it); "
+    "the report goes to\n"
+    "standard error. While the target runs, 'kill -USR2 PID' and 'heapprof dump PID' make a "
+    "profile.\n",
     run,
 };

@@ -10,20 +10,20 @@
 #include "cli/say.h"
 #include "cli/verb.h"
 
-static int write_text(const struct hp_profile *profile, const struct hp_report_options *options, hp_sink_fn *sink,
-                      void *state, struct hp_error *error)
+static int write_text(const struct hp_profile *profile, const struct hp_report_options *options,
+                      hp_sink_fn *sink, void *state, struct hp_error *error)
 {
     return hp_profile_write_text(profile, true, sink, state);
 }
 
-static int write_pprof(const struct hp_profile *profile, const struct hp_report_options *options, hp_sink_fn *sink,
-                       void *state, struct hp_error *error)
+static int write_pprof(const struct hp_profile *profile, const struct hp_report_options *options,
+                       hp_sink_fn *sink, void *state, struct hp_error *error)
 {
     return hp_profile_write_proto(profile, sink, state);
 }
 
-static int write_folded(const struct hp_profile *profile, const struct hp_report_options *options, hp_sink_fn *sink,
-                        void *state, struct hp_error *error)
+static int write_folded(const struct hp_profile *profile, const struct hp_report_options *options,
+                        hp_sink_fn *sink, void *state, struct hp_error *error)
 {
     char *text = NULL;
     size_t size = 0;
@@ -44,11 +44,13 @@ static int write_folded(const struct hp_profile *profile, const struct hp_report
 const struct hp_format hp_format_text = {"text", false, write_text};
 const struct hp_format hp_format_pprof = {"pprof", true, write_pprof};
 const struct hp_format hp_format_folded = {"folded", false, write_folded};
-const struct hp_format *const hp_formats[] = {&hp_format_pprof, &hp_format_text, &hp_format_folded, NULL};
+const struct hp_format *const hp_formats[] = {&hp_format_pprof, &hp_format_text, &hp_format_folded,
+                                              NULL};
 
 const struct hp_format *hp_format_of_name(const char *path)
 {
-    bool proto = hp_ends_in(path, ".pb.gz") || hp_ends_in(path, ".pb") || hp_ends_in(path, ".pprof");
+    bool proto =
+        hp_ends_in(path, ".pb.gz") || hp_ends_in(path, ".pb") || hp_ends_in(path, ".pprof");
     return proto ? &hp_format_pprof : &hp_format_text;
 }
 

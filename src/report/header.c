@@ -9,26 +9,31 @@
 
 static char *program_of(const struct hp_profile *profile)
 {
-    const char *exe = hp_profile_fact(profile, "heapprof.exe"), *pid = hp_profile_fact(profile, "heapprof.pid");
+    const char *exe = hp_profile_fact(profile, "heapprof.exe"),
+               *pid = hp_profile_fact(profile, "heapprof.pid");
     if (!exe)
         return hp_strdup("");
-    return pid ? hp_print("%s (pid %s), ", hp_basename(exe), pid) : hp_print("%s, ", hp_basename(exe));
+    return pid ? hp_print("%s (pid %s), ", hp_basename(exe), pid)
+               : hp_print("%s, ", hp_basename(exe));
 }
 
-void hp_header_write(FILE *out, const struct hp_profile *profile, const struct hp_report_options *options)
+void hp_header_write(FILE *out, const struct hp_profile *profile,
+                     const struct hp_report_options *options)
 {
     char figure[HP_FIGURE];
     char *program = program_of(profile);
     char *how = hp_is_exact(profile)
                     ? hp_strdup("every allocation (exact)")
                     : hp_print("1 sample per %s", hp_figure(figure, profile->interval, true));
-    char *line = hp_print("%s: %s%s%s%s%s", profile->name, program, options ? hp_sample_type_names[options->sample] : "",
-                          options ? ", " : "", how, options && options->raw ? ", as sampled (not scaled)" : "");
+    char *line = hp_print("%s: %s%s%s%s%s", profile->name, program,
+                          options ? hp_sample_type_names[options->sample] : "", options ? ", " : "",
+                          how, options && options->raw ? ", as sampled (not scaled)" : "");
     char *clean = hp_clean(line);
     fprintf(out, "%s\n", clean);
     const char *lost = hp_profile_fact(profile, "heapprof.lost");
     if (lost && strtoull(lost, NULL, 10))
-        fprintf(out, "%" PRIu64 " samples were lost, all figures are too low (see HEAPPROF_MEMORY)\n",
+        fprintf(out,
+                "%" PRIu64 " samples were lost, all figures are too low (see HEAPPROF_MEMORY)\n",
                 (uint64_t)strtoull(lost, NULL, 10));
     free(clean);
     free(line);
@@ -48,8 +53,9 @@ char *hp_header_total(const struct hp_estimate *total, const struct hp_profile *
     if (hp_is_exact(profile))
         return bytes ? hp_print("%s (exact, %" PRIu64 " objects)", value, total->samples)
                      : hp_print("%s%s (exact)", value, unit);
-    return hp_print("%s ± %s%s (%" PRIu64 " %s)", value, hp_figure(error, hp_estimate_error(total), bytes), unit,
-                    total->samples, total->samples == 1 ? "sample" : "samples");
+    return hp_print("%s ± %s%s (%" PRIu64 " %s)", value,
+                    hp_figure(error, hp_estimate_error(total), bytes), unit, total->samples,
+                    total->samples == 1 ? "sample" : "samples");
 }
 
 const char *hp_header_row(const struct hp_report_options *options)
@@ -62,6 +68,7 @@ char *hp_header_place(const struct hp_place *place, const struct hp_report_optio
 {
     if (options->view.granularity == HP_BY_FILE || !*place->file)
         return hp_strdup("");
-    const char *file = options->view.granularity == HP_BY_FUNCTION ? hp_basename(place->file) : place->file;
+    const char *file =
+        options->view.granularity == HP_BY_FUNCTION ? hp_basename(place->file) : place->file;
     return place->line ? hp_print("%s:%" PRIu32, file, place->line) : hp_strdup(file);
 }

@@ -1,4 +1,5 @@
-/* memory.h - strings for reports; where memory runs out, they end the program as profile/alloc.h does. */
+/* memory.h - strings for reports; where memory runs out, they end the program as profile/alloc.h
+ * does. */
 #ifndef HP_REPORT_MEMORY_H
 #define HP_REPORT_MEMORY_H
 

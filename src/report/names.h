@@ -1,4 +1,5 @@
-/* names.h - strings to dense numbers: the first string added is 0, the next different one 1, and so on. */
+/* names.h - strings to dense numbers: the first string added is 0, the next different one 1, and so
+ * on. */
 #ifndef HP_REPORT_NAMES_H
 #define HP_REPORT_NAMES_H
 
@@ -9,7 +10,7 @@
 struct hp_names {
     char **names; /* owned copies, by number */
     size_t count, capacity;
-    uint32_t *slots; /* number + 1 of the name that hashes here; 0: empty */
+    uint32_t *slots;   /* number + 1 of the name that hashes here; 0: empty */
     size_t slot_count; /* a power of two, more than 2 * count */
 };
 

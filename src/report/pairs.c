@@ -14,16 +14,19 @@ struct entry {
 
 bool hp_same_process(const struct hp_profile *a, const struct hp_profile *b)
 {
-    return hp_profile_same_process(a, b) && a->interval == b->interval && !a->prescaled && !b->prescaled;
+    return hp_profile_same_process(a, b) && a->interval == b->interval && !a->prescaled &&
+           !b->prescaled;
 }
 
 static int compare_stacks(const struct entry *a, const struct entry *b)
 {
     if (a->sample->depth != b->sample->depth)
         return a->sample->depth < b->sample->depth ? -1 : 1;
-    const uint32_t *left = &a->profile->frames[a->sample->first], *right = &b->profile->frames[b->sample->first];
+    const uint32_t *left = &a->profile->frames[a->sample->first],
+                   *right = &b->profile->frames[b->sample->first];
     for (uint32_t i = 0; i < a->sample->depth; i++) {
-        uint64_t x = a->profile->locations[left[i]].address, y = b->profile->locations[right[i]].address;
+        uint64_t x = a->profile->locations[left[i]].address,
+                 y = b->profile->locations[right[i]].address;
         if (x != y)
             return x < y ? -1 : 1;
     }
@@ -43,13 +46,15 @@ static struct entry *sorted_entries(const struct hp_profile *profile)
     for (size_t i = 0; i < profile->sample_count; i++) {
         const struct hp_sample *sample = &profile->samples[i];
         double objects = (double)sample->counts.alloc_objects;
-        entries[i] = (struct entry){profile, sample, objects > 0 ? (double)sample->counts.alloc_bytes / objects : 0};
+        entries[i] = (struct entry){profile, sample,
+                                    objects > 0 ? (double)sample->counts.alloc_bytes / objects : 0};
     }
     qsort(entries, profile->sample_count, sizeof *entries, by_stack_and_size);
     return entries;
 }
 
-static size_t same_stack(const struct entry *entries, size_t count, size_t first, const struct entry *as)
+static size_t same_stack(const struct entry *entries, size_t count, size_t first,
+                         const struct entry *as)
 {
     size_t limit = first;
     while (limit < count && !compare_stacks(&entries[limit], as))
@@ -58,7 +63,8 @@ static size_t same_stack(const struct entry *entries, size_t count, size_t first
 }
 
 /* How many samples are in one of the two profiles only, at most. */
-static double differing(const struct hp_counts *a, const struct hp_counts *b, enum hp_sample_type type)
+static double differing(const struct hp_counts *a, const struct hp_counts *b,
+                        enum hp_sample_type type)
 {
     if (a->alloc_objects > b->alloc_objects) { /* A was taken after B */
         const struct hp_counts *swap = a;
@@ -83,8 +89,8 @@ static bool churns(const struct hp_pair *pair)
     return a->live_objects + b->alloc_objects > b->live_objects + a->alloc_objects;
 }
 
-static void compare_pair(struct hp_pair *pair, const struct hp_profile *before, const struct hp_profile *after,
-                         enum hp_sample_type type, bool raw)
+static void compare_pair(struct hp_pair *pair, const struct hp_profile *before,
+                         const struct hp_profile *after, enum hp_sample_type type, bool raw)
 {
     struct hp_estimate was = {0}, is = {0};
     if (pair->before)
@@ -94,7 +100,8 @@ static void compare_pair(struct hp_pair *pair, const struct hp_profile *before, 
     double n_was = (double)was.samples, n_is = (double)is.samples, n = n_was + n_is;
     double only = n;
     if (pair->before && pair->after)
-        only = fmax(differing(&pair->before->counts, &pair->after->counts, type), fabs(n_is - n_was));
+        only =
+            fmax(differing(&pair->before->counts, &pair->after->counts, type), fabs(n_is - n_was));
     if (n > 0) {
         double weight = (was.value + is.value) / n, variance = (was.variance + is.variance) / n;
         double keep = weight > 0 ? variance / (weight * weight) : 0;
@@ -115,9 +122,10 @@ static void compare_pair(struct hp_pair *pair, const struct hp_profile *before, 
     }
 }
 
-/* Merges the sorted entries. Within a stack the size classes of A are among those of B, in the same order; the nearest
- * mean size tells which. */
-static size_t pair_entries(const struct hp_profile *a, const struct hp_profile *b, struct hp_pair *pairs)
+/* Merges the sorted entries. Within a stack the size classes of A are among those of B, in the same
+ * order; the nearest mean size tells which. */
+static size_t pair_entries(const struct hp_profile *a, const struct hp_profile *b,
+                           struct hp_pair *pairs)
 {
     struct entry *before = sorted_entries(a), *after = sorted_entries(b);
     size_t i = 0, j = 0, count = 0;
@@ -130,7 +138,8 @@ static size_t pair_entries(const struct hp_profile *a, const struct hp_profile *
         for (; i < i_limit; i++) {
             size_t best = j_limit;
             for (size_t k = j; k < j_limit; k++)
-                if (best == j_limit || fabs(after[k].size - before[i].size) < fabs(after[best].size - before[i].size))
+                if (best == j_limit ||
+                    fabs(after[k].size - before[i].size) < fabs(after[best].size - before[i].size))
                     best = k;
             for (; j < best; j++)
                 pairs[count++].after = after[j].sample;
@@ -147,8 +156,8 @@ static size_t pair_entries(const struct hp_profile *a, const struct hp_profile *
     return count;
 }
 
-size_t hp_pairs_make(const struct hp_profile *before, const struct hp_profile *after, enum hp_sample_type type,
-                     bool raw, struct hp_pair **pairs)
+size_t hp_pairs_make(const struct hp_profile *before, const struct hp_profile *after,
+                     enum hp_sample_type type, bool raw, struct hp_pair **pairs)
 {
     size_t count = 0, most = after->sample_count + (before ? before->sample_count : 0);
     struct hp_pair *made = hp_alloc(most, sizeof *made);

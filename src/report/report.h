@@ -24,14 +24,17 @@ struct hp_report_input {
 };
 
 struct hp_report_outcome {
-    double significant_growth; /* diff: the growth of all significant rows that grew, in the sample's unit */
+    double significant_growth; /* diff: the growth of all significant rows that grew, in the
+                                  sample's unit */
 };
 
 struct hp_report {
     const char *name;
-    /* Writes to `out`, whose errors the caller looks for. 0, or -errno and *error; -EINVAL: the options are wrong. */
-    int (*write)(FILE *out, const struct hp_report_input *input, const struct hp_report_options *options,
-                 struct hp_report_outcome *outcome, struct hp_error *error);
+    /* Writes to `out`, whose errors the caller looks for. 0, or -errno and *error; -EINVAL: the
+     * options are wrong. */
+    int (*write)(FILE *out, const struct hp_report_input *input,
+                 const struct hp_report_options *options, struct hp_report_outcome *outcome,
+                 struct hp_error *error);
 };
 
 extern const struct hp_report hp_report_top;

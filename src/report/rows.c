@@ -108,22 +108,24 @@ static int by_row(const void *a, const void *b)
     return (left->pair > right->pair) - (left->pair < right->pair);
 }
 
-/* A site where objects only ever came, and more of them than the noise of the whole diff, has grown by whatever came that
- * sampling can't explain: one large buffer is enough. Everywhere else a change also has to be more than coming and going
- * explains, or the few large objects of any live program would be marked in each diff. Exact profiles have no noise
- * to hide behind: there every change counts. */
-static double row_probability(const struct gathering *g, const struct hp_row *row, const struct hp_noise *terms,
-                              size_t count)
+/* A site where objects only ever came, and more of them than the noise of the whole diff, has grown
+ * by whatever came that sampling can't explain: one large buffer is enough. Everywhere else a
+ * change also has to be more than coming and going explains, or the few large objects of any live
+ * program would be marked in each diff. Exact profiles have no noise to hide behind: there every
+ * change counts. */
+static double row_probability(const struct gathering *g, const struct hp_row *row,
+                              const struct hp_noise *terms, size_t count)
 {
-    bool exact = g->after.profile->interval <= 1 && (!g->before.profile || g->before.profile->interval <= 1);
+    bool exact =
+        g->after.profile->interval <= 1 && (!g->before.profile || g->before.profile->interval <= 1);
     double material = hp_estimate_error(&g->rows->total.growth);
     bool one_way = hp_noise_one_way(terms, count) &&
                    fabs(hp_row_measure(row, g->options->by_cum)->growth.value) > material;
     return hp_noise_probability(terms, count, !exact && !one_way);
 }
 
-/* Rows in which nothing came or went can't be significant, whatever the figures say, and are not among the hypotheses
- * tested (Tarone, Biometrics 46, 1990). */
+/* Rows in which nothing came or went can't be significant, whatever the figures say, and are not
+ * among the hypotheses tested (Tarone, Biometrics 46, 1990). */
 static void test_rows(struct gathering *g)
 {
     struct hp_rows *rows = g->rows;
@@ -134,7 +136,8 @@ static void test_rows(struct gathering *g)
     bool *significant = hp_alloc(rows->count, sizeof *significant);
     size_t *tested = hp_alloc(rows->count, sizeof *tested);
     size_t link = 0, tests = 0;
-    for (size_t i = 0; i < rows->count; i++) { /* rows are still in the order of their numbers, as are the links */
+    for (size_t i = 0; i < rows->count;
+         i++) { /* rows are still in the order of their numbers, as are the links */
         size_t count = 0;
         for (; link < g->link_count && g->links[link].row == rows->rows[i].place->row; link++)
             terms[count++] = g->pairs[g->links[link].pair].noise;
@@ -165,16 +168,20 @@ static int compare_rows(const void *a, const void *b, void *state)
     bool by_cum = *(const bool *)state;
     if (left->significant != right->significant)
         return left->significant ? -1 : 1;
-    int order = by_size(&hp_row_measure(left, by_cum)->growth, &hp_row_measure(right, by_cum)->growth);
+    int order =
+        by_size(&hp_row_measure(left, by_cum)->growth, &hp_row_measure(right, by_cum)->growth);
     if (!order)
-        order = by_size(&hp_row_measure(left, !by_cum)->growth, &hp_row_measure(right, !by_cum)->growth);
+        order = by_size(&hp_row_measure(left, !by_cum)->growth,
+                        &hp_row_measure(right, !by_cum)->growth);
     if (!order)
         order = strcmp(left->place->label, right->place->label);
-    return order ? order : (left->place->row > right->place->row) - (left->place->row < right->place->row);
+    return order ? order
+                 : (left->place->row > right->place->row) - (left->place->row < right->place->row);
 }
 
 int hp_rows_build(const struct hp_profile *before, const struct hp_profile *after,
-                  const struct hp_rows_options *options, struct hp_rows *rows, struct hp_error *error)
+                  const struct hp_rows_options *options, struct hp_rows *rows,
+                  struct hp_error *error)
 {
     *rows = (struct hp_rows){0};
     struct hp_filter filter;

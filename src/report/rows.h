@@ -1,5 +1,5 @@
-/* rows.h - what reports add up: the samples of a profile, or of the difference of two, by function, file, line or
- * address.
+/* rows.h - what reports add up: the samples of a profile, or of the difference of two, by function,
+ * file, line or address.
  *
  *   flat  of the samples whose innermost frame is this row
  *   cum   of the samples that have this row anywhere in their stack, each counted once
@@ -27,7 +27,8 @@ struct hp_rows_options {
     struct hp_view_options view;
     enum hp_sample_type type;
     bool raw, by_cum;
-    bool test; /* fill in probability and significant, of flat or (by_cum) of cum; significant rows come first */
+    bool test; /* fill in probability and significant, of flat or (by_cum) of cum; significant rows
+                  come first */
 };
 
 struct hp_rows {
@@ -40,7 +41,8 @@ struct hp_rows {
 
 /* `before` may be NULL. 0, or -EINVAL and *error for a bad regular expression. */
 int hp_rows_build(const struct hp_profile *before, const struct hp_profile *after,
-                  const struct hp_rows_options *options, struct hp_rows *rows, struct hp_error *error);
+                  const struct hp_rows_options *options, struct hp_rows *rows,
+                  struct hp_error *error);
 void hp_rows_free(struct hp_rows *rows);
 
 static inline const struct hp_measure *hp_row_measure(const struct hp_row *row, bool by_cum)

@@ -1,30 +1,35 @@
-/* The null hypothesis is that as much was freed as was allocated: the objects that only A has and those that only B has
- * are equally many, size class by size class, and what differs in the samples is the luck of sampling.
+/* The null hypothesis is that as much was freed as was allocated: the objects that only A has and
+ * those that only B has are equally many, size class by size class, and what differs in the samples
+ * is the luck of sampling.
  *
- * The growth seen is G = sum of w_i (after_i - before_i) with n_i = before_i + after_i samples of weight w_i. Its tail
- * follows from the cumulant generating function K(t) of that luck, a sum over the terms:
+ * The growth seen is G = sum of w_i (after_i - before_i) with n_i = before_i + after_i samples of
+ * weight w_i. Its tail follows from the cumulant generating function K(t) of that luck, a sum over
+ * the terms:
  *
  *   churn, or p < 1/2
- *             each of the n samples is equally likely before or after, given n (the conditional test of two Poisson
- *             means, Przyborowski and Wilenski, Biometrika 31, 1940):      K = n log cosh(t w)
- *             That the number of objects itself wavers, as in any live program, is covered: arrivals and departures
- *             in equilibrium are Poisson, sampled or not.
- *   otherwise large objects, of which few escape: M objects on each side, each sampled with p, M as small as the samples
- *             allow but at least n / 2p:                   K = M log(1 + 2 p (1 - p) (cosh(t w) - 1))
- *             As p goes to 1 there is no noise left, and any growth is real; so at interval 1.
+ *             each of the n samples is equally likely before or after, given n (the conditional
+ * test of two Poisson means, Przyborowski and Wilenski, Biometrika 31, 1940):      K = n log cosh(t
+ * w) That the number of objects itself wavers, as in any live program, is covered: arrivals and
+ * departures in equilibrium are Poisson, sampled or not. otherwise large objects, of which few
+ * escape: M objects on each side, each sampled with p, M as small as the samples allow but at least
+ * n / 2p:                   K = M log(1 + 2 p (1 - p) (cosh(t w) - 1)) As p goes to 1 there is no
+ * noise left, and any growth is real; so at interval 1.
  *
- * The tail is the saddlepoint approximation of Lugannani and Rice (Advances in Applied Probability 12, 1980) with the
- * second continuity correction of Daniels (International Statistical Review 55, 1987): with s at K'(s) = G - h/2,
+ * The tail is the saddlepoint approximation of Lugannani and Rice (Advances in Applied Probability
+ * 12, 1980) with the second continuity correction of Daniels (International Statistical Review 55,
+ * 1987): with s at K'(s) = G - h/2,
  *
- *   P = 1 - Phi(r) + phi(r) (1/u - 1/r),   r = sqrt(2 (s (G - h/2) - K(s))),   u = 2 sinh(s h/2) / h sqrt(K''(s))
+ *   P = 1 - Phi(r) + phi(r) (1/u - 1/r),   r = sqrt(2 (s (G - h/2) - K(s))),   u = 2 sinh(s h/2) /
+ * h sqrt(K''(s))
  *
- * where h is the lattice step of the term with most variance. Where s h > 4, one step is so much less likely than the
- * one before that this breaks down, and the leading term for lattices (Bahadur and Rao, Annals of Mathematical
- * Statistics 31, 1960) takes its place: exp(K(t) - t G) / ((1 - exp(-t h)) sqrt(2 pi K''(t)) / h) with K'(t) = G, which
- * is never more than Chernoff's bound, its numerator.
+ * where h is the lattice step of the term with most variance. Where s h > 4, one step is so much
+ * less likely than the one before that this breaks down, and the leading term for lattices (Bahadur
+ * and Rao, Annals of Mathematical Statistics 31, 1960) takes its place: exp(K(t) - t G) / ((1 -
+ * exp(-t h)) sqrt(2 pi K''(t)) / h) with K'(t) = G, which is never more than Chernoff's bound, its
+ * numerator.
  *
- * For one weight this is the exact binomial test to within 15 percent, at any n; a normal approximation is wrong by
- * orders of magnitude in the tails that many rows need. */
+ * For one weight this is the exact binomial test to within 15 percent, at any n; a normal
+ * approximation is wrong by orders of magnitude in the tails that many rows need. */
 #include "report/significance.h"
 
 #include <math.h>
@@ -94,7 +99,8 @@ static double normal_density(double x)
     return exp(-x * x / 2) / sqrt(2 * M_PI);
 }
 
-/* The t at which K'(t) is `growth`; where K' never gets there, one so large that K' is as good as its supremum. */
+/* The t at which K'(t) is `growth`; where K' never gets there, one so large that K' is as good as
+ * its supremum. */
 static double solve(const struct row *row, double growth, double step)
 {
     double low = 0, high = 1 / step;
@@ -102,7 +108,7 @@ static double solve(const struct row *row, double growth, double step)
         low = high;
         high *= 2;
     }
-    for (int i = 0; i < 100; i++) {
+    for (int i = 0; i < 60; i++) { /* to the last bit but a few */
         double middle = (low + high) / 2;
         if (cumulants_at(row, middle).slope < growth)
             low = middle;

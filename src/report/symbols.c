@@ -30,9 +30,11 @@ static void lines_of(struct hp_profile *profile, uint32_t index, struct hp_symbo
 static void complain(const struct hp_module *module, enum hp_module_status status,
                      void (*note)(void *state, const char *text), void *state)
 {
-    const char *why = status == HP_MODULE_REPLACED ? "is another build than the one profiled" : "can't be read";
-    char *text = hp_print("%s %s: its functions are shown as addresses (--symbols=DIR says where else to look)",
-                          module->path, why);
+    const char *why =
+        status == HP_MODULE_REPLACED ? "is another build than the one profiled" : "can't be read";
+    char *text = hp_print(
+        "%s %s: its functions are shown as addresses (--symbols=DIR says where else to look)",
+        module->path, why);
     note(state, text);
     free(text);
 }
@@ -70,7 +72,8 @@ static bool has_build_id(const struct hp_profile *profile, const struct hp_locat
 void hp_symbols_share(const struct hp_profile *from, struct hp_profile *to)
 {
     struct hp_names identities = {0};
-    uint32_t *known = hp_alloc(from->location_count, sizeof *known); /* location of `from`, by identity */
+    uint32_t *known =
+        hp_alloc(from->location_count, sizeof *known); /* location of `from`, by identity */
     for (uint32_t i = 0; i < from->location_count; i++) {
         const struct hp_location *location = &from->locations[i];
         if (!location->line_count || !has_build_id(from, location))
@@ -86,7 +89,8 @@ void hp_symbols_share(const struct hp_profile *from, struct hp_profile *to)
         uint32_t number = hp_names_find(&identities, identity);
         free(identity);
         if (number != HP_NO_NAME)
-            hp_profile_set_lines(to, i, from->locations[known[number]].lines, from->locations[known[number]].line_count);
+            hp_profile_set_lines(to, i, from->locations[known[number]].lines,
+                                 from->locations[known[number]].line_count);
     }
     hp_names_free(&identities);
     free(known);

@@ -45,7 +45,8 @@ void hp_table_last(struct hp_table *table, enum hp_style style, const char *text
 {
     struct cell cell = {hp_clean(text), hp_clean(tail), 0, style};
     cell.width = hp_text_width(cell.text);
-    table->cells = hp_grow(table->cells, &table->cell_capacity, table->cell_count + 1, sizeof *table->cells);
+    table->cells =
+        hp_grow(table->cells, &table->cell_capacity, table->cell_count + 1, sizeof *table->cells);
     table->cells[table->cell_count++] = cell;
 }
 
@@ -61,7 +62,8 @@ void hp_put_styled(FILE *out, const struct hp_look *look, enum hp_style style, c
     fprintf(out, "%s%s%s", color ? codes[style] : "", text, color ? "\033[0m" : "");
 }
 
-/* Widths of all columns but the last; 0 for those left out. Returns the room for the last one; 0: no limit. */
+/* Widths of all columns but the last; 0 for those left out. Returns the room for the last one; 0:
+ * no limit. */
 static size_t lay_out(const struct hp_table *table, const struct hp_look *look, size_t *widths)
 {
     size_t last = table->column_count - 1, used = 0;
@@ -91,8 +93,8 @@ static size_t lay_out(const struct hp_table *table, const struct hp_look *look, 
 static void put_last(FILE *out, const struct hp_look *look, const struct cell *cell, size_t room)
 {
     size_t tail = hp_text_width(cell->tail);
-    bool fits = *cell->tail && (!room || cell->width + GAP + tail <= room || tail + GAP + LAST_AT_LEAST <= room ||
-                                2 * tail + GAP <= room);
+    bool fits = *cell->tail && (!room || cell->width + GAP + tail <= room ||
+                                tail + GAP + LAST_AT_LEAST <= room || 2 * tail + GAP <= room);
     size_t text_room = !room ? SIZE_MAX : fits ? room - tail - GAP : room;
     char *text = hp_shorten(cell->text, text_room);
     hp_put_styled(out, look, cell->style, text);
@@ -110,7 +112,8 @@ void hp_table_write(const struct hp_table *table, FILE *out, const struct hp_loo
     size_t room = lay_out(table, look, widths);
     for (size_t column = 0; column < last; column++)
         if (widths[column]) {
-            fprintf(out, "%*s", (int)(widths[column] - hp_text_width(table->columns[column].title)), "");
+            fprintf(out, "%*s", (int)(widths[column] - hp_text_width(table->columns[column].title)),
+                    "");
             hp_put_styled(out, look, HP_BOLD, table->columns[column].title);
             fprintf(out, "%*s", GAP, "");
         }

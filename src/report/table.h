@@ -16,8 +16,8 @@ enum hp_style { HP_PLAIN, HP_BOLD, HP_DIM, HP_RED, HP_GREEN };
 
 struct hp_column {
     const char *title;
-    /* On a terminal so narrow that the last column would get less than 32, columns are left out, the highest rank
-     * first. 0: never. */
+    /* On a terminal so narrow that the last column would get less than 32, columns are left out,
+     * the highest rank first. 0: never. */
     unsigned rank;
 };
 
@@ -27,10 +27,11 @@ struct hp_table;
 struct hp_table *hp_table_new(const struct hp_column *columns, size_t count);
 void hp_table_free(struct hp_table *table);
 
-/* Cells in the order of the columns, row by row. The table keeps a clean copy (units.h) of each text. */
+/* Cells in the order of the columns, row by row. The table keeps a clean copy (units.h) of each
+ * text. */
 void hp_table_cell(struct hp_table *table, enum hp_style style, const char *text);
-/* The cell of the last column: `text` is shortened in the middle if need be; `tail` follows dimmed, while there is
- * room for both. */
+/* The cell of the last column: `text` is shortened in the middle if need be; `tail` follows dimmed,
+ * while there is room for both. */
 void hp_table_last(struct hp_table *table, enum hp_style style, const char *text, const char *tail);
 
 void hp_table_write(const struct hp_table *table, FILE *out, const struct hp_look *look);

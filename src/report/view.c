@@ -8,9 +8,11 @@
 #include "report/memory.h"
 #include "symbolize/symbolize.h"
 
-const char *const hp_granularity_names[HP_GRANULARITIES] = {"functions", "files", "lines", "addresses"};
+const char *const hp_granularity_names[HP_GRANULARITIES] = {"functions", "files", "lines",
+                                                            "addresses"};
 
-static const struct hp_module *module_of(const struct hp_profile *profile, const struct hp_location *location)
+static const struct hp_module *module_of(const struct hp_profile *profile,
+                                         const struct hp_location *location)
 {
     return location->module == HP_NO_MODULE ? NULL : &profile->modules[location->module];
 }
@@ -21,7 +23,8 @@ char *hp_location_name(const struct hp_profile *profile, const struct hp_locatio
     if (!module || !*module->path)
         return hp_print("0x%" PRIx64, location->address);
     const char *slash = strrchr(module->path, '/');
-    return hp_print("%s+0x%" PRIx64, slash && slash[1] ? slash + 1 : module->path, location->offset);
+    return hp_print("%s+0x%" PRIx64, slash && slash[1] ? slash + 1 : module->path,
+                    location->offset);
 }
 
 char *hp_location_identity(const struct hp_profile *profile, const struct hp_location *location)
@@ -29,7 +32,8 @@ char *hp_location_identity(const struct hp_profile *profile, const struct hp_loc
     const struct hp_module *module = module_of(profile, location);
     if (!module || (!*module->path && !*module->build_id))
         return hp_print("0x%" PRIx64, location->address);
-    return hp_print("%s+0x%" PRIx64, *module->build_id ? module->build_id : module->path, location->offset);
+    return hp_print("%s+0x%" PRIx64, *module->build_id ? module->build_id : module->path,
+                    location->offset);
 }
 
 void hp_places_free(struct hp_places *places)
@@ -49,7 +53,8 @@ static const char *keep(struct hp_places *places, const char *string)
 }
 
 /* Of two descriptions of one row the one that knows the line wins. */
-static uint32_t add_row(struct hp_places *places, const char *key, const char *label, const struct hp_place *place)
+static uint32_t add_row(struct hp_places *places, const char *key, const char *label,
+                        const struct hp_place *place)
 {
     bool added;
     uint32_t row = hp_names_add(&places->row_names, key, &added);
@@ -68,9 +73,11 @@ static uint32_t add_site(struct hp_places *places, const struct hp_place *place,
     uint32_t site = hp_names_add(&places->site_names, key, &added);
     free(key);
     if (added) {
-        places->sites = hp_grow(places->sites, &places->site_capacity, site + 1, sizeof *places->sites);
-        places->sites[site] = (struct hp_place){places->rows[row].label, keep(places, place->function),
-                                                keep(places, place->file), place->line, row};
+        places->sites =
+            hp_grow(places->sites, &places->site_capacity, site + 1, sizeof *places->sites);
+        places->sites[site] =
+            (struct hp_place){places->rows[row].label, keep(places, place->function),
+                              keep(places, place->file), place->line, row};
     }
     return site;
 }
@@ -84,7 +91,8 @@ static uint32_t place_row(struct hp_places *places, const struct hp_profile *pro
     char *identity = hp_location_identity(profile, location);
     char *bare = hp_location_name(profile, location);
     const char *function = named ? line->function : bare;
-    *place = (struct hp_place){.function = function, .file = line ? line->file : "", .line = line ? line->line : 0};
+    *place = (struct hp_place){
+        .function = function, .file = line ? line->file : "", .line = line ? line->line : 0};
     char *key = NULL, *label = NULL;
     /* \1 keeps the key of a bare address apart from a function of that name. */
     switch (granularity) {
@@ -97,12 +105,14 @@ static uint32_t place_row(struct hp_places *places, const struct hp_profile *pro
         label = hp_strdup(place->file);
         break;
     case HP_BY_LINE:
-        key = named ? hp_print("%s\n%s\n%" PRIu32, function, place->file, place->line) : hp_print("\1%s", identity);
+        key = named ? hp_print("%s\n%s\n%" PRIu32, function, place->file, place->line)
+                    : hp_print("\1%s", identity);
         label = hp_strdup(function);
         break;
     case HP_BY_ADDRESS:
         /* Counted from the outermost call, which also a profile without symbols has. */
-        key = hp_print("%s\n%td", identity, line ? location->lines + location->line_count - line : 1);
+        key =
+            hp_print("%s\n%td", identity, line ? location->lines + location->line_count - line : 1);
         label = named ? hp_print("%s %s", bare, function) : hp_strdup(bare);
         break;
     case HP_BY_FUNCTION:
@@ -128,8 +138,9 @@ static bool matches(const regex_t *expression, const char *const *texts)
     return false;
 }
 
-static void add_frame(struct hp_view *view, uint32_t index, uint32_t line_index, enum hp_granularity granularity,
-                      const struct hp_filter *filter, struct hp_places *places)
+static void add_frame(struct hp_view *view, uint32_t index, uint32_t line_index,
+                      enum hp_granularity granularity, const struct hp_filter *filter,
+                      struct hp_places *places)
 {
     const struct hp_location *location = &view->profile->locations[index];
     const struct hp_line *line = line_index == UINT32_MAX ? NULL : &location->lines[line_index];
@@ -139,20 +150,24 @@ static void add_frame(struct hp_view *view, uint32_t index, uint32_t line_index,
     frame.row = place_row(places, view->profile, location, line, granularity, &place);
     frame.site = add_site(places, &place, frame.row);
     const char *function = line && *line->function ? line->function : place.function;
-    const char *texts[] = {function, line ? line->file : place.function, module ? module->path : function, NULL};
+    const char *texts[] = {function, line ? line->file : place.function,
+                           module ? module->path : function, NULL};
     frame.allocator = line && *line->function && hp_is_allocator_function(line->function);
     frame.focused = !filter->has_focus || matches(&filter->focus, texts);
     frame.ignored = filter->has_ignore && matches(&filter->ignore, texts);
     frame.hidden = (filter->has_hide && matches(&filter->hide, texts)) ||
                    (filter->has_show && !matches(&filter->show, texts));
-    view->frames = hp_grow(view->frames, &view->frame_capacity, view->frame_count + 1, sizeof *view->frames);
+    view->frames =
+        hp_grow(view->frames, &view->frame_capacity, view->frame_count + 1, sizeof *view->frames);
     view->frames[view->frame_count++] = frame;
 }
 
-void hp_view_init(struct hp_view *view, const struct hp_profile *profile, enum hp_granularity granularity,
-                  const struct hp_filter *filter, struct hp_places *places)
+void hp_view_init(struct hp_view *view, const struct hp_profile *profile,
+                  enum hp_granularity granularity, const struct hp_filter *filter,
+                  struct hp_places *places)
 {
-    *view = (struct hp_view){.profile = profile, .drop_allocator = !filter->has_show, .has_focus = filter->has_focus};
+    *view = (struct hp_view){
+        .profile = profile, .drop_allocator = !filter->has_show, .has_focus = filter->has_focus};
     view->first = hp_alloc(profile->location_count + 1, sizeof *view->first);
     for (size_t i = 0; i < profile->location_count; i++) {
         uint32_t count = profile->locations[i].line_count;
@@ -173,14 +188,16 @@ void hp_view_free(struct hp_view *view)
     *view = (struct hp_view){0};
 }
 
-size_t hp_view_stack(struct hp_view *view, const struct hp_sample *sample, const struct hp_frame **frames)
+size_t hp_view_stack(struct hp_view *view, const struct hp_sample *sample,
+                     const struct hp_frame **frames)
 {
     const uint32_t *locations = &view->profile->frames[sample->first];
     size_t depth = 0;
     for (uint32_t i = 0; i < sample->depth; i++) {
         size_t first = view->first[locations[i]], limit = view->first[locations[i] + 1];
         for (size_t frame = first; frame < limit; frame++) {
-            view->stack = hp_grow(view->stack, &view->stack_capacity, depth + 1, sizeof *view->stack);
+            view->stack =
+                hp_grow(view->stack, &view->stack_capacity, depth + 1, sizeof *view->stack);
             view->stack[depth++] = view->frames[frame];
         }
     }

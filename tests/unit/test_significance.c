@@ -62,16 +62,16 @@ static double choose(int n, int k)
     return exp(lgamma(n + 1) - lgamma(k + 1) - lgamma(n - k + 1));
 }
 
-/* Of `pairs` objects that came and as many that went, each is overlooked with probability q: the chance to see at least
- * `excess` more that came than went. */
+/* Of `pairs` objects that came and as many that went, each is overlooked with probability q: the
+ * chance to see at least `excess` more that came than went. */
 static double exact_excess(int pairs, int excess, double q)
 {
     double sum = 0;
     for (int came = 0; came <= pairs; came++)
         for (int went = 0; went <= pairs; went++)
             if (came - went >= excess)
-                sum += choose(pairs, came) * pow(1 - q, came) * pow(q, pairs - came) * choose(pairs, went) *
-                       pow(1 - q, went) * pow(q, pairs - went);
+                sum += choose(pairs, came) * pow(1 - q, came) * pow(q, pairs - came) *
+                       choose(pairs, went) * pow(1 - q, went) * pow(q, pairs - went);
     return fmin(1, 2 * sum);
 }
 
@@ -80,7 +80,8 @@ static void rare_misses_are_not_taken_for_impossible(void **state)
     for (double q = 0.4; q > 1e-12; q *= 0.4)
         for (int after = 1; after <= 6; after++)
             for (int before = 0; before < after; before++) {
-                double got = hp_noise_probability(&(struct hp_noise){1e7, q, before, after}, 1, false);
+                double got =
+                    hp_noise_probability(&(struct hp_noise){1e7, q, before, after}, 1, false);
                 /* As many on each side as the samples allow. */
                 double exact = exact_excess(after, after - before, q);
                 if (exact < 0.2)
@@ -90,7 +91,8 @@ static void rare_misses_are_not_taken_for_impossible(void **state)
 
 static void churn_is_no_growth(void **state)
 {
-    /* 12 large objects came and 5 went: no sampling noise, but nothing unusual where objects come and go. */
+    /* 12 large objects came and 5 went: no sampling noise, but nothing unusual where objects come
+     * and go. */
     struct hp_noise large = {10485760, exp(-20.0), 5, 12, true};
     assert_true(hp_noise_probability(&large, 1, false) < 1e-6);
     assert_true(hp_noise_probability(&large, 1, true) > 0.1);
@@ -144,7 +146,8 @@ static double poisson(uint64_t *seed, double mean)
 #define SITES 1000
 #define DIFFS 300
 
-/* A diff of 1,000 sites of all sizes that do not grow; and the same with one that grew by about 25 samples. */
+/* A diff of 1,000 sites of all sizes that do not grow; and the same with one that grew by about 25
+ * samples. */
 static void count_marks(size_t *diffs_with_marks, size_t *leaks_found)
 {
     uint64_t seed = 42;
@@ -154,8 +157,9 @@ static void count_marks(size_t *diffs_with_marks, size_t *leaks_found)
     for (int diff = 0; diff < DIFFS; diff++) {
         for (int site = 0; site < SITES; site++) {
             double mean = 0.3 * exp(5 * (double)site / SITES);
-            struct hp_noise terms[2] = {{524288, 0.999, poisson(&seed, mean), poisson(&seed, mean)},
-                                        {600000, 0.6, poisson(&seed, mean / 3), poisson(&seed, mean / 3)}};
+            struct hp_noise terms[2] = {
+                {524288, 0.999, poisson(&seed, mean), poisson(&seed, mean)},
+                {600000, 0.6, poisson(&seed, mean / 3), poisson(&seed, mean / 3)}};
             probabilities[site] = hp_noise_probability(terms, 2, diff % 2);
         }
         hp_holm(probabilities, SITES, 0.05, significant);
@@ -173,14 +177,16 @@ static void marks_leaks_and_nothing_else(void **state)
 {
     size_t diffs_with_marks, leaks_found;
     count_marks(&diffs_with_marks, &leaks_found);
-    print_message("%zu of %d steady diffs with a mark, %zu leaks found\n", diffs_with_marks, DIFFS, leaks_found);
+    print_message("%zu of %d steady diffs with a mark, %zu leaks found\n", diffs_with_marks, DIFFS,
+                  leaks_found);
     assert_true(diffs_with_marks <= DIFFS / 20);
     assert_int_equal(leaks_found, DIFFS);
 }
 
 static void holm_steps_down(void **state)
 {
-    /* Bonferroni would keep 0.02: it is above 0.05 / 4; Holm gets there after the first two fell. */
+    /* Bonferroni would keep 0.02: it is above 0.05 / 4; Holm gets there after the first two fell.
+     */
     const double probabilities[] = {0.02, 0.001, 0.9, 0.01};
     bool significant[4];
     hp_holm(probabilities, 4, 0.05, significant);
@@ -191,11 +197,14 @@ static void holm_steps_down(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(follows_the_exact_binomial_test), cmocka_unit_test(knows_no_direction),
-        cmocka_unit_test(large_objects_make_no_noise),     cmocka_unit_test(terms_add_up),
+        cmocka_unit_test(follows_the_exact_binomial_test),
+        cmocka_unit_test(knows_no_direction),
+        cmocka_unit_test(large_objects_make_no_noise),
+        cmocka_unit_test(terms_add_up),
         cmocka_unit_test(churn_is_no_growth),
         cmocka_unit_test(rare_misses_are_not_taken_for_impossible),
-        cmocka_unit_test(extremes_stay_numbers),           cmocka_unit_test(marks_leaks_and_nothing_else),
+        cmocka_unit_test(extremes_stay_numbers),
+        cmocka_unit_test(marks_leaks_and_nothing_else),
         cmocka_unit_test(holm_steps_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -56,9 +56,10 @@ static void reads_sizes(void **state)
 static void reads_durations(void **state)
 {
     static const struct size_case cases[] = {
-        {"500ms", 0, 500000000},  {"30s", 0, 30000000000},  {"5m", 0, 300000000000}, {"1h", 0, 3600000000000},
-        {"30", -EINVAL, 0},       {"s", -EINVAL, 0},        {"-3s", -EINVAL, 0},     {"3d", -EINVAL, 0},
-        {"3ss", -EINVAL, 0},      {"", -EINVAL, 0},         {"9999999999h", -ERANGE, 0},
+        {"500ms", 0, 500000000},  {"30s", 0, 30000000000},     {"5m", 0, 300000000000},
+        {"1h", 0, 3600000000000}, {"30", -EINVAL, 0},          {"s", -EINVAL, 0},
+        {"-3s", -EINVAL, 0},      {"3d", -EINVAL, 0},          {"3ss", -EINVAL, 0},
+        {"", -EINVAL, 0},         {"9999999999h", -ERANGE, 0},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         uint64_t value = 12345;
@@ -103,9 +104,15 @@ static void cleans_and_shortens(void **state)
     static const struct {
         const char *dirty, *clean;
     } cases[] = {
-        {"plain", "plain"},           {"a\033[31mb\n", "a?[31mb?"}, {"gr\xc3\xbc\xc3\x9f", "gr\xc3\xbc\xc3\x9f"},
-        {"bad \xff\xc3", "bad ??"},   {"\xc0\xaf", "??"},           {"\xed\xa0\x80", "???"},
-        {"\xc2\x9b", "?"},            {"\xf4\x90\x80\x80", "????"}, {"\xe2\x82", "??"},
+        {"plain", "plain"},
+        {"a\033[31mb\n", "a?[31mb?"},
+        {"gr\xc3\xbc\xc3\x9f", "gr\xc3\xbc\xc3\x9f"},
+        {"bad \xff\xc3", "bad ??"},
+        {"\xc0\xaf", "??"},
+        {"\xed\xa0\x80", "???"},
+        {"\xc2\x9b", "?"},
+        {"\xf4\x90\x80\x80", "????"},
+        {"\xe2\x82", "??"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char *clean = hp_clean(cases[i].dirty);

@@ -1,4 +1,5 @@
-/* The programs that must be refused are made here: copies of /bin/sh, or of this test, with a field changed. */
+/* The programs that must be refused are made here: copies of /bin/sh, or of this test, with a field
+ * changed. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -65,8 +66,8 @@ static int prepare(void **state)
 
 static int clean_up(void **state)
 {
-    static const char *const names[] = {"good", "foreign", "static", "own", "script", "env", "loop", "text", "setuid",
-                                        "cut",  "unrunnable", "bad"};
+    static const char *const names[] = {"good", "foreign", "static", "own", "script",     "env",
+                                        "loop", "text",    "setuid", "cut", "unrunnable", "bad"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         unlink(in_folder(names[i]));
     free(shell.data);
@@ -148,7 +149,8 @@ static void refuses_what_cannot_be_preloaded(void **state)
 #endif
 #endif
 
-/* A function of this test's own that is called malloc in the copy's symbol table, and nowhere else. */
+/* A function of this test's own that is called malloc in the copy's symbol table, and nowhere else.
+ */
 int mall0c(void);
 int mall0c(void)
 {
@@ -205,9 +207,12 @@ static void builds_the_preload_list(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(accepts_programs_and_scripts),   cmocka_unit_test(says_what_is_missing),
-        cmocka_unit_test(refuses_what_cannot_be_preloaded), cmocka_unit_test(refuses_an_allocator_linked_in),
-        cmocka_unit_test(refuses_raised_privileges),      cmocka_unit_test(builds_the_preload_list),
+        cmocka_unit_test(accepts_programs_and_scripts),
+        cmocka_unit_test(says_what_is_missing),
+        cmocka_unit_test(refuses_what_cannot_be_preloaded),
+        cmocka_unit_test(refuses_an_allocator_linked_in),
+        cmocka_unit_test(refuses_raised_privileges),
+        cmocka_unit_test(builds_the_preload_list),
     };
     return cmocka_run_group_tests(tests, prepare, clean_up);
 }
