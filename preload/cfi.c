@@ -1,0 +1,416 @@
+#include "cfi.h"
+
+#include <stddef.h>
+#include <string.h>
+
+/* Pointer encodings (LSB 10.5.1). */
+enum { PE_ABSPTR = 0x00, PE_ULEB128 = 0x01, PE_UDATA2, PE_UDATA4, PE_UDATA8, PE_SLEB128 = 0x09, PE_SDATA2, PE_SDATA4,
+       PE_SDATA8, PE_PCREL = 0x10, PE_DATAREL = 0x30, PE_OMIT = 0xff };
+
+#define REMEMBERED_MOST 4
+
+/* A place to read from; after a read beyond `end` all further reads give 0. */
+struct cursor {
+    const uint8_t *at, *end;
+    bool bad;
+};
+
+static uint64_t read_fixed(struct cursor *cursor, unsigned size)
+{
+    uint64_t value = 0;
+    if (cursor->bad || (size_t)(cursor->end - cursor->at) < size) {
+        cursor->bad = true;
+        return 0;
+    }
+    memcpy(&value, cursor->at, size);
+    cursor->at += size;
+    return value;
+}
+
+static uint8_t read_byte(struct cursor *cursor)
+{
+    return (uint8_t)read_fixed(cursor, 1);
+}
+
+static uint64_t read_uleb(struct cursor *cursor)
+{
+    uint64_t value = 0;
+    for (unsigned shift = 0;; shift += 7) {
+        uint8_t byte = read_byte(cursor);
+        if (shift < 64)
+            value |= (uint64_t)(byte & 0x7f) << shift;
+        if (!(byte & 0x80))
+            return value;
+    }
+}
+
+static int64_t read_sleb(struct cursor *cursor)
+{
+    uint64_t value = 0;
+    for (unsigned shift = 0;;) {
+        uint8_t byte = read_byte(cursor);
+        if (shift < 64)
+            value |= (uint64_t)(byte & 0x7f) << shift;
+        shift += 7;
+        if (!(byte & 0x80)) {
+            if (shift < 64 && byte & 0x40)
+                value |= ~0ull << shift;
+            return (int64_t)value;
+        }
+    }
+}
+
+static uintptr_t read_encoded(struct cursor *cursor, uint8_t encoding)
+{
+    uintptr_t here = (uintptr_t)cursor->at, value;
+    switch (encoding & 0x0f) {
+    case PE_ABSPTR:
+    case PE_UDATA8:
+    case PE_SDATA8:
+        value = read_fixed(cursor, 8);
+        break;
+    case PE_ULEB128:
+        value = read_uleb(cursor);
+        break;
+    case PE_SLEB128:
+        value = (uintptr_t)read_sleb(cursor);
+        break;
+    case PE_UDATA2:
+        value = read_fixed(cursor, 2);
+        break;
+    case PE_SDATA2:
+        value = (uintptr_t)(int16_t)read_fixed(cursor, 2);
+        break;
+    case PE_UDATA4:
+        value = read_fixed(cursor, 4);
+        break;
+    case PE_SDATA4:
+        value = (uintptr_t)(int32_t)read_fixed(cursor, 4);
+        break;
+    default:
+        cursor->bad = true;
+        return 0;
+    }
+    return (encoding & 0x70) == PE_PCREL ? value + here : value;
+}
+
+static void skip(struct cursor *cursor, uint64_t size)
+{
+    if (cursor->bad || size > (uint64_t)(cursor->end - cursor->at))
+        cursor->bad = true;
+    else
+        cursor->at += size;
+}
+
+/* The table of .eh_frame_hdr: pairs of (first address, address of the FDE), sorted, relative to the header. All linkers
+ * write it in this one encoding. */
+static const uint8_t *find_fde(const uint8_t *header, const uint8_t *end, uintptr_t pc)
+{
+    struct cursor cursor = {.at = header, .end = end};
+    uint8_t version = read_byte(&cursor), frame_encoding = read_byte(&cursor);
+    uint8_t count_encoding = read_byte(&cursor), table_encoding = read_byte(&cursor);
+    if (version != 1 || count_encoding == PE_OMIT || table_encoding != (PE_DATAREL | PE_SDATA4))
+        return NULL;
+    read_encoded(&cursor, frame_encoding);
+    uint64_t count = read_encoded(&cursor, count_encoding);
+    if (cursor.bad || !count || count > (uint64_t)(end - cursor.at) / 8)
+        return NULL;
+    const uint8_t *table = cursor.at;
+    int64_t wanted = (int64_t)(pc - (uintptr_t)header);
+    uint64_t low = 0, high = count; /* entry[low] <= wanted < entry[high] */
+    while (high - low > 1) {
+        uint64_t middle = low + (high - low) / 2;
+        int32_t first;
+        memcpy(&first, table + 8 * middle, sizeof first);
+        if (first <= wanted)
+            low = middle;
+        else
+            high = middle;
+    }
+    int32_t entry[2];
+    memcpy(entry, table + 8 * low, sizeof entry);
+    return entry[0] <= wanted ? header + entry[1] : NULL;
+}
+
+struct common {
+    struct cursor instructions;
+    uint64_t code_align;
+    int64_t data_align;
+    uint64_t return_register;
+    uint8_t pointer_encoding;
+    bool augmented, signal_frame;
+};
+
+/* The length field of a record: its end, or NULL. */
+static const uint8_t *record_end(struct cursor *cursor)
+{
+    uint64_t length = read_fixed(cursor, 4);
+    if (length == 0xffffffff)
+        length = read_fixed(cursor, 8);
+    if (cursor->bad || !length || length > (uint64_t)(cursor->end - cursor->at))
+        return NULL;
+    return cursor->at + length;
+}
+
+static bool read_common(const uint8_t *cie, const uint8_t *end, struct common *common)
+{
+    struct cursor cursor = {.at = cie, .end = end};
+    const uint8_t *cie_end = record_end(&cursor);
+    if (!cie_end)
+        return false;
+    cursor.end = cie_end;
+    if (read_fixed(&cursor, 4) != 0)
+        return false;
+    uint8_t version = read_byte(&cursor);
+    const char *augmentation = (const char *)cursor.at;
+    while (read_byte(&cursor) && !cursor.bad)
+        ;
+    if (cursor.bad || (version != 1 && version != 3))
+        return false;
+    *common = (struct common){.pointer_encoding = PE_ABSPTR};
+    common->code_align = read_uleb(&cursor);
+    common->data_align = read_sleb(&cursor);
+    common->return_register = version == 1 ? read_byte(&cursor) : read_uleb(&cursor);
+    if (augmentation[0] == 'z') {
+        uint64_t size = read_uleb(&cursor);
+        struct cursor after = cursor;
+        skip(&after, size);
+        common->augmented = true;
+        for (const char *p = augmentation + 1; *p; p++) {
+            if (*p == 'R')
+                common->pointer_encoding = read_byte(&cursor);
+            else if (*p == 'L')
+                read_byte(&cursor);
+            else if (*p == 'P')
+                read_encoded(&cursor, read_byte(&cursor));
+            else if (*p == 'S')
+                common->signal_frame = true;
+            else if (*p != 'B')
+                break; /* unknown: its data are skipped with the rest */
+        }
+        cursor = after;
+    } else if (augmentation[0]) {
+        return false;
+    }
+    common->instructions = cursor;
+    return !cursor.bad && common->return_register == HP_REG_RIP;
+}
+
+struct machine {
+    struct hp_row *row;
+    struct hp_row initial; /* after the CIE's instructions, for DW_CFA_restore */
+    struct hp_row remembered[REMEMBERED_MOST];
+    unsigned depth;
+    uintptr_t location, pc;
+    const struct common *common;
+};
+
+static void set_rule(struct machine *machine, uint64_t reg, enum hp_rule_kind kind, int64_t value)
+{
+    if (reg < HP_REGISTERS)
+        machine->row->rules[reg] = (struct hp_rule){.kind = (uint8_t)kind, .value = (int32_t)value};
+}
+
+static void set_expression(struct machine *machine, struct cursor *cursor, struct hp_rule *rule,
+                           enum hp_rule_kind kind)
+{
+    struct hp_rule unused;
+    if (!rule)
+        rule = &unused;
+    *rule = (struct hp_rule){.kind = (uint8_t)kind, .value = (int32_t)(cursor->at - machine->row->record)};
+    skip(cursor, read_uleb(cursor));
+}
+
+static struct hp_rule *rule_of(struct machine *machine, uint64_t reg)
+{
+    return reg < HP_REGISTERS ? &machine->row->rules[reg] : NULL;
+}
+
+static bool set_cfa(struct machine *machine, uint64_t reg, int64_t offset)
+{
+    if (reg >= HP_REGISTERS)
+        return false;
+    machine->row->cfa =
+        (struct hp_rule){.kind = HP_RULE_CFA_REGISTER, .reg = (uint8_t)reg, .value = (int32_t)offset};
+    return true;
+}
+
+static bool remember(struct machine *machine)
+{
+    if (machine->depth == REMEMBERED_MOST)
+        return false;
+    machine->remembered[machine->depth++] = *machine->row;
+    return true;
+}
+
+static bool recall(struct machine *machine)
+{
+    if (!machine->depth)
+        return false;
+    *machine->row = machine->remembered[--machine->depth];
+    return true;
+}
+
+/* Instructions with the low six bits as their whole code (DWARF 5, table 7.29). */
+static bool execute_extended(struct machine *machine, struct cursor *cursor, uint8_t code)
+{
+    int64_t align = machine->common->data_align;
+    uint64_t reg;
+    switch (code) {
+    case 0x00: /* nop */
+        return true;
+    case 0x01: /* set_loc */
+        machine->location = read_encoded(cursor, machine->common->pointer_encoding);
+        return true;
+    case 0x02: /* advance_loc1 */
+        machine->location += read_fixed(cursor, 1) * machine->common->code_align;
+        return true;
+    case 0x03:
+        machine->location += read_fixed(cursor, 2) * machine->common->code_align;
+        return true;
+    case 0x04:
+        machine->location += read_fixed(cursor, 4) * machine->common->code_align;
+        return true;
+    case 0x05: /* offset_extended */
+        reg = read_uleb(cursor);
+        set_rule(machine, reg, HP_RULE_OFFSET, (int64_t)read_uleb(cursor) * align);
+        return true;
+    case 0x06: /* restore_extended */
+        reg = read_uleb(cursor);
+        if (reg < HP_REGISTERS)
+            machine->row->rules[reg] = machine->initial.rules[reg];
+        return true;
+    case 0x07: /* undefined */
+        set_rule(machine, read_uleb(cursor), HP_RULE_UNDEFINED, 0);
+        return true;
+    case 0x08: /* same_value */
+        set_rule(machine, read_uleb(cursor), HP_RULE_SAME, 0);
+        return true;
+    case 0x09: /* register */
+        reg = read_uleb(cursor);
+        set_rule(machine, reg, HP_RULE_REGISTER, (int64_t)read_uleb(cursor));
+        return true;
+    case 0x0a:
+        return remember(machine);
+    case 0x0b:
+        return recall(machine);
+    case 0x0c: /* def_cfa */
+        reg = read_uleb(cursor);
+        return set_cfa(machine, reg, (int64_t)read_uleb(cursor));
+    case 0x0d: /* def_cfa_register */
+        return set_cfa(machine, read_uleb(cursor), machine->row->cfa.value);
+    case 0x0e: /* def_cfa_offset */
+        machine->row->cfa.value = (int32_t)read_uleb(cursor);
+        return true;
+    case 0x0f: /* def_cfa_expression */
+        set_expression(machine, cursor, &machine->row->cfa, HP_RULE_VAL_EXPRESSION);
+        return true;
+    case 0x10: /* expression */
+        reg = read_uleb(cursor);
+        set_expression(machine, cursor, rule_of(machine, reg), HP_RULE_EXPRESSION);
+        return true;
+    case 0x11: /* offset_extended_sf */
+        reg = read_uleb(cursor);
+        set_rule(machine, reg, HP_RULE_OFFSET, read_sleb(cursor) * align);
+        return true;
+    case 0x12: /* def_cfa_sf */
+        reg = read_uleb(cursor);
+        return set_cfa(machine, reg, read_sleb(cursor) * align);
+    case 0x13: /* def_cfa_offset_sf */
+        machine->row->cfa.value = (int32_t)(read_sleb(cursor) * align);
+        return true;
+    case 0x14: /* val_offset */
+        reg = read_uleb(cursor);
+        set_rule(machine, reg, HP_RULE_VAL_OFFSET, (int64_t)read_uleb(cursor) * align);
+        return true;
+    case 0x15: /* val_offset_sf */
+        reg = read_uleb(cursor);
+        set_rule(machine, reg, HP_RULE_VAL_OFFSET, read_sleb(cursor) * align);
+        return true;
+    case 0x16: /* val_expression */
+        reg = read_uleb(cursor);
+        set_expression(machine, cursor, rule_of(machine, reg), HP_RULE_VAL_EXPRESSION);
+        return true;
+    case 0x2e: /* GNU_args_size */
+        read_uleb(cursor);
+        return true;
+    case 0x2f: /* GNU_negative_offset_extended */
+        reg = read_uleb(cursor);
+        set_rule(machine, reg, HP_RULE_OFFSET, -(int64_t)read_uleb(cursor) * align);
+        return true;
+    default:
+        return false;
+    }
+}
+
+static bool execute(struct machine *machine, struct cursor cursor)
+{
+    while (cursor.at < cursor.end && machine->location <= machine->pc) {
+        uint8_t code = read_byte(&cursor), low = code & 0x3f;
+        switch (code >> 6) {
+        case 1: /* advance_loc */
+            machine->location += low * machine->common->code_align;
+            break;
+        case 2: /* offset */
+            set_rule(machine, low, HP_RULE_OFFSET, (int64_t)read_uleb(&cursor) * machine->common->data_align);
+            break;
+        case 3: /* restore */
+            if (low < HP_REGISTERS)
+                machine->row->rules[low] = machine->initial.rules[low];
+            break;
+        default:
+            if (!execute_extended(machine, &cursor, low))
+                return false;
+        }
+        if (cursor.bad)
+            return false;
+    }
+    return true;
+}
+
+bool hp_cfi_row(const struct dl_find_object *object, uintptr_t pc, struct hp_row *row)
+{
+    const uint8_t *limit = object->dlfo_map_end, *header = object->dlfo_eh_frame;
+    if (!header || header >= limit)
+        return false;
+    const uint8_t *fde = find_fde(header, limit, pc);
+    if (!fde || fde < (const uint8_t *)object->dlfo_map_start || fde >= limit)
+        return false;
+    struct cursor cursor = {.at = fde, .end = limit};
+    const uint8_t *end = record_end(&cursor);
+    if (!end)
+        return false;
+    cursor.end = end;
+    const uint8_t *cie = cursor.at;
+    uint64_t back = read_fixed(&cursor, 4);
+    if (!back || back > (uint64_t)(cie - (const uint8_t *)object->dlfo_map_start))
+        return false;
+    cie -= back;
+    struct common common;
+    if (!read_common(cie, limit, &common))
+        return false;
+    uintptr_t start = read_encoded(&cursor, common.pointer_encoding);
+    uintptr_t size = read_encoded(&cursor, common.pointer_encoding & 0x0f);
+    if (common.augmented)
+        skip(&cursor, read_uleb(&cursor));
+    if (cursor.bad || pc - start >= size)
+        return false;
+    struct machine machine = {.row = row, .pc = pc, .common = &common};
+    *row = (struct hp_row){.record = fde, .limit = limit, .signal_frame = common.signal_frame};
+    machine.location = 0; /* the CIE's instructions apply everywhere */
+    if (!execute(&machine, common.instructions))
+        return false;
+    machine.initial = *row;
+    machine.location = start;
+    return execute(&machine, cursor);
+}
+
+bool hp_cfi_expression(const struct hp_row *row, int32_t value, struct hp_expression *expression)
+{
+    struct cursor cursor = {.at = row->record + value, .end = row->limit};
+    uint64_t size = read_uleb(&cursor);
+    expression->start = cursor.at;
+    skip(&cursor, size);
+    expression->end = cursor.at;
+    return !cursor.bad;
+}

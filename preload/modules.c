@@ -1,0 +1,213 @@
+#include "modules.h"
+
+#include <elf.h>
+#include <link.h>
+#include <string.h>
+
+/* What _dl_find_object says of the module's latest load, to see whether that is still there. Private to the process:
+ * these are pointers. */
+struct load {
+    void *link_map, *start, *eh_frame;
+};
+
+static struct hp_ledger *ledger;
+static const char *start_directory;
+static struct load loads[HP_MODULES];
+
+void hp_modules_init(struct hp_ledger *region, const char *directory)
+{
+    ledger = region;
+    start_directory = directory;
+}
+
+static struct hp_ledger_module *module_at(uint32_t index)
+{
+    uint64_t at = ledger->layout.modules_at + index * sizeof(struct hp_ledger_module);
+    return hp_ledger_is_reserved(ledger, at) ? (struct hp_ledger_module *)((char *)ledger + at) : NULL;
+}
+
+static const ElfW(Ehdr) *elf_header(const struct dl_find_object *object)
+{
+    const ElfW(Ehdr) *header = object->dlfo_map_start;
+    if ((size_t)((char *)object->dlfo_map_end - (char *)object->dlfo_map_start) < sizeof *header ||
+        memcmp(header->e_ident, ELFMAG, SELFMAG) || header->e_phentsize != sizeof(ElfW(Phdr)))
+        return NULL;
+    return header;
+}
+
+static void copy_build_id(struct hp_ledger_module *module, const char *notes, size_t size)
+{
+    for (size_t at = 0; at + sizeof(ElfW(Nhdr)) <= size;) {
+        const ElfW(Nhdr) *note = (const ElfW(Nhdr) *)(notes + at);
+        size_t name = (note->n_namesz + 3ul) & ~3ul, content = (note->n_descsz + 3ul) & ~3ul;
+        at += sizeof *note + name + content;
+        if (at > size)
+            return;
+        const char *text = (const char *)(note + 1);
+        if (note->n_type == NT_GNU_BUILD_ID && note->n_namesz == 4 && !memcmp(text, "GNU", 4) &&
+            note->n_descsz <= sizeof module->build_id) {
+            memcpy(module->build_id, text + name, note->n_descsz);
+            module->build_id_size = note->n_descsz;
+            return;
+        }
+    }
+}
+
+/* Fill in all but the state, the path and the key, from the program headers in memory. */
+static void describe(struct hp_ledger_module *module, const struct dl_find_object *object)
+{
+    const char *start = object->dlfo_map_start;
+    uint64_t size = (uint64_t)((char *)object->dlfo_map_end - start);
+    const ElfW(Ehdr) *header = elf_header(object);
+    module->base = object->dlfo_link_map->l_addr;
+    module->start = (uint64_t)start;
+    module->limit = (uint64_t)object->dlfo_map_end;
+    if (!header || header->e_phoff > size || header->e_phnum > (size - header->e_phoff) / sizeof(ElfW(Phdr)))
+        return;
+    const ElfW(Phdr) *segments = (const ElfW(Phdr) *)(start + header->e_phoff);
+    for (unsigned i = 0; i < header->e_phnum; i++) {
+        const ElfW(Phdr) *segment = &segments[i];
+        uint64_t at = module->base + segment->p_vaddr - module->start;
+        if (segment->p_type == PT_NOTE && at < size && segment->p_filesz <= size - at && !module->build_id_size)
+            copy_build_id(module, start + at, segment->p_filesz);
+        if (segment->p_type == PT_LOAD && segment->p_flags & PF_X && module->segment_count < HP_MODULE_SEGMENTS) {
+            uint64_t down = segment->p_vaddr & 4095;
+            module->segments[module->segment_count++] =
+                (struct hp_segment){.address = segment->p_vaddr - down,
+                                    .size = (segment->p_memsz + down + 4095) & ~4095ull,
+                                    .offset = segment->p_offset - down};
+        }
+    }
+}
+
+struct path {
+    const char *directory, *name; /* joined by a slash when directory is not "" */
+};
+
+static struct path path_of(const struct dl_find_object *object)
+{
+    const char *name = object->dlfo_link_map->l_name;
+    if (!name || !*name)
+        return (struct path){"", ledger->exe};
+    bool relative = name[0] != '/' && strchr(name, '/'); /* not linux-vdso.so.1 */
+    return (struct path){relative ? start_directory : "", name};
+}
+
+static uint64_t hash_text(uint64_t hash, const char *text)
+{
+    for (; *text; text++)
+        hash = (hash ^ (unsigned char)*text) * 0x100000001b3ull; /* FNV-1a */
+    return hash;
+}
+
+static uint64_t key_of(const struct hp_ledger_module *module, const struct path *path)
+{
+    uint64_t key = hash_text(0xcbf29ce484222325ull, path->directory);
+    key = hash_text(key, path->name);
+    for (unsigned i = 0; i < module->build_id_size; i++)
+        key = (key ^ module->build_id[i]) * 0x100000001b3ull;
+    if (!module->build_id_size)
+        key = (key ^ (module->limit - module->start)) * 0x100000001b3ull;
+    return key;
+}
+
+static uint64_t store_path(const struct path *path)
+{
+    size_t directory = strlen(path->directory), name = strlen(path->name);
+    uint64_t at = hp_ledger_allocate(ledger, directory + name + 2);
+    if (!at)
+        return 0;
+    char *text = (char *)ledger + at;
+    memcpy(text, path->directory, directory);
+    if (directory)
+        text[directory++] = '/';
+    memcpy(text + directory, path->name, name + 1);
+    return at;
+}
+
+static uint32_t known_count(void)
+{
+    uint32_t count = __atomic_load_n(&ledger->module_count, __ATOMIC_ACQUIRE);
+    return count < HP_MODULES ? count : HP_MODULES;
+}
+
+static void remember_load(uint32_t index, const struct dl_find_object *object)
+{
+    loads[index] = (struct load){object->dlfo_link_map, object->dlfo_map_start, object->dlfo_eh_frame};
+}
+
+/* Two threads that meet the same new module at once may both add it; readers join what has equal addresses. */
+static uint32_t add_module(const struct hp_ledger_module *described, const struct path *path)
+{
+    uint32_t index = __atomic_load_n(&ledger->module_count, __ATOMIC_RELAXED);
+    do {
+        if (index >= HP_MODULES)
+            return HP_MODULES;
+    } while (!__atomic_compare_exchange_n(&ledger->module_count, &index, index + 1, false, __ATOMIC_RELAXED,
+                                          __ATOMIC_RELAXED));
+    uint64_t at = ledger->layout.modules_at + index * sizeof *described;
+    uint64_t path_at = store_path(path);
+    if (!path_at || !hp_ledger_reserve(ledger, at, sizeof *described))
+        return HP_MODULES;
+    struct hp_ledger_module *module = (struct hp_ledger_module *)((char *)ledger + at);
+    *module = *described;
+    module->path_at = path_at;
+    __atomic_store_n(&module->state, HP_MODULE_LOADED, __ATOMIC_RELEASE);
+    return index;
+}
+
+static uint32_t find_or_add(const struct dl_find_object *object)
+{
+    struct hp_ledger_module described = {0};
+    describe(&described, object);
+    struct path path = path_of(object);
+    described.key = key_of(&described, &path);
+    uint32_t index, count = known_count();
+    for (index = 0; index < count; index++) {
+        struct hp_ledger_module *module = module_at(index);
+        if (!module || __atomic_load_n(&module->state, __ATOMIC_ACQUIRE) != HP_MODULE_LOADED ||
+            module->key != described.key)
+            continue;
+        /* Loaded again elsewhere: its offsets are what counts, its latest place is what people will look for. */
+        module->base = described.base;
+        module->start = described.start;
+        module->limit = described.limit;
+        break;
+    }
+    if (index == count)
+        index = add_module(&described, &path);
+    if (index < HP_MODULES)
+        remember_load(index, object);
+    return index;
+}
+
+uint64_t hp_module_frame(uintptr_t address, const struct dl_find_object *object)
+{
+    if (!object)
+        return address & HP_FRAME_OFFSET_MASK;
+    for (uint32_t index = 0, count = known_count(); index < count; index++)
+        if (loads[index].link_map == object->dlfo_link_map && loads[index].start == object->dlfo_map_start &&
+            loads[index].eh_frame == object->dlfo_eh_frame && module_at(index))
+            return (uint64_t)(index + 1) << HP_FRAME_MODULE_SHIFT |
+                   ((address - object->dlfo_link_map->l_addr) & HP_FRAME_OFFSET_MASK);
+    uint32_t index = find_or_add(object);
+    if (index >= HP_MODULES)
+        return address & HP_FRAME_OFFSET_MASK;
+    return (uint64_t)(index + 1) << HP_FRAME_MODULE_SHIFT |
+           ((address - object->dlfo_link_map->l_addr) & HP_FRAME_OFFSET_MASK);
+}
+
+bool hp_module_frame_holds(uint64_t frame)
+{
+    uint64_t number = frame >> HP_FRAME_MODULE_SHIFT;
+    struct dl_find_object object;
+    if (!number || number > HP_MODULES)
+        return true;
+    const struct load *load = &loads[number - 1];
+    const struct hp_ledger_module *module = module_at((uint32_t)number - 1);
+    if (!module)
+        return true;
+    void *address = (void *)(module->base + (frame & HP_FRAME_OFFSET_MASK) - 1);
+    return _dl_find_object(address, &object) == 0 && object.dlfo_link_map == load->link_map &&
+           object.dlfo_map_start == load->start && object.dlfo_eh_frame == load->eh_frame;
+}

@@ -1,0 +1,27 @@
+/* modules.h - the loaded objects that samples point into, as the ledger keeps them.
+ *
+ * A code address becomes a frame, (module, offset), which stays right when the object is unloaded and another one takes
+ * its place. The same file (path and build id) keeps its number when it is loaded again, wherever that is.
+ * Async-signal-safe: no locks, system calls or allocation outside of the ledger.
+ */
+#ifndef HP_PRELOAD_MODULES_H
+#define HP_PRELOAD_MODULES_H
+
+#include <dlfcn.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "ledger/ledger.h"
+
+/* Where relative names of libraries start from; kept, not copied. */
+void hp_modules_init(struct hp_ledger *ledger, const char *directory);
+
+/* The frame of `address`, which lies in `object` (from _dl_find_object of that address, or of one byte before); NULL:
+ * in no object. An absolute frame if the module table is full. */
+uint64_t hp_module_frame(uintptr_t address, const struct dl_find_object *object);
+
+/* True if the module that `frame` names is still the one at its address: it is not when it was unloaded and something
+ * else was loaded there after the frame was cached. */
+bool hp_module_frame_holds(uint64_t frame);
+
+#endif

@@ -1,0 +1,44 @@
+/* options.h - the settings of spec.md 2, from the environment.
+ *
+ * Read once, before the target's main. No malloc, no stdio, no locale. A value that cannot be read keeps its default
+ * and leaves a complaint, which hp_options_read reports through `complain` in one line.
+ */
+#ifndef HP_PRELOAD_OPTIONS_H
+#define HP_PRELOAD_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "ledger/ledger.h"
+
+enum hp_engine { HP_ENGINE_CFI, HP_ENGINE_LIBUNWIND, HP_ENGINE_FP };
+
+struct hp_options {
+    uint64_t interval;              /* bytes; 0: not sampling */
+    char output[HP_PATH_MAX];       /* pattern, absolute */
+    int signal;                     /* 0: none */
+    bool at_exit;
+    uint64_t every_ns;              /* 0: off */
+    uint64_t growth;                /* bytes, 0: off */
+    uint64_t trace_ns;              /* 0: off */
+    uint32_t depth;
+    enum hp_engine engine;
+    uint64_t memory;                /* bytes */
+    char ledger[HP_PATH_MAX];       /* "auto", "none" or a folder */
+    bool follow;
+};
+
+typedef void hp_complain_fn(const char *variable, const char *value, const char *default_used);
+
+/* `directory`: what a relative output pattern starts from. */
+void hp_options_read(struct hp_options *options, char **environment, const char *directory, hp_complain_fn *complain);
+
+/* "512K", "1GiB", "4096B" -> bytes; "250ms", "30s", "5m", "1h" -> ns. False if it is none or too large. */
+bool hp_parse_size(const char *text, uint64_t *bytes);
+bool hp_parse_duration(const char *text, uint64_t *ns);
+
+/* The file name that `pattern` makes: %e program, %p pid, %n number of the dump, %t Unix seconds, %%. -ENAMETOOLONG if
+ * it does not fit into HP_PATH_MAX bytes. */
+int hp_expand_pattern(char *path, const char *pattern, const char *exe, int pid, uint32_t sequence, uint64_t seconds);
+
+#endif

@@ -1,0 +1,73 @@
+/* sampler.h - which allocations are sampled.
+ *
+ * Terms
+ *   left     bytes that this thread may allocate until the next sample
+ *   gap      bytes between two samples: exponential with mean interval, so that each byte is equally likely to be
+ *            sampled, whatever came before, and an object of size s is with probability 1 - exp(-s / interval)
+ *   due      an allocation in which left runs out
+ *
+ * Scheme: the hot path subtracts the size from left and tests whether that was too much. Zero-filled state leads to
+ * the cold path by itself, which draws the thread's first gap before it charges the allocation: to sample each thread's
+ * first allocation is the classic bias. Gaps are cut at HP_STRIDE, so that each thread looks at the settings now and
+ * then, also when nothing is sampled: a target can be armed from outside.
+ *
+ * Integer arithmetic only: a target may trap floating-point exceptions, or read their flags.
+ */
+#ifndef HP_PRELOAD_SAMPLER_H
+#define HP_PRELOAD_SAMPLER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define HP_STRIDE (16ull << 20)
+#define HP_NEVER UINT64_MAX
+
+/* Zero-filled is valid. Belongs to its thread; signal handlers of that thread meet it half-way, which is why `busy`
+ * brackets all work on it. */
+struct hp_thread {
+    uint64_t left;   /* first, for the hot path; below 0 (as a signed number) inside the cold path */
+    uint64_t beyond; /* rest of the gap after left; HP_NEVER: sampling is off */
+    uint64_t random;
+    uint32_t epoch;  /* that left was drawn for, plus 1; 0: none yet */
+    uint32_t number; /* of the thread, from 1; 0: not given yet */
+    bool busy;       /* inside the library's cold path */
+    bool probing;    /* finding out whether operator new calls malloc */
+    bool probe_hit;
+    bool dump_wanted; /* a signal came while busy */
+    uintptr_t stack_low, stack_high; /* of the thread's own stack; 0: not known yet */
+    uintptr_t checked_page; /* of a foreign stack, found readable */
+};
+
+extern __thread struct hp_thread hp_thread __attribute__((tls_model("initial-exec"), visibility("hidden")));
+
+/* Charge n bytes; true: left ran out (or was never drawn), go and see hp_due(n). One instruction that touches memory,
+ * so that a signal handler sees it done or not done. */
+static inline __attribute__((always_inline)) bool hp_charge(size_t n)
+{
+    bool out;
+#if defined(__x86_64__)
+    __asm__("subq %2, %0" : "+m"(hp_thread.left), "=@ccbe"(out) : "re"(n));
+#else
+    uint64_t left = hp_thread.left;
+    out = left <= n;
+    hp_thread.left = left - n;
+#endif
+    return out;
+}
+
+/* After hp_charge(n) returned true: is the allocation of n bytes to be sampled? Takes the charge back and charges
+ * properly, draws the next gap. `interval`, `epoch`: in force now. Not for a busy thread. */
+bool hp_sampler_due(struct hp_thread *thread, size_t n, uint64_t interval, uint32_t epoch);
+
+/* A gap: at least 1, mean `interval`; P(gap <= s) = 1 - exp(-s / interval) for each whole s. */
+uint64_t hp_sampler_gap(uint64_t *random, uint64_t interval);
+
+/* Bytes that a sample of this size stands for, size / (1 - exp(-size / interval)), to 1 in 1,000: for triggers, not for
+ * reports. */
+uint64_t hp_sampler_weight(uint64_t size, uint64_t interval);
+
+/* Different in each process, thread and call. */
+uint64_t hp_sampler_seed(void);
+
+#endif

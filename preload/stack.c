@@ -1,0 +1,70 @@
+#include "stack.h"
+
+#include "ledger/sys.h"
+
+#define PAGE 4096ul
+#define MAIN_STACK_MOST (128ul << 20) /* Linux keeps at least this much free of mappings below the main stack's top */
+#define FOREIGN_MOST (1ul << 20)      /* how far up a foreign stack is followed */
+
+extern void *__libc_stack_end; /* of the dynamic linker: the stack pointer at the program's start */
+
+/* glibc's struct pthread begins at the thread pointer and holds, next to each other, the stack's lowest address, its
+ * size, and the size of the guard. Where in it differs between versions, so the place is found by what must hold: the
+ * block lies within that stack, near its top. The main thread has zeroes there. */
+static bool find_own_stack(struct hp_thread *thread)
+{
+    const uintptr_t *block = __builtin_thread_pointer();
+    const uintptr_t control = (uintptr_t)block;
+    const uintptr_t room = PAGE - control % PAGE; /* the block may end with its page */
+    for (unsigned i = 16; i < 256 && (i + 3) * sizeof *block < (room > 2304 ? room : 2304); i++) {
+        uintptr_t low = block[i], size = block[i + 1], guard = block[i + 2];
+        if (low && low < control && size >= 16384 && size < 1ul << 40 && low + size > control &&
+            low + size - control < 1ul << 20 && guard < size && guard % PAGE == 0 && (size | low) % 16 == 0) {
+            thread->stack_low = low + guard;
+            thread->stack_high = control;
+            return true;
+        }
+    }
+    return false;
+}
+
+void hp_stack_find(struct hp_stack_range *range, struct hp_thread *thread, uintptr_t pointer)
+{
+    uintptr_t main_end = (uintptr_t)__libc_stack_end & ~(sizeof(uintptr_t) - 1);
+    range->thread = thread;
+    if (pointer < main_end && main_end - pointer < MAIN_STACK_MOST) {
+        range->low = pointer;
+        range->high = range->end = main_end;
+        return;
+    }
+    if (!thread->stack_high && !find_own_stack(thread))
+        thread->stack_high = thread->stack_low = 1; /* do not search again */
+    if (pointer >= thread->stack_low && pointer < thread->stack_high) {
+        range->low = pointer;
+        range->high = range->end = thread->stack_high;
+        return;
+    }
+    range->low = pointer;
+    range->high = (pointer & ~(PAGE - 1)) + PAGE;
+    range->end = range->high + FOREIGN_MOST;
+}
+
+/* rt_sigprocmask with an unknown `how` changes nothing: the kernel copies the mask first, and then says EINVAL, or
+ * EFAULT if it could not be read. */
+static bool can_read(uintptr_t page)
+{
+    return hp_syscall(SYS_rt_sigprocmask, -1, (long)page, 0, 8, 0, 0) == -EINVAL;
+}
+
+bool hp_stack_extend(struct hp_stack_range *range, uintptr_t address)
+{
+    if (address + sizeof(uintptr_t) > range->end)
+        return false;
+    while (address + sizeof(uintptr_t) > range->high) {
+        if (range->thread->checked_page != range->high && !can_read(range->high))
+            return false;
+        range->thread->checked_page = range->high;
+        range->high += PAGE;
+    }
+    return true;
+}

@@ -1,0 +1,33 @@
+/* symbols.h - find functions of the libraries that come after ours, without dlsym.
+ *
+ * dlsym allocates (through our own hooks) when it fails, and leaves its error to the target's dlerror(). This reads the
+ * dynamic symbol tables itself, with dl_iterate_phdr for the list of objects (which only waits while another thread is
+ * changing that list, not for constructors). Not async-signal-safe: called when the library starts, and at the first
+ * use of a C++ operator.
+ */
+#ifndef HP_PRELOAD_SYMBOLS_H
+#define HP_PRELOAD_SYMBOLS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum hp_symbol_scope {
+    HP_SYMBOLS_NEXT, /* objects after this library in the order of loading, which is the order of lookup */
+    HP_SYMBOLS_ANY,  /* then, all others but this library: a libstdc++ that came with a plugin, for example */
+};
+
+/* What to look up; `address` and `object` (load address of the object that has it) are filled in, NULL and 0 if it is
+ * nowhere. */
+struct hp_symbol {
+    const char *name;
+    void *address;
+    uintptr_t object;
+};
+
+/* Look all of them up in one pass over the objects; those already found are left alone. */
+void hp_find_symbols(struct hp_symbol *symbols, unsigned count, enum hp_symbol_scope scope);
+
+/* True if `address` lies in this library. */
+bool hp_is_own_address(uintptr_t address);
+
+#endif

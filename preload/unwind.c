@@ -1,0 +1,442 @@
+#include "unwind.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <string.h>
+
+#include "cfi.h"
+#include "modules.h"
+#include "stack.h"
+
+/* How to leave the frame of one return address: the common forms of a row, with the expressions gone. */
+enum step_kind {
+    STEP_UNKNOWN = 0, /* no tables: the walk ends after this frame */
+    STEP_END,         /* outermost */
+    STEP_SP,          /* CFA = rsp + cfa */
+    STEP_FP,          /* CFA = rbp + cfa */
+    STEP_FP_INDIRECT, /* CFA = *(rbp + cfa): a function that realigned its stack */
+    STEP_SIGNAL,      /* registers in a ucontext at rsp */
+    STEP_COMPLEX,     /* needs all registers */
+};
+
+enum fp_kind { FP_SAME, FP_AT_CFA, FP_AT_FP };
+
+struct step {
+    uint64_t frame;
+    int32_t cfa;
+    int16_t fp;
+    uint8_t kind, fp_kind;
+};
+
+/* Direct-mapped by return address. version: odd while being written; a reader that sees it change takes it as a miss.
+ * Zero-filled is valid: address 0 is nobody's. */
+struct cached {
+    uint64_t address; /* | EXACT when the address is no return address */
+    uint32_t version, generation;
+    struct step step;
+};
+
+#define CACHE_SIZE 4096u
+#define EXACT (1ull << 63)
+
+static struct cached cache[CACHE_SIZE];
+static uint32_t generation = 1;
+static enum hp_engine engine;
+static int (*libunwind_backtrace)(void **, int);
+
+/* Where a signal frame keeps registers: rt_sigframe of Linux on x86-64 is a ucontext_t at the stack pointer, whose
+ * uc_mcontext.gregs start at 40 (arch/x86/include/uapi/asm/sigcontext.h). */
+enum { SIGNAL_RBP = 120, SIGNAL_RSP = 160, SIGNAL_RIP = 168 };
+
+struct walk {
+    struct hp_stack_range range;
+    uintptr_t pc, sp, fp;
+    bool exact; /* pc is where a signal struck, not a return address */
+};
+
+static bool equals(const struct hp_expression *expression, const char *bytes, size_t size)
+{
+    return (size_t)(expression->end - expression->start) == size && !memcmp(expression->start, bytes, size);
+}
+
+/* CFA expressions that compilers and linkers write: a PLT's (rsp + 8 + ((rip & 15) >= 11 or so) * 8), which is constant
+ * for one address, and *(rbp + offset). */
+static bool simplify_cfa(const struct hp_row *row, uintptr_t pc, struct step *step)
+{
+    struct hp_expression e;
+    if (row->cfa.kind == HP_RULE_CFA_REGISTER) {
+        step->cfa = row->cfa.value;
+        step->kind = row->cfa.reg == HP_REG_RSP ? STEP_SP : row->cfa.reg == HP_REG_RBP ? STEP_FP : STEP_COMPLEX;
+        return step->kind != STEP_COMPLEX;
+    }
+    if (!hp_cfi_expression(row, row->cfa.value, &e))
+        return false;
+    if (e.end - e.start == 11 && !memcmp(e.start, "\x77\x08\x80\x00\x3f\x1a", 6) && e.start[6] >= 0x30 &&
+        e.start[6] <= 0x4f && !memcmp(e.start + 7, "\x2a\x33\x24\x22", 4)) {
+        step->kind = STEP_SP;
+        step->cfa = 8 + ((pc & 15) >= e.start[6] - 0x30u ? 8 : 0);
+        return true;
+    }
+    if (e.end - e.start == 3 && e.start[0] == 0x76 && !(e.start[1] & 0x80) && e.start[2] == 0x06) {
+        step->kind = STEP_FP_INDIRECT;
+        step->cfa = e.start[1] & 0x40 ? (int32_t)e.start[1] - 0x80 : e.start[1];
+        return true;
+    }
+    return false;
+}
+
+static bool simplify_fp(const struct hp_row *row, struct step *step)
+{
+    const struct hp_rule *rule = &row->rules[HP_REG_RBP];
+    struct hp_expression e;
+    switch (rule->kind) {
+    case HP_RULE_SAME:
+    case HP_RULE_UNDEFINED:
+        step->fp_kind = FP_SAME;
+        return true;
+    case HP_RULE_OFFSET:
+        step->fp_kind = FP_AT_CFA;
+        step->fp = (int16_t)rule->value;
+        return step->fp == rule->value;
+    case HP_RULE_EXPRESSION:
+        step->fp_kind = FP_AT_FP;
+        step->fp = 0;
+        return hp_cfi_expression(row, rule->value, &e) && equals(&e, "\x76\x00", 2);
+    default:
+        return false;
+    }
+}
+
+static void learn(uintptr_t pc, bool exact, struct step *step)
+{
+    struct dl_find_object object;
+    struct hp_row row;
+    uintptr_t inside = exact ? pc : pc - 1;
+    *step = (struct step){.kind = STEP_UNKNOWN};
+    if (_dl_find_object((void *)inside, &object) != 0) {
+        step->frame = hp_module_frame(pc, NULL);
+        return;
+    }
+    step->frame = hp_module_frame(exact ? pc + 1 : pc, &object); /* readers take one off */
+    if (!hp_cfi_row(&object, inside, &row))
+        return;
+    const struct hp_rule *ra = &row.rules[HP_REG_RIP];
+    if (row.signal_frame)
+        step->kind = STEP_SIGNAL;
+    else if (ra->kind == HP_RULE_UNDEFINED)
+        step->kind = STEP_END;
+    else if (ra->kind != HP_RULE_OFFSET || ra->value != -8 || !simplify_cfa(&row, inside, step) ||
+             !simplify_fp(&row, step))
+        step->kind = STEP_COMPLEX;
+}
+
+static struct cached *slot_of(uint64_t address)
+{
+    return &cache[(address * 0x9e3779b97f4a7c15ull) >> 52];
+}
+
+static bool recall_step(uint64_t address, struct step *step)
+{
+    struct cached *slot = slot_of(address);
+    uint32_t version = __atomic_load_n(&slot->version, __ATOMIC_ACQUIRE);
+    bool hit = __atomic_load_n(&slot->address, __ATOMIC_RELAXED) == address &&
+               __atomic_load_n(&slot->generation, __ATOMIC_RELAXED) == __atomic_load_n(&generation, __ATOMIC_RELAXED);
+    if (!hit || version & 1)
+        return false;
+    *step = slot->step;
+    __atomic_thread_fence(__ATOMIC_ACQUIRE);
+    return __atomic_load_n(&slot->version, __ATOMIC_RELAXED) == version;
+}
+
+static void store_step(uint64_t address, uint32_t learned_in, const struct step *step)
+{
+    struct cached *slot = slot_of(address);
+    uint32_t version = __atomic_load_n(&slot->version, __ATOMIC_RELAXED);
+    if (version & 1 || !__atomic_compare_exchange_n(&slot->version, &version, version + 1, false, __ATOMIC_ACQUIRE,
+                                                    __ATOMIC_RELAXED))
+        return; /* another thread is writing it */
+    __atomic_thread_fence(__ATOMIC_RELEASE);
+    __atomic_store_n(&slot->address, address, __ATOMIC_RELAXED);
+    __atomic_store_n(&slot->generation, learned_in, __ATOMIC_RELAXED);
+    slot->step = *step;
+    __atomic_store_n(&slot->version, version + 2, __ATOMIC_RELEASE);
+}
+
+static __attribute__((noinline)) void learn_and_store(uint64_t address, uintptr_t pc, bool exact, struct step *step)
+{
+    uint32_t now = __atomic_load_n(&generation, __ATOMIC_RELAXED);
+    learn(pc, exact, step);
+    store_step(address, now, step);
+}
+
+static inline void find_step(uintptr_t pc, bool exact, struct step *step)
+{
+    uint64_t address = pc | (exact ? EXACT : 0);
+    if (!recall_step(address, step))
+        learn_and_store(address, pc, exact, step);
+}
+
+void hp_unwind_forget(void)
+{
+    __atomic_add_fetch(&generation, 1, __ATOMIC_RELAXED);
+}
+
+/* Out of a signal handler, into what it interrupted, which may be on another stack. */
+static bool leave_signal_frame(struct walk *walk)
+{
+    uintptr_t pc, sp, fp;
+    if (!hp_stack_read(&walk->range, walk->sp + SIGNAL_RIP, &pc) ||
+        !hp_stack_read(&walk->range, walk->sp + SIGNAL_RSP, &sp) ||
+        !hp_stack_read(&walk->range, walk->sp + SIGNAL_RBP, &fp))
+        return false;
+    walk->pc = pc;
+    walk->sp = sp;
+    walk->fp = fp;
+    walk->exact = true;
+    hp_stack_find(&walk->range, walk->range.thread, sp);
+    return true;
+}
+
+static inline bool take_step(struct walk *walk, const struct step *step)
+{
+    uintptr_t cfa, pc, fp = walk->fp;
+    switch (step->kind) {
+    case STEP_SP:
+        cfa = walk->sp + (uintptr_t)(intptr_t)step->cfa;
+        break;
+    case STEP_FP:
+        cfa = walk->fp + (uintptr_t)(intptr_t)step->cfa;
+        break;
+    case STEP_FP_INDIRECT:
+        if (!hp_stack_read(&walk->range, walk->fp + (uintptr_t)(intptr_t)step->cfa, &cfa))
+            return false;
+        break;
+    case STEP_SIGNAL:
+        return leave_signal_frame(walk);
+    default:
+        return false;
+    }
+    if (cfa <= walk->sp || !hp_stack_read(&walk->range, cfa - 8, &pc) || !pc)
+        return false;
+    if (step->fp_kind == FP_AT_CFA && !hp_stack_read(&walk->range, cfa + (uintptr_t)(intptr_t)step->fp, &fp))
+        return false;
+    if (step->fp_kind == FP_AT_FP && !hp_stack_read(&walk->range, walk->fp + (uintptr_t)(intptr_t)step->fp, &fp))
+        return false;
+    walk->pc = pc;
+    walk->sp = cfa;
+    walk->fp = fp;
+    walk->exact = false;
+    return true;
+}
+
+/* All registers, for the few functions whose frame is not relative to rsp or rbp. */
+struct full_walk {
+    struct hp_stack_range range;
+    uintptr_t registers[HP_REGISTERS];
+    bool exact;
+};
+
+static bool read_full(void *state, uintptr_t address, uintptr_t *word)
+{
+    return hp_stack_read(&((struct full_walk *)state)->range, address, word);
+}
+
+static bool evaluate_at(struct full_walk *walk, const struct hp_row *row, int32_t value, const uintptr_t *initial,
+                        uintptr_t *result)
+{
+    struct hp_expression expression;
+    return hp_cfi_expression(row, value, &expression) &&
+           hp_cfi_evaluate(&expression, walk->registers, read_full, walk, initial, result);
+}
+
+/* The caller's registers by the row; callee-saved ones that are not mentioned stay. */
+static bool apply_row(struct full_walk *walk, const struct hp_row *row)
+{
+    uintptr_t cfa, old_sp = walk->registers[HP_REG_RSP], registers[HP_REGISTERS];
+    if (row->cfa.kind == HP_RULE_CFA_REGISTER)
+        cfa = walk->registers[row->cfa.reg] + (uintptr_t)(intptr_t)row->cfa.value;
+    else if (!evaluate_at(walk, row, row->cfa.value, NULL, &cfa))
+        return false;
+    memcpy(registers, walk->registers, sizeof registers);
+    registers[HP_REG_RSP] = cfa;
+    for (unsigned i = 0; i < HP_REGISTERS; i++) {
+        const struct hp_rule *rule = &row->rules[i];
+        uintptr_t value = cfa + (uintptr_t)(intptr_t)rule->value;
+        bool good = true;
+        switch (rule->kind) {
+        case HP_RULE_OFFSET:
+            good = hp_stack_read(&walk->range, value, &registers[i]);
+            break;
+        case HP_RULE_VAL_OFFSET:
+            registers[i] = value;
+            break;
+        case HP_RULE_REGISTER:
+            if ((good = rule->value >= 0 && rule->value < HP_REGISTERS))
+                registers[i] = walk->registers[rule->value];
+            break;
+        case HP_RULE_EXPRESSION:
+            good = evaluate_at(walk, row, rule->value, &cfa, &value) &&
+                   hp_stack_read(&walk->range, value, &registers[i]);
+            break;
+        case HP_RULE_VAL_EXPRESSION:
+            good = evaluate_at(walk, row, rule->value, &cfa, &registers[i]);
+            break;
+        default: /* same; undefined: nobody may ask for it */
+            break;
+        }
+        if (!good)
+            return false;
+    }
+    memcpy(walk->registers, registers, sizeof registers);
+    walk->exact = row->signal_frame;
+    if (row->signal_frame)
+        hp_stack_find(&walk->range, walk->range.thread, registers[HP_REG_RSP]);
+    return registers[HP_REG_RIP] && (row->signal_frame || registers[HP_REG_RSP] > old_sp);
+}
+
+static bool step_full(struct full_walk *walk)
+{
+    struct dl_find_object object;
+    struct hp_row row;
+    uintptr_t inside = walk->registers[HP_REG_RIP] - !walk->exact;
+    return _dl_find_object((void *)inside, &object) == 0 && hp_cfi_row(&object, inside, &row) &&
+           row.rules[HP_REG_RIP].kind != HP_RULE_UNDEFINED && apply_row(walk, &row);
+}
+
+#if defined(__x86_64__)
+/* Starts here, in our own code, because only from here on all callee-saved registers are known; frames below `start_sp`
+ * are ours and left out. */
+static __attribute__((noinline)) unsigned walk_fully(uintptr_t start_sp, uint64_t *frames, unsigned most,
+                                                     bool *truncated)
+{
+    struct full_walk walk = {.exact = true};
+    uintptr_t *r = walk.registers;
+    unsigned count = 0;
+    __asm__ volatile("movq %%rbx, 24(%0)\n\tmovq %%rbp, 48(%0)\n\tmovq %%rsp, 56(%0)\n\t"
+                     "movq %%r12, 96(%0)\n\tmovq %%r13, 104(%0)\n\tmovq %%r14, 112(%0)\n\tmovq %%r15, 120(%0)\n\t"
+                     "leaq 0(%%rip), %%rax\n\tmovq %%rax, 128(%0)"
+                     :
+                     : "r"(r)
+                     : "rax", "memory");
+    hp_stack_find(&walk.range, &hp_thread, r[HP_REG_RSP]);
+    while (step_full(&walk)) {
+        if (r[HP_REG_RSP] < start_sp && !count)
+            continue;
+        if (count == most) {
+            *truncated = true;
+            break;
+        }
+        struct step step;
+        find_step(r[HP_REG_RIP], walk.exact, &step);
+        frames[count++] = step.frame;
+        if (step.kind == STEP_END || step.kind == STEP_UNKNOWN)
+            break;
+    }
+    return count;
+}
+#endif
+
+static unsigned walk_cfi(const void *frame_address, uint64_t *frames, unsigned most, bool *truncated)
+{
+    const uintptr_t *frame = frame_address;
+    struct walk walk = {.pc = frame[1], .sp = (uintptr_t)(frame + 2), .fp = frame[0]};
+    uintptr_t start_sp = walk.sp;
+    unsigned count = 0;
+    hp_stack_find(&walk.range, &hp_thread, walk.sp);
+    for (;;) {
+        struct step step;
+        find_step(walk.pc, walk.exact, &step);
+        if (step.kind == STEP_COMPLEX) {
+            count = walk_fully(start_sp, frames, most, truncated);
+            break;
+        }
+        if (count == most) {
+            *truncated = true;
+            break;
+        }
+        frames[count++] = step.frame;
+        if (!take_step(&walk, &step))
+            break;
+    }
+    return count;
+}
+
+static unsigned walk_frame_pointers(const void *frame_address, uint64_t *frames, unsigned most, bool *truncated)
+{
+    struct hp_stack_range range;
+    uintptr_t fp = (uintptr_t)frame_address, next, pc;
+    unsigned count = 0;
+    hp_stack_find(&range, &hp_thread, fp);
+    while (hp_stack_read(&range, fp, &next) && hp_stack_read(&range, fp + 8, &pc) && pc) {
+        struct step step;
+        find_step(pc, false, &step);
+        if (count == most) {
+            *truncated = true;
+            break;
+        }
+        if (step.kind == STEP_UNKNOWN && count && !(step.frame >> HP_FRAME_MODULE_SHIFT))
+            break; /* rbp was no frame pointer there */
+        frames[count++] = step.frame;
+        if (step.kind == STEP_END || next <= fp)
+            break;
+        fp = next;
+    }
+    return count;
+}
+
+static unsigned walk_libunwind(const void *frame_address, uint64_t *frames, unsigned most, bool *truncated)
+{
+    uintptr_t caller = ((const uintptr_t *)frame_address)[1];
+    void *addresses[HP_DEPTH_MAX];
+    unsigned count = 0, first = 0;
+    int found = libunwind_backtrace(addresses, HP_DEPTH_MAX);
+    unsigned all = found > 0 ? (unsigned)found : 0;
+    while (first < all && (uintptr_t)addresses[first] != caller)
+        first++;
+    if (first == all)
+        first = 0;
+    *truncated = all == HP_DEPTH_MAX;
+    for (unsigned i = first; i < all; i++) {
+        struct step step;
+        if (count == most) {
+            *truncated = true;
+            break;
+        }
+        find_step((uintptr_t)addresses[i], false, &step);
+        frames[count++] = step.frame;
+    }
+    return count;
+}
+
+unsigned hp_unwind(const void *frame_address, uint64_t *frames, unsigned most, bool *truncated)
+{
+    *truncated = false;
+    if (engine == HP_ENGINE_LIBUNWIND)
+        return walk_libunwind(frame_address, frames, most, truncated);
+    if (engine == HP_ENGINE_FP)
+        return walk_frame_pointers(frame_address, frames, most, truncated);
+    return walk_cfi(frame_address, frames, most, truncated);
+}
+
+int hp_unwind_init(enum hp_engine wanted)
+{
+    engine = HP_ENGINE_CFI;
+    if (wanted == HP_ENGINE_LIBUNWIND) {
+        void *library = dlopen("libunwind.so.8", RTLD_NOW | RTLD_LOCAL);
+        libunwind_backtrace = library ? (int (*)(void **, int))dlsym(library, "unw_backtrace") : NULL;
+        if (!libunwind_backtrace)
+            return -ENOENT;
+    }
+    engine = wanted;
+    return 0;
+}
+
+size_t hp_stack_room(void)
+{
+    uintptr_t here = (uintptr_t)__builtin_frame_address(0);
+    struct hp_stack_range range;
+    hp_stack_find(&range, &hp_thread, here);
+    if (hp_thread.stack_high > 1 && here >= hp_thread.stack_low && here < hp_thread.stack_high)
+        return here - hp_thread.stack_low;
+    return range.end - range.high ? 0 : 1 << 20; /* the main stack grows */
+}

@@ -1,0 +1,37 @@
+/* region.h - the memory that a ledger stands in, in the target: a sparse file that other processes map, or private
+ * memory where no file can be had.
+ *
+ * One region per process. Made before threads use it; hp_region_fork_* around fork. No malloc, no stdio, no errno.
+ */
+#ifndef HP_LEDGER_REGION_H
+#define HP_LEDGER_REGION_H
+
+#include "ledger/ledger.h"
+
+struct hp_region {
+    struct hp_ledger *ledger;
+    bool shared;
+    char path[HP_PATH_MAX]; /* of the file; "" when private */
+    void *copy;             /* between prepare and parent/child: the used blocks, one after the other */
+    uint64_t copy_size;
+};
+
+/* Make a region with room for `budget` bytes. `folder`: where the file goes; "auto": /dev/shm, or /tmp; "none":
+ * private. Falls back to private memory, and to smaller budgets where limits of the process or the file system ask for
+ * it. Returns 0, or -errno when not even that could be had. *file_error: why there is no file, 0 if there is. */
+int hp_region_create(struct hp_region *region, const char *folder, uint64_t budget, uint32_t depth, int *file_error);
+
+/* Reserve `bytes` more of the arena and the first live level now, and make no further system call: for targets that
+ * are about to enter a seccomp filter. What does not fit later is lost and counted. */
+void hp_region_seal(struct hp_region *region, uint64_t bytes);
+
+/* Around fork: prepare copies what is used; the child moves to a region of its own with that content at the same
+ * address. The parent gives the copy back. */
+void hp_region_fork_prepare(struct hp_region *region);
+void hp_region_fork_parent(struct hp_region *region);
+void hp_region_fork_child(struct hp_region *region, const char *folder);
+
+/* Remove the file. The mapping stays: other threads may still be at work. */
+void hp_region_remove(struct hp_region *region);
+
+#endif

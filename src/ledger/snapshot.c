@@ -1,0 +1,462 @@
+#include "ledger/snapshot.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* An entry as it goes into the profile. */
+struct row {
+    struct hp_counts counts;
+    hp_offset stack;
+};
+
+/* At the start of the scratch memory, because signal stacks are small. */
+struct bases {
+    uint64_t base[HP_MODULES];        /* the addresses that each module has in the profile */
+    uint64_t addresses[HP_DEPTH_MAX]; /* of the entry being written */
+};
+
+int hp_view_open(struct hp_view *view, const void *memory, uint64_t size)
+{
+    const struct hp_ledger *ledger = memory;
+    if (size < sizeof *ledger || __atomic_load_n(&ledger->magic, __ATOMIC_ACQUIRE) != HP_LEDGER_MAGIC)
+        return -EINVAL;
+    if (ledger->version != HP_LEDGER_VERSION || ledger->header_size != sizeof *ledger)
+        return -EPROTONOSUPPORT;
+    view->ledger = ledger;
+    view->size = size;
+    view->layout = ledger->layout;
+    const struct hp_layout expected = hp_ledger_layout(ledger->budget);
+    if (memcmp(&expected, &view->layout, sizeof expected) || expected.size > size)
+        return -EBADMSG;
+    return 0;
+}
+
+/* `size` readable bytes at `at`, or NULL. Unreserved blocks are never touched: they are holes in the file. */
+static const void *bytes_at(const struct hp_view *view, uint64_t at, uint64_t size)
+{
+    if (at > view->layout.size || size > view->layout.size - at)
+        return NULL;
+    for (uint64_t block = at / HP_BLOCK; size && block <= (at + size - 1) / HP_BLOCK; block++)
+        if (!hp_ledger_is_reserved(view->ledger, block * HP_BLOCK))
+            return NULL;
+    return (const char *)view->ledger + at;
+}
+
+static const void *record_at(const struct hp_view *view, hp_offset offset, enum hp_record_kind kind, uint64_t size)
+{
+    uint64_t at = (uint64_t)offset * 16;
+    const struct hp_record *record = at < view->layout.arena_at ? NULL : bytes_at(view, at, size);
+    return record && record->kind == kind ? record : NULL;
+}
+
+static const struct hp_ledger_module *module_at(const struct hp_view *view, uint32_t index)
+{
+    const struct hp_ledger_module *module =
+        index < HP_MODULES ? bytes_at(view, view->layout.modules_at + index * sizeof *module, sizeof *module) : NULL;
+    if (!module)
+        return NULL;
+    uint32_t state = __atomic_load_n(&module->state, __ATOMIC_ACQUIRE);
+    return state == HP_MODULE_LOADED || state == HP_MODULE_UNLOADED ? module : NULL;
+}
+
+static uint32_t module_count(const struct hp_view *view)
+{
+    uint32_t count = __atomic_load_n(&view->ledger->module_count, __ATOMIC_ACQUIRE);
+    return count < HP_MODULES ? count : HP_MODULES;
+}
+
+/* A module whose place was taken by a later one gets addresses that nothing else has: 4 GiB for each, where Linux puts
+ * neither programs nor libraries. Otherwise modules keep their addresses, which people know from debuggers. */
+static void give_addresses(const struct hp_view *view, struct bases *bases)
+{
+    uint32_t count = module_count(view);
+    for (uint32_t i = 0; i < count; i++) {
+        const struct hp_ledger_module *module = module_at(view, i);
+        bases->base[i] = module ? module->base : 0;
+        for (uint32_t later = i + 1; module && later < count; later++) {
+            const struct hp_ledger_module *other = module_at(view, later);
+            if (other && other->start < module->limit && module->start < other->limit) {
+                bases->base[i] = 0x100000000000ull + ((uint64_t)i << 32);
+                break;
+            }
+        }
+    }
+}
+
+static uint64_t address_of(const struct bases *bases, uint32_t count, uint64_t frame)
+{
+    uint64_t module = frame >> HP_FRAME_MODULE_SHIFT;
+    uint64_t offset = frame & HP_FRAME_OFFSET_MASK;
+    return module && module <= count ? bases->base[module - 1] + offset : offset;
+}
+
+uint64_t hp_view_scratch_size(const struct hp_view *view)
+{
+    uint64_t entries = __atomic_load_n(&view->ledger->entry_count, __ATOMIC_ACQUIRE);
+    uint64_t most = (view->layout.arena_limit - view->layout.arena_at) / sizeof(struct hp_entry);
+    return sizeof(struct bases) + ((entries < most ? entries : most) + 64) * sizeof(struct row);
+}
+
+/* 1 - exp(-x), x >= 0, to about 1e-15, without libm. */
+static double one_minus_exp(double x)
+{
+    if (x > 40)
+        return 1;
+    /* exp(-x) = exp(-x / 2^k)^(2^k); in terms of y = 1 - exp(-x), halving is y -> y (2 - y), which cancels nothing. */
+    unsigned doublings = 0;
+    while (x > 0.25) {
+        x /= 2;
+        doublings++;
+    }
+    double sum = 0;
+    for (int i = 12; i >= 1; i--)
+        sum = x / i * (1 - sum);
+    for (; doublings; doublings--)
+        sum = sum * (2 - sum);
+    return sum;
+}
+
+static double probability(double size, double interval)
+{
+    return interval <= 1 ? 1 : one_minus_exp(size / interval);
+}
+
+/* The counts that this entry would have had at the profile's interval, when it was sampled at another one: scaled by
+ * the ratio of the probabilities, rounded up or down by chance (from the entry's hash, so that each dump decides
+ * alike) so that the mean is right. */
+static struct hp_pair convert(struct hp_pair pair, double from, double to, uint64_t hash)
+{
+    if (!pair.objects || from == to)
+        return pair;
+    double size = (double)pair.bytes / (double)pair.objects;
+    double exact = (double)pair.objects * probability(size, to) / (size > 0 ? probability(size, from) : 1);
+    uint64_t objects = (uint64_t)exact;
+    if (exact - (double)objects > (double)(hash >> 11) * 0x1p-53)
+        objects++;
+    return (struct hp_pair){.objects = objects, .bytes = (uint64_t)(size * (double)objects + 0.5)};
+}
+
+static struct hp_counts read_counts(const struct hp_entry *entry, double from, double to)
+{
+    /* freed first: what is freed was allocated before, so live never comes out negative. */
+    struct hp_pair freed = hp_pair_read(&entry->freed);
+    struct hp_pair alloc = hp_pair_read(&entry->alloc);
+    struct hp_pair live = {0, 0};
+    if (alloc.objects > freed.objects && alloc.bytes >= freed.bytes)
+        live = (struct hp_pair){alloc.objects - freed.objects, alloc.bytes - freed.bytes};
+    live = convert(live, from, to, entry->record.hash);
+    alloc = convert(alloc, from, to, entry->record.hash);
+    if (alloc.objects < live.objects || alloc.bytes < live.bytes)
+        alloc = live;
+    return (struct hp_counts){.live_objects = live.objects,
+                              .live_bytes = live.bytes,
+                              .alloc_objects = alloc.objects,
+                              .alloc_bytes = alloc.bytes};
+}
+
+static double interval_of(const struct hp_view *view, uint32_t epoch)
+{
+    uint64_t interval = epoch < HP_EPOCHS ? view->ledger->intervals[epoch] : 0;
+    return interval ? (double)interval : 1;
+}
+
+/* The interval that the profile is given in: the one in force, or, when sampling is off, the last one that was. */
+static uint64_t profile_interval(const struct hp_view *view)
+{
+    uint32_t epoch = __atomic_load_n(&view->ledger->epoch, __ATOMIC_ACQUIRE);
+    for (epoch = epoch < HP_EPOCHS ? epoch : HP_EPOCHS - 1; epoch; epoch--)
+        if (view->ledger->intervals[epoch])
+            break;
+    return view->ledger->intervals[epoch] ? view->ledger->intervals[epoch] : 524288;
+}
+
+static uint64_t collect(const struct hp_view *view, struct row *rows, uint64_t most)
+{
+    uint64_t count = 0, steps = 0;
+    uint64_t step_limit = (view->layout.arena_limit - view->layout.arena_at) / sizeof(struct hp_record);
+    double to = (double)profile_interval(view);
+    for (unsigned level = 0; level < HP_BUCKET_LEVELS; level++) {
+        const struct hp_bucket_level *buckets = &view->layout.buckets[level];
+        for (uint64_t i = 0; i < buckets->count; i++) {
+            const hp_offset *bucket = bytes_at(view, buckets->at + i * sizeof *bucket, sizeof *bucket);
+            if (!bucket) { /* skip the rest of a block that was never used */
+                i |= HP_BLOCK / sizeof *bucket - 1;
+                continue;
+            }
+            hp_offset at = __atomic_load_n(bucket, __ATOMIC_ACQUIRE);
+            while (at && count < most && steps++ < step_limit) {
+                const struct hp_record *record = bytes_at(view, (uint64_t)at * 16, sizeof *record);
+                if (!record || (uint64_t)at * 16 < view->layout.arena_at)
+                    break;
+                const struct hp_entry *entry = record_at(view, at, HP_RECORD_ENTRY, sizeof *entry);
+                if (entry) {
+                    struct row row = {.counts = read_counts(entry, interval_of(view, entry->epoch), to),
+                                      .stack = entry->stack};
+                    if (row.counts.alloc_objects)
+                        rows[count++] = row;
+                }
+                at = record->next;
+            }
+        }
+    }
+    return count;
+}
+
+static bool comes_before(const struct row *a, const struct row *b)
+{
+    if (a->counts.live_bytes != b->counts.live_bytes)
+        return a->counts.live_bytes > b->counts.live_bytes;
+    if (a->counts.alloc_bytes != b->counts.alloc_bytes)
+        return a->counts.alloc_bytes > b->counts.alloc_bytes;
+    return a->stack < b->stack;
+}
+
+static void sift_down(struct row *rows, uint64_t root, uint64_t count)
+{
+    struct row moving = rows[root];
+    for (;;) {
+        uint64_t child = 2 * root + 1;
+        if (child >= count)
+            break;
+        if (child + 1 < count && comes_before(&rows[child], &rows[child + 1]))
+            child++;
+        if (!comes_before(&moving, &rows[child]))
+            break;
+        rows[root] = rows[child];
+        root = child;
+    }
+    rows[root] = moving;
+}
+
+/* Heapsort: qsort may call malloc, and recursion has no place on a signal stack. */
+static void sort_rows(struct row *rows, uint64_t count)
+{
+    for (uint64_t i = count / 2; i-- > 0;)
+        sift_down(rows, i, count);
+    for (uint64_t end = count; end-- > 1;) {
+        struct row last = rows[end];
+        rows[end] = rows[0];
+        rows[0] = last;
+        sift_down(rows, 0, end);
+    }
+}
+
+static void write_entry(const struct hp_view *view, struct bases *bases, const struct row *row, uint64_t front,
+                        struct hp_text *text)
+{
+    const struct hp_stack *stack = record_at(view, row->stack, HP_RECORD_STACK, sizeof *stack);
+    uint32_t depth = stack ? stack->record.depth : 0, modules = module_count(view);
+    if (depth > HP_DEPTH_MAX)
+        depth = HP_DEPTH_MAX;
+    if (!stack || !record_at(view, row->stack, HP_RECORD_STACK, sizeof *stack + depth * sizeof stack->frames[0]))
+        depth = 0;
+    for (uint32_t i = 0; i < depth; i++)
+        bases->addresses[i] = address_of(bases, modules, stack->frames[i]);
+    hp_text_entry(text, &row->counts, front, bases->addresses, depth);
+}
+
+static void put_pair(struct hp_text *text, const char *name, uint64_t value)
+{
+    hp_text_put(text, name);
+    hp_text_put_dec(text, value);
+}
+
+static void write_own_facts(const struct hp_view *view, const struct hp_moment *moment, uint64_t front,
+                            struct hp_text *text)
+{
+    const struct hp_ledger *ledger = view->ledger;
+    hp_text_comment(text);
+    hp_text_put(text, "heapprof: version=" HP_VERSION);
+    put_pair(text, " pid=", (uint64_t)ledger->pid);
+    hp_text_put(text, " exe=");
+    for (const char *p = ledger->exe; *p && p < ledger->exe + sizeof ledger->exe - 1; p++) {
+        char letter[2] = {*p, '\0'};
+        if (*p == ' ')
+            hp_text_put(text, "\\040"); /* the values of this line end at a space */
+        else
+            hp_text_put_name(text, letter);
+    }
+    put_pair(text, " sequence=", moment->sequence);
+    put_pair(text, " time=", moment->time_ns / 1000000000);
+    put_pair(text, " start=", ledger->start_time_ns);
+    put_pair(text, " interval=", profile_interval(view));
+    put_pair(text, " depth=", ledger->depth);
+    hp_text_line_end(text);
+    hp_text_comment(text);
+    put_pair(text, "heapprof: samples=", ledger->audit.samples);
+    put_pair(text, " lost=", ledger->audit.lost);
+    put_pair(text, " truncated=", ledger->audit.truncated);
+    put_pair(text, " unmatched_frees=", ledger->audit.unmatched_frees);
+    put_pair(text, " own_bytes=", ledger->reserved + (uint64_t)hp_ledger_header_blocks() * HP_BLOCK);
+    put_pair(text, " own_ns=", moment->own_ns);
+    hp_text_line_end(text);
+    if (front) {
+        hp_text_comment(text);
+        hp_text_put(text, "heapprof.front = 0x");
+        hp_text_put_hex(text, front);
+        hp_text_line_end(text);
+    }
+}
+
+struct totals {
+    double alloc_bytes, alloc_objects, live_bytes, live_objects;
+};
+
+static void add_scaled(double *bytes, double *objects, uint64_t raw_bytes, uint64_t raw_objects, double interval)
+{
+    if (!raw_objects)
+        return;
+    double size = (double)raw_bytes / (double)raw_objects;
+    double p = raw_bytes ? probability(size, interval) : 1;
+    *bytes += (double)raw_bytes / p;
+    *objects += (double)raw_objects / p;
+}
+
+static struct hp_figures read_figures(const struct hp_ledger *ledger)
+{
+    struct hp_figures figures;
+    /* A writer killed half way leaves an odd version for ever: give up after some rounds, with what is there. */
+    for (int round = 0; round < 1000; round++) {
+        uint32_t version = __atomic_load_n(&ledger->figures.version, __ATOMIC_ACQUIRE);
+        memcpy(&figures, &ledger->figures, sizeof figures);
+        __atomic_thread_fence(__ATOMIC_ACQUIRE);
+        if (!(version & 1) && __atomic_load_n(&ledger->figures.version, __ATOMIC_RELAXED) == version)
+            break;
+    }
+    return figures;
+}
+
+static uint64_t smaller(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+static void write_memstats(const struct hp_view *view, const struct hp_moment *moment, const struct totals *totals,
+                           struct hp_text *text)
+{
+    struct hp_figures figures = read_figures(view->ledger);
+    if (figures.estimated || !figures.time_ns)
+        figures.alloc = (uint64_t)totals->live_bytes;
+    if (!figures.time_ns)
+        figures.inuse = figures.sys = figures.alloc;
+    /* The allocator's figures are not all taken at one moment. */
+    figures.alloc = smaller(figures.alloc, figures.inuse);
+    uint64_t idle = figures.sys > figures.inuse ? figures.sys - figures.inuse : 0;
+    uint64_t released = figures.released;
+    if (!figures.released_known) {
+        uint64_t resident = moment->heap_resident;
+        uint64_t arenas = figures.sys > figures.released ? figures.sys - figures.released : 0; /* released: mmapped */
+        released = resident == UINT64_MAX || resident > arenas ? 0 : arenas - resident;
+    }
+    hp_text_put(text, "# runtime.MemStats\n");
+    hp_text_fact(text, "Alloc", figures.alloc);
+    hp_text_fact(text, "TotalAlloc", (uint64_t)(totals->alloc_bytes + 0.5));
+    hp_text_fact(text, "Mallocs", (uint64_t)(totals->alloc_objects + 0.5));
+    hp_text_fact(text, "Frees", (uint64_t)(totals->alloc_objects - totals->live_objects + 0.5));
+    hp_text_fact(text, "HeapAlloc", figures.alloc);
+    hp_text_fact(text, "HeapSys", figures.inuse + idle);
+    hp_text_fact(text, "HeapIdle", idle);
+    hp_text_fact(text, "HeapInuse", figures.inuse);
+    hp_text_fact(text, "HeapReleased", smaller(released, idle));
+    hp_text_fact(text, "HeapObjects", (uint64_t)(totals->live_objects + 0.5));
+    hp_text_fact(text, "MaxRSS", moment->max_rss);
+    hp_text_comment(text);
+    hp_text_put(text, "heapprof.allocator = ");
+    char name[sizeof view->ledger->allocator];
+    memcpy(name, view->ledger->allocator, sizeof name);
+    name[sizeof name - 1] = '\0';
+    hp_text_put_name(text, name[0] ? name : "unknown");
+    if (figures.time_ns) {
+        uint64_t age = moment->clock_ns > figures.time_ns ? moment->clock_ns - figures.time_ns : 0;
+        hp_text_put(text, " (age ");
+        hp_text_put_dec(text, age / 1000000);
+        hp_text_put(text, " ms)");
+    } else {
+        hp_text_put(text, " (not asked yet)");
+    }
+    if (figures.estimated || !figures.time_ns)
+        hp_text_put(text, ", HeapAlloc estimated from the samples");
+    hp_text_line_end(text);
+}
+
+static const char *module_path(const struct hp_view *view, const struct hp_ledger_module *module, uint64_t *most)
+{
+    *most = view->layout.size > module->path_at ? view->layout.size - module->path_at : 0;
+    if (*most > HP_PATH_MAX)
+        *most = HP_PATH_MAX;
+    while (*most && !bytes_at(view, module->path_at, *most))
+        *most /= 2;
+    const char *path = *most ? bytes_at(view, module->path_at, *most) : NULL;
+    return path && memchr(path, '\0', *most) ? path : "";
+}
+
+static void write_modules(const struct hp_view *view, const struct bases *bases, struct hp_text *text, bool maps)
+{
+    for (uint32_t i = 0; i < module_count(view); i++) {
+        const struct hp_ledger_module *module = module_at(view, i);
+        if (!module)
+            continue;
+        uint64_t most;
+        const char *path = module_path(view, module, &most);
+        uint32_t id_size = module->build_id_size <= sizeof module->build_id ? module->build_id_size : 0;
+        char id[2 * sizeof module->build_id + 1];
+        for (uint32_t j = 0; j < id_size; j++) {
+            id[2 * j] = "0123456789abcdef"[module->build_id[j] >> 4];
+            id[2 * j + 1] = "0123456789abcdef"[module->build_id[j] & 15];
+        }
+        id[2 * id_size] = '\0';
+        for (uint32_t j = 0; j < module->segment_count && j < HP_MODULE_SEGMENTS; j++) {
+            const struct hp_segment *segment = &module->segments[j];
+            uint64_t start = bases->base[i] + segment->address;
+            if (maps)
+                hp_text_map(text, start, start + segment->size, segment->offset, path);
+            else if (id_size)
+                hp_text_module(text, start, id);
+        }
+    }
+}
+
+int hp_view_write(const struct hp_view *view, const struct hp_moment *moment, struct hp_text *text, void *scratch,
+                  uint64_t scratch_size)
+{
+    struct bases *bases = scratch;
+    struct row *rows = (struct row *)(bases + 1);
+    if (scratch_size < sizeof *bases)
+        return -EBADMSG;
+    give_addresses(view, bases);
+    uint64_t count = collect(view, rows, (scratch_size - sizeof *bases) / sizeof *rows);
+    sort_rows(rows, count);
+    struct hp_counts sums = {0};
+    struct totals totals = {0};
+    uint64_t interval = profile_interval(view);
+    for (uint64_t i = 0; i < count; i++) {
+        const struct hp_counts *counts = &rows[i].counts;
+        sums.live_objects += counts->live_objects;
+        sums.live_bytes += counts->live_bytes;
+        sums.alloc_objects += counts->alloc_objects;
+        sums.alloc_bytes += counts->alloc_bytes;
+        add_scaled(&totals.live_bytes, &totals.live_objects, counts->live_bytes, counts->live_objects,
+                   (double)interval);
+        add_scaled(&totals.alloc_bytes, &totals.alloc_objects, counts->alloc_bytes, counts->alloc_objects,
+                   (double)interval);
+    }
+    uint64_t front_frame = (uint64_t)view->ledger->front_module << HP_FRAME_MODULE_SHIFT | view->ledger->front_offset;
+    uint64_t front =
+        view->ledger->front_module ? address_of(bases, module_count(view), front_frame) : 0;
+    hp_text_header(text, &sums, interval);
+    for (uint64_t i = 0; i < count && !text->error; i++)
+        write_entry(view, bases, &rows[i], front, text);
+    write_own_facts(view, moment, front, text);
+    write_memstats(view, moment, &totals, text);
+    write_modules(view, bases, text, false);
+    hp_text_maps_begin(text);
+    write_modules(view, bases, text, true);
+    return hp_text_end(text);
+}
+
+uint64_t hp_ticks_to_ns(const struct hp_ledger *ledger, uint64_t ticks, uint64_t now_ticks, uint64_t now_clock_ns)
+{
+    double elapsed_ticks = (double)(now_ticks - ledger->start_ticks);
+    double elapsed_ns = (double)(now_clock_ns - ledger->start_clock_ns);
+    return elapsed_ticks > 0 ? (uint64_t)((double)ticks * elapsed_ns / elapsed_ticks) : 0;
+}

@@ -1,0 +1,44 @@
+/* snapshot.h - a ledger as a text profile. The same code serves the target itself, and the command that reads another
+ * process's ledger, so it trusts no offset that it finds.
+ *
+ * No malloc, no stdio, no lock; async-signal-safe (the caller brings the scratch memory).
+ */
+#ifndef HP_LEDGER_SNAPSHOT_H
+#define HP_LEDGER_SNAPSHOT_H
+
+#include "ledger/ledger.h"
+
+/* A checked way into a ledger: its layout is copied once, so that a hostile writer cannot change it under us. */
+struct hp_view {
+    const struct hp_ledger *ledger;
+    struct hp_layout layout;
+    uint64_t size; /* bytes mapped */
+};
+
+/* 0; -EINVAL: no ledger; -EPROTONOSUPPORT: of another version; -EBADMSG: damaged. */
+int hp_view_open(struct hp_view *view, const void *memory, uint64_t size);
+
+/* What a profile says that does not stand in the ledger. */
+struct hp_moment {
+    uint64_t time_ns;  /* Unix time */
+    uint64_t clock_ns; /* CLOCK_MONOTONIC, of the target */
+    uint64_t own_ns;   /* CPU time the library spent */
+    uint64_t max_rss;  /* bytes, 0 if unknown */
+    uint64_t heap_resident; /* bytes of the allocator's arenas in memory; UINT64_MAX if unknown */
+    uint32_t sequence;
+};
+
+/* Bytes of scratch memory that hp_view_write needs now (entries may be added meanwhile: they are left out). */
+uint64_t hp_view_scratch_size(const struct hp_view *view);
+/* Write the whole profile. Returns 0 or the sink's -errno, or -EBADMSG. `scratch` is 16-aligned. */
+int hp_view_write(const struct hp_view *view, const struct hp_moment *moment, struct hp_text *text, void *scratch,
+                  uint64_t scratch_size);
+
+/* Nanoseconds for a number of hp_ticks(), from the ledger's start and now. */
+uint64_t hp_ticks_to_ns(const struct hp_ledger *ledger, uint64_t ticks, uint64_t now_ticks, uint64_t now_clock_ns);
+
+/* Bytes of glibc's arenas that are in memory, from /proc/PID/smaps as read from `fd`; UINT64_MAX if it can't be read.
+ * The main arena is [heap]; the others are mappings aligned to 64 MiB. `buffer` is scratch. */
+uint64_t hp_arena_resident(int fd, char *buffer, size_t size);
+
+#endif

@@ -1,0 +1,147 @@
+/* sys.h - system calls without libc's wrappers.
+ *
+ * libc's are cancellation points, set errno, and may be interposed by another preloaded library; inside somebody
+ * else's program none of that may happen. Each returns what the kernel returns: >= 0, or -errno.
+ */
+#ifndef HP_LEDGER_SYS_H
+#define HP_LEDGER_SYS_H
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#if defined(__x86_64__)
+static inline long hp_syscall(long number, long a, long b, long c, long d, long e, long f)
+{
+    long result;
+    register long r10 __asm__("r10") = d;
+    register long r8 __asm__("r8") = e;
+    register long r9 __asm__("r9") = f;
+    __asm__ volatile("syscall"
+                     : "=a"(result)
+                     : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
+                     : "rcx", "r11", "memory");
+    return result;
+}
+#else
+static inline long hp_syscall(long number, long a, long b, long c, long d, long e, long f)
+{
+    int kept = errno;
+    long result = syscall(number, a, b, c, d, e, f);
+    if (result < 0)
+        result = -errno;
+    errno = kept;
+    return result;
+}
+#endif
+
+static inline int hp_sys_open(const char *path, int flags, unsigned mode)
+{
+    return (int)hp_syscall(SYS_openat, AT_FDCWD, (long)path, flags | O_CLOEXEC, (long)mode, 0, 0);
+}
+
+static inline int hp_sys_close(int fd)
+{
+    return (int)hp_syscall(SYS_close, fd, 0, 0, 0, 0, 0);
+}
+
+static inline long hp_sys_read(int fd, void *data, size_t size)
+{
+    return hp_syscall(SYS_read, fd, (long)data, (long)size, 0, 0, 0);
+}
+
+static inline long hp_sys_write(int fd, const void *data, size_t size)
+{
+    return hp_syscall(SYS_write, fd, (long)data, (long)size, 0, 0, 0);
+}
+
+/* NULL on failure. */
+static inline void *hp_sys_mmap(void *address, size_t size, int protection, int flags, int fd)
+{
+    long result = hp_syscall(SYS_mmap, (long)address, (long)size, protection, flags, fd, 0);
+    return result < 0 && result > -4096 ? NULL : (void *)result;
+}
+
+static inline int hp_sys_munmap(void *address, size_t size)
+{
+    return (int)hp_syscall(SYS_munmap, (long)address, (long)size, 0, 0, 0, 0);
+}
+
+static inline int hp_sys_madvise(void *address, size_t size, int advice)
+{
+    return (int)hp_syscall(SYS_madvise, (long)address, (long)size, advice, 0, 0, 0);
+}
+
+static inline int hp_sys_ftruncate(int fd, uint64_t size)
+{
+    return (int)hp_syscall(SYS_ftruncate, fd, (long)size, 0, 0, 0, 0);
+}
+
+static inline int hp_sys_fstat(int fd, struct stat *status)
+{
+    return (int)hp_syscall(SYS_newfstatat, fd, (long)"", (long)status, AT_EMPTY_PATH, 0, 0);
+}
+
+static inline int hp_sys_lstat(const char *path, struct stat *status)
+{
+    return (int)hp_syscall(SYS_newfstatat, AT_FDCWD, (long)path, (long)status, AT_SYMLINK_NOFOLLOW, 0, 0);
+}
+
+static inline int hp_sys_statfs(const char *path, struct statfs *status)
+{
+    return (int)hp_syscall(SYS_statfs, (long)path, (long)status, 0, 0, 0, 0);
+}
+
+static inline int hp_sys_mkdir(const char *path, unsigned mode)
+{
+    return (int)hp_syscall(SYS_mkdirat, AT_FDCWD, (long)path, (long)mode, 0, 0, 0);
+}
+
+static inline int hp_sys_unlink(const char *path)
+{
+    return (int)hp_syscall(SYS_unlinkat, AT_FDCWD, (long)path, 0, 0, 0, 0);
+}
+
+static inline int hp_sys_rename(const char *from, const char *to)
+{
+    return (int)hp_syscall(SYS_renameat2, AT_FDCWD, (long)from, AT_FDCWD, (long)to, 0, 0);
+}
+
+static inline long hp_sys_readlink(const char *path, char *target, size_t size)
+{
+    return hp_syscall(SYS_readlinkat, AT_FDCWD, (long)path, (long)target, (long)size, 0, 0);
+}
+
+static inline long hp_sys_getcwd(char *path, size_t size)
+{
+    return hp_syscall(SYS_getcwd, (long)path, (long)size, 0, 0, 0, 0);
+}
+
+static inline int hp_sys_getpid(void)
+{
+    return (int)hp_syscall(SYS_getpid, 0, 0, 0, 0, 0, 0);
+}
+
+static inline unsigned hp_sys_getuid(void)
+{
+    return (unsigned)hp_syscall(SYS_geteuid, 0, 0, 0, 0, 0, 0);
+}
+
+static inline int hp_sys_getrlimit(int resource, struct rlimit *limit)
+{
+    return (int)hp_syscall(SYS_prlimit64, 0, resource, 0, (long)limit, 0, 0);
+}
+
+static inline int hp_sys_getrusage(int who, struct rusage *usage)
+{
+    return (int)hp_syscall(SYS_getrusage, who, (long)usage, 0, 0, 0, 0);
+}
+
+#endif
