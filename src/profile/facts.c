@@ -40,9 +40,12 @@ static int64_t parse_time(const char *value)
     return valid ? seconds * 1000000000 : 0;
 }
 
-/* No dump has a hundredth of this; facts are searched one by one, so a hostile file must not bring
- * millions. */
+/* No dump has a hundredth of these; facts are searched one by one, so a hostile file must not bring
+ * millions. A name and an escaped value fit into HP_TEXT_LINE_MAX. */
 #define FACTS_MAX 4096
+#define NAME_MAX_SIZE 1024
+#define VALUE_MAX_SIZE 8192
+#define GROUP_LINE_SIZE 30000 /* past it a grouped line goes on in another one */
 
 static void add(struct hp_profile *profile, const char *name, const char *value, uint32_t group)
 {
@@ -57,8 +60,8 @@ static void add(struct hp_profile *profile, const char *name, const char *value,
 
 void hp_profile_add_fact(struct hp_profile *profile, const char *name, const char *value)
 {
-    add(profile, hp_profile_intern(profile, name), hp_profile_intern(profile, value),
-        usual_group(name));
+    add(profile, hp_profile_intern(profile, name),
+        hp_profile_intern_bytes(profile, value, strnlen(value, VALUE_MAX_SIZE)), usual_group(name));
 }
 
 const char *hp_profile_fact(const struct hp_profile *profile, const char *name)
@@ -105,6 +108,8 @@ size_t hp_unescape(char *text, size_t size)
 
 static const char *intern_unescaped(struct hp_profile *profile, const char *data, size_t size)
 {
+    if (size > VALUE_MAX_SIZE)
+        size = VALUE_MAX_SIZE;
     if (!memchr(data, '\\', size))
         return hp_profile_intern_bytes(profile, data, size);
     char *copy = hp_alloc(size, 1);
@@ -112,6 +117,14 @@ static const char *intern_unescaped(struct hp_profile *profile, const char *data
     const char *string = hp_profile_intern_bytes(profile, copy, hp_unescape(copy, size));
     free(copy);
     return string;
+}
+
+static bool is_name(const char *start, const char *end)
+{
+    for (const char *p = start; p < end; p++)
+        if ((unsigned char)*p < ' ')
+            return false;
+    return end > start && end - start <= NAME_MAX_SIZE;
 }
 
 /* "a=1 b=2": facts heapprof.a and heapprof.b of one group. Words without '=' are passed over. */
@@ -125,7 +138,7 @@ static void add_group(struct hp_profile *profile, const char *text, size_t size)
         const char *space = memchr(text, ' ', (size_t)(end - text));
         const char *stop = space ? space : end;
         const char *equals = memchr(text, '=', (size_t)(stop - text));
-        if (equals && equals - text < 64 && equals > text) {
+        if (equals && equals - text < 64 && is_name(text, equals)) {
             char name[PREFIX_SIZE + 64];
             memcpy(name, prefix, PREFIX_SIZE);
             memcpy(name + PREFIX_SIZE, text, (size_t)(equals - text));
@@ -160,11 +173,8 @@ bool hp_profile_add_comment(struct hp_profile *profile, const char *text, size_t
         return true;
     }
     const char *equals = memmem(text, size, " = ", 3);
-    if (!equals || equals == text)
+    if (!equals || !is_name(text, equals))
         return false;
-    for (const char *p = text; p < equals; p++)
-        if ((unsigned char)*p < ' ')
-            return false;
     if (is_reserved(text, (size_t)(equals - text)))
         return false;
     const char *value = equals + 3;
@@ -228,7 +238,10 @@ void hp_profile_each_comment(const struct hp_profile *profile,
             emit(state, line.data);
             continue;
         }
-        if (i == 0 || profile->facts[i - 1].group != fact->group) {
+        bool full = line.used > GROUP_LINE_SIZE;
+        if (i == 0 || profile->facts[i - 1].group != fact->group || full) {
+            if (full && i && profile->facts[i - 1].group == fact->group)
+                emit(state, line.data);
             line.used = 0;
             put(&line, "# heapprof:", 11);
         }

@@ -82,8 +82,9 @@ struct hp_profile {
     /* Mean bytes between samples; objects of size s are sampled with p = 1 - exp(-s / interval).
      * 1 or less: exact, nothing to scale. */
     double interval;
-    /* Read from profile.proto, whose figures are scaled already. The estimates are then the file's figures, and
-     * `counts` holds the raw ones, as far as they can be told (label "bytes" and the period). */
+    /* Read from a profile.proto of someone else, whose figures are scaled already, or merged from different intervals.
+     * The estimates are then the file's figures, and `counts` holds the raw ones, as far as they can be told (label
+     * "bytes" and the period). A profile.proto that heapprof wrote becomes what it was made from again. */
     bool prescaled;
     const char *default_type; /* profile.proto's default_sample_type; "" otherwise */
 
@@ -117,6 +118,8 @@ void hp_profile_resolve_modules(struct hp_profile *profile);
 void hp_profile_set_lines(struct hp_profile *profile, uint32_t location, const struct hp_line *lines, size_t count);
 struct hp_sample *hp_profile_add_sample(struct hp_profile *profile, const uint32_t *locations, size_t depth,
                                         const struct hp_counts *counts);
+/* Facts of the usual `# heapprof:` lines get their group by name. "heapprof.time" sets time_ns. At most 4096 facts of
+ * 8 KiB are kept. */
 void hp_profile_add_fact(struct hp_profile *profile, const char *name, const char *value);
 /* NULL if the profile has no such fact. `heapprof: a=1 b=2` lines give facts named "heapprof.a", "heapprof.b". */
 const char *hp_profile_fact(const struct hp_profile *profile, const char *name);
@@ -143,18 +146,21 @@ void hp_estimate_add(struct hp_estimate *sum, const struct hp_estimate *term);
 double hp_estimate_error(const struct hp_estimate *estimate);
 
 /* Reading: any format of spec.md 3 (heapprof, Go debug=1, gperftools, jemalloc heap_v2, profile.proto), plain or
- * gzip, told by content. Returns 0 and *profile, or -errno and *error with file and line or byte. */
+ * gzip, told by content. Returns 0 and *profile, or -errno and *error with file and line or byte. Of mappings only the
+ * executable ones are kept; the address inside the library's malloc (`# heapprof.front`) is taken off the stacks. */
 int hp_profile_read(const char *path, struct hp_profile **profile, struct hp_error *error);
 int hp_profile_read_memory(const char *name, const void *data, size_t size, struct hp_profile **profile,
                            struct hp_error *error);
 
-/* One profile with the samples of all, locations joined by (build id, file offset), modules by build id and path (with
- * no build id: by path). Profiles of different intervals: the result is prescaled. Facts that are byte or object
- * counters (HeapInuse, Mallocs, ...) are added up, others kept where equal. */
+/* One profile with the samples of all, locations joined by (build id, or else path, and file offset), without a module
+ * by address and function. Modules whose addresses are taken by another one get new ones. Profiles of different
+ * intervals: the result is prescaled. Facts that are byte or object counters (HeapInuse, Mallocs, ...) are added up, of
+ * MaxRSS the largest is kept, others where all are equal. time_ns is the latest. */
 int hp_profile_merge(const struct hp_profile *const *profiles, size_t count, struct hp_profile **merged,
                      struct hp_error *error);
 
-/* Writing. Text is written through ledger/text.h; `with_lines` adds Go's debug=1 symbol lines. */
+/* Writing. Text is written through ledger/text.h; `with_lines` adds Go's debug=1 symbol lines. A prescaled profile is
+ * written as an exact one (heapprofile), with its scaled figures. Both return 0 or the sink's error. */
 int hp_profile_write_text(const struct hp_profile *profile, bool with_lines, hp_sink_fn *sink, void *sink_state);
 /* gzip-compressed profile.proto as design.md wants it ("Facts about the readers of profiles"). */
 int hp_profile_write_proto(const struct hp_profile *profile, hp_sink_fn *sink, void *sink_state);

@@ -7,6 +7,8 @@
 
 #include "profile/alloc.h"
 
+#define LINES_MAX 4096 /* inlined calls at one address */
+
 int hp_proto_fail(const struct hp_proto_reader *reader, const unsigned char *where,
                   const char *what)
 {
@@ -175,6 +177,8 @@ int hp_proto_read_location(struct hp_proto_reader *reader, const struct hp_field
         case HP_LOCATION_LINE:
             if (!field.is_bytes)
                 return hp_proto_fail(reader, field.tag, "a line was expected");
+            if (location.line_count == LINES_MAX)
+                return hp_proto_fail(reader, field.tag, "too many lines for one location");
             reader->lines = hp_grow(reader->lines, &reader->line_capacity, location.line_count + 1,
                                     sizeof *reader->lines);
             status = read_line(reader, field.bytes, &reader->lines[location.line_count++]);

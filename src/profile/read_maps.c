@@ -7,6 +7,7 @@
 #include "profile/scan.h"
 
 #define PATH_SIZE_MAX 65536
+#define SUBSTITUTIONS_MAX 256 /* each path that begins with '$' is compared with all */
 
 /* `build=/path` lines: gperftools lets later lines say $build instead. */
 struct substitutions {
@@ -34,6 +35,8 @@ static bool add_substitution(struct substitutions *all, const char *line)
     for (const char *p = line; p < equals; p++)
         if (*p == ' ' || *p == '/')
             return false;
+    if (all->count == SUBSTITUTIONS_MAX)
+        return false;
     all->pairs = hp_grow(all->pairs, &all->capacity, all->count + 1, sizeof *all->pairs);
     char *name = hp_alloc((size_t)(equals - line) + 1, 1);
     memcpy(name, line, (size_t)(equals - line));
