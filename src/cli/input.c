@@ -77,8 +77,27 @@ int hp_input_dump(pid_t pid, hp_sink_fn *sink, void *state)
     return *error ? hp_fail("%s", error) : hp_fail("process %d: %s", (int)pid, strerror(-status));
 }
 
+static int read_stdin(struct hp_profile **profile)
+{
+    struct hp_error error = {""};
+    struct hp_memory memory = {0};
+    char block[65536];
+    ssize_t size;
+    while ((size = read(STDIN_FILENO, block, sizeof block)) > 0)
+        hp_memory_sink(&memory, block, (size_t)size);
+    int status = HP_DONE;
+    if (size < 0)
+        status = hp_fail("standard input: %s", strerror(errno));
+    else if (hp_profile_read_memory("standard input", memory.data, memory.size, profile, &error))
+        status = hp_fail("%s", error.text);
+    free(memory.data);
+    return status;
+}
+
 static int read_one(const char *argument, struct hp_profile **profile)
 {
+    if (!strcmp(argument, "-"))
+        return read_stdin(profile);
     struct hp_error error = {""};
     pid_t pid;
     int status;

@@ -82,6 +82,50 @@ static void look_around(struct hp_look *look, enum hp_color color)
     look->color = color == HP_COLOR_ALWAYS || (color == HP_COLOR_AUTO && terminal && !plain);
 }
 
+static unsigned option_set(int key)
+{
+    switch (key) {
+    case KEY_SAMPLE:
+        return HP_TAKES_SAMPLE;
+    case KEY_SORT:
+    case 'n':
+        return HP_TAKES_SORT;
+    case KEY_GRANULARITY:
+    case KEY_FOCUS:
+    case KEY_IGNORE:
+    case KEY_HIDE:
+    case KEY_SHOW:
+        return HP_TAKES_VIEW;
+    case KEY_BASE:
+        return HP_TAKES_BASE;
+    case KEY_JSON:
+        return HP_TAKES_JSON;
+    case KEY_RAW:
+        return HP_TAKES_RAW;
+    default:
+        return 0;
+    }
+}
+
+void hp_report_arguments_only(const struct hp_report_arguments *arguments, const char *what,
+                              unsigned takes)
+{
+    static const struct {
+        unsigned option;
+        const char *names;
+    } options_of[] = {
+        {HP_TAKES_SAMPLE, "--sample"},
+        {HP_TAKES_SORT, "--sort or -n"},
+        {HP_TAKES_VIEW, "--granularity, --focus, --ignore, --hide or --show"},
+        {HP_TAKES_BASE, "--base"},
+        {HP_TAKES_JSON, "--json"},
+        {HP_TAKES_RAW, "--raw"},
+    };
+    for (size_t i = 0; i < sizeof options_of / sizeof *options_of; i++)
+        if (arguments->given & options_of[i].option & ~takes)
+            hp_usage("%s takes no %s", what, options_of[i].names);
+}
+
 /* Tried before any file is read. */
 static void check_expressions(const struct hp_view_options *view)
 {
@@ -96,6 +140,7 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
 {
     struct hp_report_arguments *arguments = state->input;
     struct hp_report_options *report = &arguments->options;
+    arguments->given |= option_set(key);
     switch (key) {
     case ARGP_KEY_INIT:
         report->rows = 10;

@@ -32,13 +32,29 @@ struct hp_report_arguments {
     struct hp_sources sources; /* --symbols, --source */
     const char *base;
     enum hp_color color;
-    char **inputs; /* FILE|PID...; hp_report_arguments_free frees the list, not the names */
+    unsigned given; /* enum hp_report_option */
+    char **inputs;  /* FILE|PID...; hp_report_arguments_free frees the list, not the names */
     size_t input_count, input_capacity;
 };
 
 /* A child parser; its input is a struct hp_report_arguments, zeroed by the caller. It fills in the
  * defaults and the look of standard output, and takes all arguments that are no options. */
 extern const struct argp hp_report_argp;
+
+/* The options as a set, for hp_report_arguments_only. --symbols, --source and --color are taken by
+ * all. */
+enum hp_report_option {
+    HP_TAKES_SAMPLE = 1,
+    HP_TAKES_SORT = 2, /* and -n */
+    HP_TAKES_VIEW = 4, /* --granularity, --focus, --ignore, --hide, --show */
+    HP_TAKES_BASE = 8,
+    HP_TAKES_JSON = 16,
+    HP_TAKES_RAW = 32,
+};
+/* A usage error if any option was given that is not in the set `takes`. `what` takes them: "stats".
+ */
+void hp_report_arguments_only(const struct hp_report_arguments *arguments, const char *what,
+                              unsigned takes);
 
 void hp_report_arguments_free(struct hp_report_arguments *arguments);
 

@@ -24,6 +24,7 @@ int hp_report_verb(const struct hp_verb *verb, const struct hp_report *report, i
 {
     struct hp_report_arguments arguments = {0};
     hp_arguments_parse(verb, &hp_report_argp, 0, argc, argv, &arguments);
+    hp_report_arguments_only(&arguments, verb->name, takes);
     if (!arguments.input_count)
         hp_usage("%s needs a FILE or a PID", verb->name);
     struct hp_inputs inputs;

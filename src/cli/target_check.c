@@ -89,8 +89,11 @@ static bool has_interpreter(Elf *elf)
     return false;
 }
 
-static bool defines_malloc(Elf *elf, Elf_Scn *section, const GElf_Shdr *header)
+/* What an allocator that is linked in defines: malloc itself, or the names under which Rust
+ * programs call the jemalloc that they bring along. */
+static const char *own_allocator(Elf *elf, Elf_Scn *section, const GElf_Shdr *header)
 {
+    static const char *const names[] = {"malloc", "_rjem_malloc"};
     Elf_Data *data = elf_getdata(section, NULL);
     size_t count = data && header->sh_entsize ? header->sh_size / header->sh_entsize : 0;
     for (size_t i = 0; i < count && i < INT_MAX; i++) {
@@ -99,10 +102,11 @@ static bool defines_malloc(Elf *elf, Elf_Scn *section, const GElf_Shdr *header)
             GELF_ST_TYPE(symbol.st_info) != STT_FUNC || GELF_ST_BIND(symbol.st_info) == STB_LOCAL)
             continue;
         const char *name = elf_strptr(elf, header->sh_link, symbol.st_name);
-        if (name && !strcmp(name, "malloc"))
-            return true;
+        for (size_t j = 0; name && j < sizeof names / sizeof *names; j++)
+            if (!strcmp(name, names[j]))
+                return names[j];
     }
-    return false;
+    return NULL;
 }
 
 /* A sanitizer's library that the program needs; NULL if none. */
@@ -146,13 +150,14 @@ static int check_elf(const char *path, Elf *elf, struct hp_error *error)
         GElf_Shdr header;
         if (!gelf_getshdr(section, &header))
             continue;
-        if ((header.sh_type == SHT_DYNSYM || header.sh_type == SHT_SYMTAB) &&
-            defines_malloc(elf, section, &header))
+        bool symbols = header.sh_type == SHT_DYNSYM || header.sh_type == SHT_SYMTAB;
+        const char *function = symbols ? own_allocator(elf, section, &header) : NULL;
+        if (function)
             return hp_error_set(error, -ENOTSUP,
-                                "%s has a malloc of its own linked in, which a preloaded library "
-                                "can't replace: link "
-                                "its allocator as a shared library",
-                                path);
+                                "%s has an allocator of its own linked in (%s), which a preloaded "
+                                "library can't replace: "
+                                "link it as a shared library",
+                                path, function);
         const char *library =
             header.sh_type == SHT_DYNAMIC ? sanitizer(elf, section, &header) : NULL;
         if (library)

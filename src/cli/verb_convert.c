@@ -55,6 +55,7 @@ static int run(int argc, char **argv)
     hp_arguments_parse(&hp_verb_convert, &argp, 0, argc, argv, &arguments);
     if (!arguments.format)
         hp_usage("convert needs --to=FORMAT");
+    hp_report_arguments_only(&arguments.report, arguments.format->name, arguments.format->takes);
     if (!arguments.report.input_count)
         hp_usage("convert needs a FILE or a PID");
     struct hp_inputs inputs;

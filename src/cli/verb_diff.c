@@ -50,8 +50,7 @@ static int run(int argc, char **argv)
         .options = options, .parser = parse_option, .children = children};
     struct arguments arguments = {0};
     hp_arguments_parse(&hp_verb_diff, &argp, 0, argc, argv, &arguments);
-    if (arguments.report.base)
-        hp_usage("diff takes no --base: its first profile is the base");
+    hp_report_arguments_only(&arguments.report, "diff", ~(unsigned)HP_TAKES_BASE);
     if (arguments.report.input_count != 2)
         hp_usage("diff needs two profiles, not %zu", arguments.report.input_count);
     struct hp_inputs inputs;

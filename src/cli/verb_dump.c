@@ -42,7 +42,7 @@ static char *program_of(const struct hp_memory *dump)
     char *program = hp_strdup(exe && *exe ? hp_basename(exe) : "unknown");
     hp_profile_free(profile);
     for (char *c = program; *c; c++)
-        if (*c == '/')
+        if (*c == '/' || (unsigned char)*c <= ' ')
             *c = '_';
     return program;
 }

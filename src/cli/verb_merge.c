@@ -33,6 +33,7 @@ static int run(int argc, char **argv)
         .options = options, .parser = parse_option, .children = children};
     struct arguments arguments = {0};
     hp_arguments_parse(&hp_verb_merge, &argp, 0, argc, argv, &arguments);
+    hp_report_arguments_only(&arguments.report, "merge", 0);
     if (!arguments.report.input_count)
         hp_usage("merge needs a FILE or a PID");
     struct hp_inputs inputs;

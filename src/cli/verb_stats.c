@@ -2,7 +2,7 @@
 
 static int run(int argc, char **argv)
 {
-    return hp_report_verb(&hp_verb_stats, &hp_report_stats, argc, argv);
+    return hp_report_verb(&hp_verb_stats, &hp_report_stats, HP_TAKES_JSON, argc, argv);
 }
 
 const struct hp_verb hp_verb_stats = {

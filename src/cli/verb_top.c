@@ -2,7 +2,7 @@
 
 static int run(int argc, char **argv)
 {
-    return hp_report_verb(&hp_verb_top, &hp_report_top, argc, argv);
+    return hp_report_verb(&hp_verb_top, &hp_report_top, HP_TAKES_ALL, argc, argv);
 }
 
 const struct hp_verb hp_verb_top = {

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "cli/output.h"
+#include "cli/report_options.h"
 #include "cli/say.h"
 #include "cli/verb.h"
 
@@ -41,9 +42,10 @@ static int write_folded(const struct hp_profile *profile, const struct hp_report
     return status;
 }
 
-const struct hp_format hp_format_text = {"text", false, write_text};
-const struct hp_format hp_format_pprof = {"pprof", true, write_pprof};
-const struct hp_format hp_format_folded = {"folded", false, write_folded};
+const struct hp_format hp_format_text = {"text", false, 0, write_text};
+const struct hp_format hp_format_pprof = {"pprof", true, 0, write_pprof};
+const struct hp_format hp_format_folded = {
+    "folded", false, HP_TAKES_SAMPLE | HP_TAKES_VIEW | HP_TAKES_RAW, write_folded};
 const struct hp_format *const hp_formats[] = {&hp_format_pprof, &hp_format_text, &hp_format_folded,
                                               NULL};
 

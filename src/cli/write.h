@@ -9,7 +9,8 @@
 
 struct hp_format {
     const char *name;
-    bool binary; /* not for a terminal */
+    bool binary;    /* not for a terminal */
+    unsigned takes; /* the report options that mean anything to it: enum hp_report_option */
     /* 0 or -errno; -EINVAL with *error for wrong options. */
     int (*write)(const struct hp_profile *profile, const struct hp_report_options *options,
                  hp_sink_fn *sink, void *state, struct hp_error *error);

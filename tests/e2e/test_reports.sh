@@ -77,6 +77,9 @@ grep -q '^heapprof: significant growth of 17.5 MiB is above 1.0 MiB$' "$work/err
 "$HEAPPROF" diff --fail-on-growth=100M before.prof after.prof >/dev/null 2>&1 || fail "--fail-on-growth=100M fails"
 "$HEAPPROF" diff --fail-on-growth=0 after.prof moved.prof >/dev/null 2>&1 || fail "a steady target fails"
 
+"$HEAPPROF" top - <before.prof 2>/dev/null | tail -n +2 >"$work/out"
+tail -n +2 golden/top.inuse_space.txt | diff - "$work/out" || fail "standard input"
+
 # What is converted says the same.
 for to in text pprof; do
     "$HEAPPROF" convert --to=$to -o "$work/converted" before.prof 2>/dev/null || fail "convert --to=$to"
@@ -121,6 +124,10 @@ refuse 2 "--focus: '((' is no regular expression" top --focus='((' exact.prof
 refuse 2 "no size" diff --fail-on-growth=lots before.prof after.prof
 refuse 2 "none of pprof" convert --to=gif before.prof
 refuse 2 "needs --to" convert before.prof
+refuse 2 "diff takes no --base" diff --base=x before.prof after.prof
+refuse 2 "stats takes no --granularity" stats --focus=x before.prof
+refuse 2 "pprof takes no --sample" convert --to=pprof --sample=alloc_space before.prof
+refuse 2 "merge takes no --json" merge --json before.prof
 refuse 2 "no PID" dump before.prof
 refuse 2 "one PID" dump 1 2
 refuse 2 "needs a command" run

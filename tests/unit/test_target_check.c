@@ -174,7 +174,7 @@ static void refuses_an_allocator_linked_in(void **state)
     refused(in_folder("own"), "");
 #else
     accepted("/proc/self/exe");
-    refused(in_folder("own"), "malloc of its own");
+    refused(in_folder("own"), "allocator of its own linked in (malloc)");
 #endif
 }
 
