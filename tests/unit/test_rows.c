@@ -232,6 +232,21 @@ static void survivors_cancel(void **state)
     hp_rows_free(&rows);
 }
 
+static void what_was_allocated_before_cancels(void **state)
+{
+    struct hp_profile *before = new_profile(524288, 0, "1"), *after = new_profile(524288, 0, "1");
+    ADD(before, 3, 500, 64, MALLOC, STRING_NEW, MAIN);
+    ADD(after, 5, 520, 64, MALLOC, STRING_NEW, MAIN);
+    struct hp_rows rows;
+    struct hp_rows_options options = {.type = HP_ALLOC_SPACE, .test = true};
+    assert_int_equal(hp_rows_build(before, after, &options, &rows, NULL), 0);
+    assert_int_equal(find(&rows, "string_new")->flat.growth.samples, 20);
+    assert_true(find(&rows, "string_new")->significant);
+    hp_rows_free(&rows);
+    hp_profile_free(before);
+    hp_profile_free(after);
+}
+
 static void other_runs_share_rows_but_no_samples(void **state)
 {
     struct hp_rows rows = leak(0x7f0000000000, "2");
@@ -274,6 +289,22 @@ static void one_large_buffer_is_enough(void **state)
     }
 }
 
+/* A buffer more, of no size that matters in a diff as noisy as this one. */
+static void one_small_buffer_is_not(void **state)
+{
+    struct hp_profile *before = new_profile(524288, 0, "1"), *after = new_profile(524288, 0, "1");
+    ADD(before, 100, 100, 64, MALLOC, STRING_NEW, MAIN);
+    ADD(after, 100, 300, 64, MALLOC, STRING_NEW, MAIN);
+    ADD(after, 1, 1, 6291456, MALLOC, READ_QUERY, MAIN);
+    struct hp_rows rows;
+    struct hp_rows_options options = {.test = true};
+    assert_int_equal(hp_rows_build(before, after, &options, &rows, NULL), 0);
+    assert_false(find(&rows, "read_query")->significant);
+    hp_rows_free(&rows);
+    hp_profile_free(before);
+    hp_profile_free(after);
+}
+
 static void nothing_gives_nothing(void **state)
 {
     struct hp_profile *profile = new_profile(524288, 0, "1");
@@ -290,9 +321,11 @@ int main(void)
         cmocka_unit_test(adds_up_by_granularity),
         cmocka_unit_test(filters_as_pprof_does),
         cmocka_unit_test(carries_the_error),
+        cmocka_unit_test(what_was_allocated_before_cancels),
         cmocka_unit_test(survivors_cancel),
         cmocka_unit_test(other_runs_share_rows_but_no_samples),
         cmocka_unit_test(one_large_buffer_is_enough),
+        cmocka_unit_test(one_small_buffer_is_not),
         cmocka_unit_test(nothing_gives_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
