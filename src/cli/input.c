@@ -1,0 +1,175 @@
+#include "cli/input.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/say.h"
+#include "cli/verb.h"
+#include "ledger/reader.h"
+#include "profile/alloc.h"
+#include "report/symbols.h"
+
+#define MOST_NOTES 5
+
+void hp_sources_add(struct hp_directories *directories, const char *name)
+{
+    directories->names = hp_grow(directories->names, &directories->capacity, directories->count + 1,
+                                 sizeof *directories->names);
+    directories->names[directories->count++] = name;
+}
+
+void hp_sources_free(struct hp_sources *sources)
+{
+    free(sources->symbols.names);
+    free(sources->source.names);
+    *sources = (struct hp_sources){0};
+}
+
+void hp_inputs_open(struct hp_inputs *inputs, const struct hp_sources *sources)
+{
+    const struct hp_symbol_options options = {sources->symbols.names, sources->symbols.count};
+    *inputs = (struct hp_inputs){.symbolizer = hp_symbolizer_new(&options)};
+}
+
+void hp_inputs_close(struct hp_inputs *inputs)
+{
+    if (inputs->notes.count > MOST_NOTES)
+        hp_note("the same goes for %zu more files", inputs->notes.count - MOST_NOTES);
+    hp_names_free(&inputs->notes);
+    hp_symbolizer_free(inputs->symbolizer);
+}
+
+int hp_memory_sink(void *state, const void *data, size_t size)
+{
+    struct hp_memory *memory = state;
+    memory->data = hp_grow(memory->data, &memory->capacity, memory->size + size, 1);
+    memcpy(memory->data + memory->size, data, size);
+    memory->size += size;
+    return 0;
+}
+
+bool hp_number_is_pid(const char *argument, pid_t *pid)
+{
+    if (!*argument || argument[strspn(argument, "0123456789")])
+        return false;
+    errno = 0;
+    long number = strtol(argument, NULL, 10);
+    if (errno || number < 1 || number > INT_MAX)
+        return false;
+    *pid = (pid_t)number;
+    return true;
+}
+
+bool hp_input_is_pid(const char *argument, pid_t *pid)
+{
+    return hp_number_is_pid(argument, pid) && access(argument, F_OK);
+}
+
+int hp_input_dump(pid_t pid, hp_sink_fn *sink, void *state)
+{
+    char error[512] = "";
+    int status = hp_ledger_dump(pid, sink, state, error, sizeof error);
+    if (!status)
+        return HP_DONE;
+    return *error ? hp_fail("%s", error) : hp_fail("process %d: %s", (int)pid, strerror(-status));
+}
+
+static int read_stdin(struct hp_profile **profile)
+{
+    struct hp_error error = {""};
+    struct hp_memory memory = {0};
+    char block[65536];
+    ssize_t size;
+    while ((size = read(STDIN_FILENO, block, sizeof block)) > 0)
+        hp_memory_sink(&memory, block, (size_t)size);
+    int status = HP_DONE;
+    if (size < 0)
+        status = hp_fail("standard input: %s", strerror(errno));
+    else if (hp_profile_read_memory("standard input", memory.data, memory.size, profile, &error))
+        status = hp_fail("%s", error.text);
+    free(memory.data);
+    return status;
+}
+
+static int read_one(const char *argument, struct hp_profile **profile)
+{
+    if (!strcmp(argument, "-"))
+        return read_stdin(profile);
+    struct hp_error error = {""};
+    pid_t pid;
+    int status;
+    if (hp_input_is_pid(argument, &pid)) {
+        struct hp_memory memory = {0};
+        status = hp_input_dump(pid, hp_memory_sink, &memory);
+        if (status == HP_DONE &&
+            hp_profile_read_memory(argument, memory.data, memory.size, profile, &error))
+            status = hp_fail("%s", error.text);
+        free(memory.data);
+        return status;
+    }
+    status = hp_profile_read(argument, profile, &error);
+    return status ? hp_fail("%s", *error.text ? error.text : strerror(-status)) : HP_DONE;
+}
+
+int hp_input_read(char *const *arguments, size_t count, struct hp_profile **profile)
+{
+    if (count == 1)
+        return read_one(arguments[0], profile);
+    struct hp_profile **all = hp_alloc(count, sizeof *all);
+    struct hp_error error = {""};
+    int status = HP_DONE;
+    size_t read = 0;
+    while (read < count && status == HP_DONE) {
+        status = read_one(arguments[read], &all[read]);
+        read += status == HP_DONE;
+    }
+    if (status == HP_DONE &&
+        hp_profile_merge((const struct hp_profile *const *)all, count, profile, &error))
+        status = hp_fail("%s", error.text);
+    for (size_t i = 0; i < read; i++)
+        hp_profile_free(all[i]);
+    free(all);
+    return status;
+}
+
+static void note_module(void *state, const char *text)
+{
+    struct hp_inputs *inputs = state;
+    bool added;
+    if (hp_names_add(&inputs->notes, text, &added) < MOST_NOTES && added)
+        hp_note("%s", text);
+}
+
+void hp_input_symbolize(struct hp_inputs *inputs, struct hp_profile *profile)
+{
+    hp_symbolize_profile(profile, inputs->symbolizer, note_module, inputs);
+}
+
+int hp_input_load(struct hp_inputs *inputs, char *const *arguments, size_t count,
+                  struct hp_profile **profile)
+{
+    int status = hp_input_read(arguments, count, profile);
+    if (status == HP_DONE)
+        hp_input_symbolize(inputs, *profile);
+    return status;
+}
+
+int hp_input_load_both(struct hp_inputs *inputs, const char *before_name, char *const *arguments,
+                       size_t count, struct hp_profile **before, struct hp_profile **profile)
+{
+    int status = before_name ? read_one(before_name, before) : HP_DONE;
+    if (status == HP_DONE)
+        status = hp_input_read(arguments, count, profile);
+    if (status != HP_DONE)
+        return status;
+    if (before_name) {
+        hp_symbols_share(*before, *profile);
+        hp_symbols_share(*profile, *before);
+        hp_input_symbolize(inputs, *before);
+    }
+    hp_input_symbolize(inputs, *profile);
+    return HP_DONE;
+}

@@ -1,0 +1,61 @@
+/* input.h - the FILE|PID arguments: profiles read, live targets read, functions looked up. */
+#ifndef HP_CLI_INPUT_H
+#define HP_CLI_INPUT_H
+
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "profile/profile.h"
+#include "report/names.h"
+#include "symbolize/symbolize.h"
+
+struct hp_directories {
+    const char **names;
+    size_t count, capacity;
+};
+
+struct hp_sources {
+    struct hp_directories symbols, source; /* --symbols, --source */
+};
+void hp_sources_add(struct hp_directories *directories, const char *name);
+void hp_sources_free(struct hp_sources *sources);
+
+/* What stays open while a verb works on its profiles. */
+struct hp_inputs {
+    struct hp_symbolizer *symbolizer;
+    struct hp_names
+        notes; /* about modules without symbols: each is said once, and only so many of them */
+};
+void hp_inputs_open(struct hp_inputs *inputs, const struct hp_sources *sources);
+/* Says how many notes were left out, and closes. */
+void hp_inputs_close(struct hp_inputs *inputs);
+
+/* True, and the number, if `argument` is a possible process id. */
+bool hp_number_is_pid(const char *argument, pid_t *pid);
+/* True, and the number, if `argument` names a process and not a file. */
+bool hp_input_is_pid(const char *argument, pid_t *pid);
+
+/* Reads one profile without looking up functions, or several and merges them. Returns HP_DONE, or
+ * HP_FAILED after having said why. */
+int hp_input_read(char *const *arguments, size_t count, struct hp_profile **profile);
+/* Two profiles to compare, `before` with or without a file to it (NULL). Either lends its functions
+ * to the other where the code is the same. */
+int hp_input_load_both(struct hp_inputs *inputs, const char *before_name, char *const *arguments,
+                       size_t count, struct hp_profile **before, struct hp_profile **profile);
+void hp_input_symbolize(struct hp_inputs *inputs, struct hp_profile *profile);
+/* As hp_input_read, with functions, files and lines. */
+int hp_input_load(struct hp_inputs *inputs, char *const *arguments, size_t count,
+                  struct hp_profile **profile);
+
+/* The text profile of a live target, read from its ledger; sink as hp_text's. HP_DONE, or HP_FAILED
+ * after a line. */
+int hp_input_dump(pid_t pid, hp_sink_fn *sink, void *state);
+
+/* A sink that collects in memory. Starts zeroed; the caller frees `data`. */
+struct hp_memory {
+    char *data;
+    size_t size, capacity;
+};
+int hp_memory_sink(void *memory, const void *data, size_t size);
+
+#endif

@@ -1,0 +1,61 @@
+/* report_options.h - the options that every reporting verb takes. */
+#ifndef HP_CLI_REPORT_OPTIONS_H
+#define HP_CLI_REPORT_OPTIONS_H
+
+#include <argp.h>
+#include <stddef.h>
+
+#include "cli/input.h"
+#include "report/report.h"
+
+#define HP_REPORT_OPTIONS_HELP                                                                     \
+    "  --sample=TYPE          inuse_space (default), inuse_objects, alloc_space or "               \
+    "alloc_objects\n"                                                                              \
+    "  --sort=flat|cum        order of the rows\n"                                                 \
+    "  -n ROWS                how many rows (10; 0: all)\n"                                        \
+    "  --granularity=WHAT     functions (default), files, lines or addresses\n"                    \
+    "  --focus RE             only stacks with a frame that matches this regular expression\n"     \
+    "  --ignore RE            no stacks with a frame that matches\n"                               \
+    "  --hide RE              leave out frames that match\n"                                       \
+    "  --show RE              leave out frames that do not match\n"                                \
+    "  --base FILE            subtract this profile first\n"                                       \
+    "  --json                 the same report for programs\n"                                      \
+    "  --raw                  sampled numbers, not scaled\n"                                       \
+    "  --symbols=DIR          where else to look for binaries with debug information\n"            \
+    "  --source=DIR           where else to look for source\n"                                     \
+    "  --color=WHEN           auto (default), always or never\n"
+
+enum hp_color { HP_COLOR_AUTO, HP_COLOR_ALWAYS, HP_COLOR_NEVER };
+
+struct hp_report_arguments {
+    struct hp_report_options options;
+    struct hp_sources sources; /* --symbols, --source */
+    const char *base;
+    enum hp_color color;
+    unsigned given; /* enum hp_report_option */
+    char **inputs;  /* FILE|PID...; hp_report_arguments_free frees the list, not the names */
+    size_t input_count, input_capacity;
+};
+
+/* A child parser; its input is a struct hp_report_arguments, zeroed by the caller. It fills in the
+ * defaults and the look of standard output, and takes all arguments that are no options. */
+extern const struct argp hp_report_argp;
+
+/* The options as a set, for hp_report_arguments_only. --symbols, --source and --color are taken by
+ * all. */
+enum hp_report_option {
+    HP_TAKES_SAMPLE = 1,
+    HP_TAKES_SORT = 2, /* and -n */
+    HP_TAKES_VIEW = 4, /* --granularity, --focus, --ignore, --hide, --show */
+    HP_TAKES_BASE = 8,
+    HP_TAKES_JSON = 16,
+    HP_TAKES_RAW = 32,
+};
+/* A usage error if any option was given that is not in the set `takes`. `what` takes them: "stats".
+ */
+void hp_report_arguments_only(const struct hp_report_arguments *arguments, const char *what,
+                              unsigned takes);
+
+void hp_report_arguments_free(struct hp_report_arguments *arguments);
+
+#endif

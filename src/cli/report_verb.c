@@ -1,0 +1,45 @@
+#include "cli/report_verb.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#include "cli/arguments.h"
+#include "cli/output.h"
+#include "cli/say.h"
+
+int hp_report_run(const struct hp_report *report, const struct hp_report_input *input,
+                  const struct hp_report_options *options, struct hp_report_outcome *outcome)
+{
+    struct hp_error error = {""};
+    int status = report->write(stdout, input, options, outcome, &error);
+    if (status == -EINVAL)
+        hp_usage("%s", error.text);
+    if (status)
+        return hp_fail("%s", error.text);
+    return hp_output_flush();
+}
+
+int hp_report_verb(const struct hp_verb *verb, const struct hp_report *report, unsigned takes,
+                   int argc, char **argv)
+{
+    struct hp_report_arguments arguments = {0};
+    hp_arguments_parse(verb, &hp_report_argp, 0, argc, argv, &arguments);
+    hp_report_arguments_only(&arguments, verb->name, takes);
+    if (!arguments.input_count)
+        hp_usage("%s needs a FILE or a PID", verb->name);
+    struct hp_inputs inputs;
+    struct hp_profile *profile = NULL, *base = NULL;
+    hp_inputs_open(&inputs, &arguments.sources);
+    int status = hp_input_load_both(&inputs, arguments.base, arguments.inputs,
+                                    arguments.input_count, &base, &profile);
+    if (status == HP_DONE) {
+        const struct hp_report_input input = {base, profile};
+        struct hp_report_outcome outcome;
+        status = hp_report_run(report, &input, &arguments.options, &outcome);
+    }
+    hp_inputs_close(&inputs);
+    hp_profile_free(profile);
+    hp_profile_free(base);
+    hp_report_arguments_free(&arguments);
+    return status;
+}

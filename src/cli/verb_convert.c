@@ -1,0 +1,91 @@
+#include <string.h>
+
+#include "cli/arguments.h"
+#include "cli/input.h"
+#include "cli/report_options.h"
+#include "cli/say.h"
+#include "cli/write.h"
+
+#define KEY_TO 0x3001
+
+struct arguments {
+    struct hp_report_arguments report;
+    const struct hp_format *format;
+    const char *output;
+};
+
+static const struct hp_format *find_format(const char *name)
+{
+    char all[256] = "";
+    for (const struct hp_format *const *format = hp_formats; *format; format++) {
+        if (!strcmp((*format)->name, name))
+            return *format;
+        strcat(all, *all ? ", " : "");
+        strcat(all, (*format)->name);
+    }
+    hp_usage("--to: '%s' is none of %s", name, all);
+}
+
+static error_t parse_option(int key, char *value, struct argp_state *state)
+{
+    struct arguments *arguments = state->input;
+    switch (key) {
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = &arguments->report;
+        return 0;
+    case KEY_TO:
+        arguments->format = find_format(value);
+        return 0;
+    case 'o':
+        arguments->output = value;
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static int run(int argc, char **argv)
+{
+    static const struct argp_option options[] = {
+        {"to", KEY_TO, "FORMAT", 0, NULL, 0}, {"output", 'o', "OUT", 0, NULL, 0}, {0}};
+    static const struct argp_child children[] = {{&hp_report_argp, 0, NULL, 0}, {0}};
+    static const struct argp argp = {
+        .options = options, .parser = parse_option, .children = children};
+    struct arguments arguments = {0};
+    hp_arguments_parse(&hp_verb_convert, &argp, 0, argc, argv, &arguments);
+    if (!arguments.format)
+        hp_usage("convert needs --to=FORMAT");
+    hp_report_arguments_only(&arguments.report, arguments.format->name, arguments.format->takes);
+    if (!arguments.report.input_count)
+        hp_usage("convert needs a FILE or a PID");
+    struct hp_inputs inputs;
+    struct hp_profile *profile = NULL;
+    hp_inputs_open(&inputs, &arguments.report.sources);
+    int status =
+        hp_input_load(&inputs, arguments.report.inputs, arguments.report.input_count, &profile);
+    if (status == HP_DONE)
+        status = hp_write_profile(profile, arguments.format, &arguments.report.options,
+                                  arguments.output);
+    hp_inputs_close(&inputs);
+    hp_profile_free(profile);
+    hp_report_arguments_free(&arguments.report);
+    return status;
+}
+
+const struct hp_verb hp_verb_convert = {
+    "convert",
+    "--to=pprof|text|folded [-o OUT] FILE|PID...",
+    "A profile in another format, with its functions, files and lines",
+    "  --to=pprof             profile.proto, for go tool pprof and whatever reads it\n"
+    "  --to=text              text that can be read without any tool and without the binaries\n"
+    "  --to=folded            one line for each stack, for flame graphs; takes --sample, "
+    "--granularity, --raw and the\n"
+    "                         filters (--focus, --ignore, --hide, --show) of the reports\n"
+    "  -o OUT                 the file to write (-: standard output, the default); text whose name "
+    "ends in .gz is\n"
+    "                         compressed\n"
+    "  --symbols=DIR          where else to look for binaries with debug information\n"
+    "\n"
+    "Several files are merged first.\n",
+    run,
+};

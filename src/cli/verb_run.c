@@ -1,0 +1,219 @@
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "cli/arguments.h"
+#include "cli/library.h"
+#include "cli/run.h"
+#include "cli/run_report.h"
+#include "cli/say.h"
+#include "cli/size.h"
+#include "cli/target_check.h"
+#include "report/memory.h"
+
+#define KEY_ALLOCATOR 0x3001
+#define KEY_EVERY 0x3002
+#define KEY_AT_EXIT 0x3003
+
+#define DEFAULT_PATTERN "heapprof.%e.%p.%n.heap"
+
+struct arguments {
+    bool quiet, at_exit;
+    const char *interval, *pattern, *allocator, *every;
+    char **command; /* ends with NULL; NULL: none given */
+};
+
+static error_t parse_option(int key, char *value, struct argp_state *state)
+{
+    struct arguments *arguments = state->input;
+    uint64_t number;
+    switch (key) {
+    case 'q':
+        arguments->quiet = true;
+        return 0;
+    case 'i':
+        if (hp_size_parse(value, &number))
+            hp_usage("-i: '%s' is no size", value);
+        arguments->interval = value;
+        return 0;
+    case 'o':
+        arguments->pattern = value;
+        return 0;
+    case KEY_ALLOCATOR:
+        arguments->allocator = value;
+        return 0;
+    case KEY_EVERY:
+        if (hp_duration_parse(value, &number) || !number)
+            hp_usage("--every: '%s' is no duration (30s, 5m)", value);
+        arguments->every = value;
+        return 0;
+    case KEY_AT_EXIT:
+        arguments->at_exit = true;
+        return 0;
+    case ARGP_KEY_ARGS:
+        arguments->command = state->argv + state->next;
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static const char *set(const char *name)
+{
+    const char *value = getenv(name);
+    return value && *value ? value : NULL;
+}
+
+/* Nobody asked for files: the dump at the end only feeds the report. */
+static bool wants_files(const struct arguments *arguments)
+{
+    const char *at_exit = set("HEAPPROF_AT_EXIT");
+    return arguments->pattern || arguments->every || arguments->at_exit || set("HEAPPROF_OUTPUT") ||
+           set("HEAPPROF_EVERY") || set("HEAPPROF_GROWTH") || (at_exit && strcmp(at_exit, "0"));
+}
+
+static int make_folder(char **folder)
+{
+    const char *parent = set("TMPDIR") ? set("TMPDIR") : "/tmp";
+    *folder = hp_print("%s/heapprof-run.XXXXXX", parent);
+    if (mkdtemp(*folder))
+        return HP_DONE;
+    int status = hp_fail("%s: %s", *folder, strerror(errno));
+    free(*folder);
+    *folder = NULL;
+    return status;
+}
+
+/* The pattern's "%" would be taken as its own by the library in a folder's name. */
+static char *pattern_in(const char *folder)
+{
+    char *escaped = hp_alloc(2 * strlen(folder) + 1, 1), *out = escaped;
+    for (; *folder; folder++) {
+        if (*folder == '%')
+            *out++ = '%';
+        *out++ = *folder;
+    }
+    *out = 0;
+    char *pattern = hp_print("%s/%s", escaped, DEFAULT_PATTERN);
+    free(escaped);
+    return pattern;
+}
+
+/* Sets LD_PRELOAD. */
+static int preload(const struct arguments *arguments)
+{
+    struct hp_error error = {""};
+    char *library = NULL, *allocator = NULL, *value = NULL;
+    int status = hp_library_find(&library, &error);
+    if (!status && arguments->allocator)
+        status = hp_allocator_find(arguments->allocator, &allocator, &error);
+    if (!status)
+        status = hp_preload_value(library, allocator, getenv("LD_PRELOAD"), &value, &error);
+    if (!status)
+        setenv("LD_PRELOAD", value, 1);
+    free(library);
+    free(allocator);
+    free(value);
+    return status ? hp_fail("%s", error.text) : HP_DONE;
+}
+
+static void set_options(const struct arguments *arguments, const char *pattern, bool at_exit)
+{
+    if (arguments->interval)
+        setenv("HEAPPROF_INTERVAL", arguments->interval, 1);
+    if (arguments->every)
+        setenv("HEAPPROF_EVERY", arguments->every, 1);
+    if (pattern)
+        setenv("HEAPPROF_OUTPUT", pattern, 1);
+    if (at_exit)
+        setenv("HEAPPROF_AT_EXIT", "1", 1);
+}
+
+static int exit_status(int wait_status, bool quiet)
+{
+    if (WIFEXITED(wait_status))
+        return WEXITSTATUS(wait_status);
+    int number = WTERMSIG(wait_status);
+    if (!quiet)
+        hp_fail("the target was ended by signal %d (%s%s)", number, strsignal(number),
+                WCOREDUMP(wait_status) ? ", core dumped" : "");
+    return 128 + number;
+}
+
+static int run_and_report(const struct arguments *arguments, char *folder)
+{
+    struct hp_error error = {""};
+    char *private_pattern = folder ? pattern_in(folder) : NULL;
+    const char *pattern = folder ? private_pattern : arguments->pattern;
+    bool at_exit = folder || arguments->at_exit || (!arguments->quiet && wants_files(arguments));
+    set_options(arguments, pattern, at_exit);
+    if (!pattern)
+        pattern = set("HEAPPROF_OUTPUT") ? set("HEAPPROF_OUTPUT") : DEFAULT_PATTERN;
+    struct hp_run_dumps dumps = {.pattern = pattern, .folder = folder};
+    clock_gettime(CLOCK_REALTIME_COARSE, &dumps.started); /* the clock of file times */
+    int wait_status = 0, status;
+    if (hp_run_target(arguments->command, &dumps.pid, &wait_status, &error)) {
+        status = hp_fail("%s", error.text);
+    } else {
+        status = exit_status(wait_status, arguments->quiet);
+        dumps.killed = WIFSIGNALED(wait_status);
+        if (!arguments->quiet)
+            hp_run_report(&dumps);
+    }
+    hp_run_clear(&dumps, arguments->quiet);
+    free(private_pattern);
+    return status;
+}
+
+static int run(int argc, char **argv)
+{
+    static const struct argp_option options[] = {
+        {"quiet", 'q', NULL, 0, NULL, 0},
+        {"interval", 'i', "SIZE", 0, NULL, 0},
+        {"output", 'o', "PATTERN", 0, NULL, 0},
+        {"allocator", KEY_ALLOCATOR, "NAME", 0, NULL, 0},
+        {"every", KEY_EVERY, "DURATION", 0, NULL, 0},
+        {"at-exit", KEY_AT_EXIT, NULL, 0, NULL, 0},
+        {0},
+    };
+    static const struct argp argp = {.options = options, .parser = parse_option};
+    struct arguments arguments = {0};
+    hp_arguments_parse(&hp_verb_run, &argp, ARGP_IN_ORDER, argc, argv, &arguments);
+    if (!arguments.command || !*arguments.command)
+        hp_usage("run needs a command");
+    struct hp_error error = {""};
+    if (hp_target_check(arguments.command[0], &error))
+        return hp_fail("%s", error.text);
+    if (preload(&arguments) != HP_DONE)
+        return HP_FAILED;
+    char *folder = NULL;
+    if (!arguments.quiet && !wants_files(&arguments) && make_folder(&folder) != HP_DONE)
+        return HP_FAILED;
+    int status = run_and_report(&arguments, folder);
+    free(folder);
+    return status;
+}
+
+const struct hp_verb hp_verb_run = {
+    "run",
+    "[OPTION...] [--] COMMAND [ARGUMENT...]",
+    "Run a program with the profiler, and report what it holds at its end",
+    "  -q                     no report\n"
+    "  -i SIZE                mean bytes between two samples (512K; 1: every allocation)\n"
+    "  -o PATTERN             where dumps go (heapprof.%e.%p.%n.heap); %e program, %p process id, "
+    "%n number\n"
+    "  --allocator=NAME       jemalloc, tcmalloc, mimalloc, or the file of an allocator to use\n"
+    "  --every=DURATION       a dump every so often (30s, 5m)\n"
+    "  --at-exit              keep the dump at the end as a file\n"
+    "\n"
+    "The target's standard input, output and exit status are its own (128+N if signal N ended it); "
+    "the report goes to\n"
+    "standard error. While the target runs, 'kill -USR2 PID' and 'heapprof dump PID' make a "
+    "profile.\n",
+    run,
+};

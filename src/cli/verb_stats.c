@@ -1,0 +1,15 @@
+#include "cli/report_verb.h"
+
+static int run(int argc, char **argv)
+{
+    return hp_report_verb(&hp_verb_stats, &hp_report_stats, HP_TAKES_JSON, argc, argv);
+}
+
+const struct hp_verb hp_verb_stats = {
+    "stats",
+    "[--json] [--color=WHEN] FILE|PID...",
+    "HeapInuse, HeapIdle and the other figures of the allocator, and those of the profiler itself",
+    "  --json                 the same report for programs\n"
+    "  --color=WHEN           auto (default), always or never\n",
+    run,
+};

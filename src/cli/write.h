@@ -1,0 +1,29 @@
+/* write.h - whole profiles into files. */
+#ifndef HP_CLI_WRITE_H
+#define HP_CLI_WRITE_H
+
+#include <stdbool.h>
+
+#include "profile/profile.h"
+#include "report/report.h"
+
+struct hp_format {
+    const char *name;
+    bool binary;    /* not for a terminal */
+    unsigned takes; /* the report options that mean anything to it: enum hp_report_option */
+    /* 0 or -errno; -EINVAL with *error for wrong options. */
+    int (*write)(const struct hp_profile *profile, const struct hp_report_options *options,
+                 hp_sink_fn *sink, void *state, struct hp_error *error);
+};
+
+extern const struct hp_format hp_format_text, hp_format_pprof, hp_format_folded;
+extern const struct hp_format *const hp_formats[]; /* ends with NULL */
+
+/* By how the name of an output file ends. */
+const struct hp_format *hp_format_of_name(const char *path);
+/* To `path`, or NULL or "-": standard output. Names that end in .gz are compressed. The exit
+ * status. */
+int hp_write_profile(const struct hp_profile *profile, const struct hp_format *format,
+                     const struct hp_report_options *options, const char *path);
+
+#endif

@@ -1,0 +1,45 @@
+/* report.h - a report is a const descriptor in a file of its own; this list has them all. */
+#ifndef HP_REPORT_REPORT_H
+#define HP_REPORT_REPORT_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "profile/profile.h"
+#include "report/table.h"
+#include "report/view.h"
+
+struct hp_report_options {
+    struct hp_view_options view;
+    enum hp_sample_type sample;
+    bool raw, by_cum;
+    bool json;
+    size_t rows; /* at most; 0: all */
+    struct hp_look look;
+};
+
+struct hp_report_input {
+    const struct hp_profile *before; /* --base, or the A of diff; NULL if there is none */
+    const struct hp_profile *profile;
+};
+
+struct hp_report_outcome {
+    double significant_growth; /* diff: the growth of all significant rows that grew, in the
+                                  sample's unit */
+};
+
+struct hp_report {
+    const char *name;
+    /* Writes to `out`, whose errors the caller looks for. 0, or -errno and *error; -EINVAL: the
+     * options are wrong. */
+    int (*write)(FILE *out, const struct hp_report_input *input,
+                 const struct hp_report_options *options, struct hp_report_outcome *outcome,
+                 struct hp_error *error);
+};
+
+extern const struct hp_report hp_report_top;
+extern const struct hp_report hp_report_diff;
+extern const struct hp_report hp_report_stats;
+extern const struct hp_report hp_report_folded;
+
+#endif

@@ -1,0 +1,18 @@
+/* symbols.h - gives the locations of a profile their functions, files and lines. */
+#ifndef HP_REPORT_SYMBOLS_H
+#define HP_REPORT_SYMBOLS_H
+
+#include "profile/profile.h"
+#include "symbolize/symbolize.h"
+
+/* Looks up each location that has a module and no lines yet. For each module that can't be read, or
+ * whose file was replaced since (its code is never guessed at), calls `note` with a line that says
+ * so and what to do. */
+void hp_symbolize_profile(struct hp_profile *profile, struct hp_symbolizer *symbolizer,
+                          void (*note)(void *state, const char *text), void *state);
+
+/* Gives the locations of `to` without lines those that `from` has for the same code (build id and
+ * offset). */
+void hp_symbols_share(const struct hp_profile *from, struct hp_profile *to);
+
+#endif

@@ -1,0 +1,165 @@
+#!/bin/bash
+# Reports over the small profiles of tests/data against golden output, and what the command says about wrong usage and
+# broken files. UPDATE=1 writes the golden files anew.
+set -u
+: "${HEAPPROF:?path of the command}" "${SOURCE_ROOT:?root of the source}"
+data=$SOURCE_ROOT/tests/data
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+export NO_COLOR=1 LC_ALL=C
+unset COLUMNS
+cd "$data" || exit 1
+failures=0
+
+fail() {
+    echo "FAIL: $*"
+    failures=$((failures + 1))
+}
+
+# golden NAME ARGUMENT...: standard output is the file golden/NAME, the exit status 0.
+golden() {
+    local name=$1
+    shift
+    "$HEAPPROF" "$@" >"$work/out" 2>"$work/err" || fail "$name: exit status $?: $(cat "$work/err")"
+    if [ "${UPDATE:-0}" = 1 ]; then
+        cp "$work/out" "golden/$name"
+    elif ! diff -u "golden/$name" "$work/out"; then
+        fail "$name differs"
+    fi
+}
+
+# refuse STATUS TEXT ARGUMENT...: nothing on standard output, one line with TEXT on standard error (but for notes about
+# missing symbols), this exit status.
+refuse() {
+    local status=$1 text=$2 got
+    shift 2
+    "$HEAPPROF" "$@" >"$work/out" 2>"$work/all" </dev/null
+    got=$?
+    grep -v '^note: ' "$work/all" >"$work/err"
+    [ $got = "$status" ] || fail "$*: exit status $got, not $status"
+    [ "$(wc -l <"$work/err")" = 1 ] || fail "$*: not one line on standard error: $(cat "$work/err")"
+    grep -q '^heapprof: ' "$work/err" || fail "$*: no 'heapprof: ' in front: $(cat "$work/err")"
+    grep -qF -- "$text" "$work/err" || fail "$*: no '$text' in: $(cat "$work/err")"
+    [ ! -s "$work/out" ] || fail "$*: wrote to standard output"
+}
+
+for sample in inuse_space inuse_objects alloc_space alloc_objects; do
+    golden "top.$sample.txt" top --sample=$sample before.prof
+done
+golden top.json top --json before.prof
+golden top.cum.txt top --sort=cum -n 3 before.prof
+golden top.raw.txt top --raw before.prof
+golden top.exact.txt top exact.prof
+golden top.files.txt top --granularity=files before.prof
+golden top.lines.txt top --granularity=lines -n 0 before.prof
+golden top.addresses.txt top --granularity=addresses -n 0 before.prof
+golden top.focus.txt top --focus='sds|dict' --hide='^main$' before.prof
+golden top.show.txt top --show='^(malloc|main)$' --ignore=recurse before.prof
+golden top.base.txt top --base before.prof after.prof
+golden top.merged.txt top before.prof after.prof
+golden top.color.txt top --color=always -n 2 before.prof
+golden diff.txt diff before.prof after.prof
+golden diff.json diff --json before.prof after.prof
+golden diff.runs.txt diff before.prof moved.prof
+golden diff.none.txt diff after.prof moved.prof
+golden diff.cum.txt diff --sort=cum before.prof after.prof
+golden diff.exact.txt diff exact.prof exact.prof
+golden stats.txt stats before.prof
+golden stats.json stats --json before.prof
+golden folded.txt convert --to=folded --sample=alloc_objects before.prof
+golden text.txt convert --to=text before.prof
+golden merged.text.txt merge before.prof moved.prof
+
+# The first row of a diff is the leak; only a significant growth fails a build.
+"$HEAPPROF" diff --fail-on-growth=1M before.prof after.prof >/dev/null 2>"$work/err"
+[ $? = 3 ] || fail "--fail-on-growth=1M does not exit with 3"
+grep -q '^heapprof: significant growth of 17.5 MiB is above 1.0 MiB$' "$work/err" || fail "--fail-on-growth says nothing"
+"$HEAPPROF" diff --fail-on-growth=100M before.prof after.prof >/dev/null 2>&1 || fail "--fail-on-growth=100M fails"
+"$HEAPPROF" diff --fail-on-growth=0 after.prof moved.prof >/dev/null 2>&1 || fail "a steady target fails"
+
+"$HEAPPROF" top - <before.prof 2>/dev/null | tail -n +2 >"$work/out"
+tail -n +2 golden/top.inuse_space.txt | diff - "$work/out" || fail "standard input"
+
+# What is converted says the same.
+for to in text pprof; do
+    "$HEAPPROF" convert --to=$to -o "$work/converted" before.prof 2>/dev/null || fail "convert --to=$to"
+    "$HEAPPROF" top "$work/converted" 2>/dev/null | tail -n +3 >"$work/out"
+    "$HEAPPROF" top before.prof 2>/dev/null | tail -n +3 | diff -u - "$work/out" || fail "$to has other rows"
+done
+(umask 027 && "$HEAPPROF" convert --to=text -o "$work/mode.gz" before.prof 2>/dev/null)
+[ "$(stat -c %a "$work/mode.gz")" = 640 ] || fail "mode of a converted file: $(stat -c %a "$work/mode.gz")"
+gzip -t "$work/mode.gz" || fail "a .gz that is none"
+cp -p "$work/mode.gz" "$work/kept.gz"
+(cd "$work" && ulimit -f 0 && trap '' XFSZ && "$HEAPPROF" convert --to=text -o kept.gz "$data/before.prof") 2>"$work/err" &&
+    fail "a file that could not be written is no error"
+cmp -s "$work/mode.gz" "$work/kept.gz" || fail "a failed write touched the file that was there"
+ls "$work"/kept.gz.* 2>/dev/null && fail "a failed write left its draft"
+"$HEAPPROF" top before.prof >/dev/full 2>"$work/err" && fail "a full disk is no error"
+[ "$(wc -l <"$work/err")" -ge 1 ] || fail "a full disk: no message"
+"$HEAPPROF" --version | grep -q '^heapprof [0-9]' || fail "--version"
+for verb in $("$HEAPPROF" help | sed -n 's/^  \([a-z]*\)  *[A-Z].*/\1/p'); do
+    "$HEAPPROF" help "$verb" | grep -q "^usage: heapprof $verb" || fail "help $verb"
+    "$HEAPPROF" "$verb" --help | grep -q "^usage: heapprof $verb" || fail "$verb --help"
+done
+
+# Usage.
+refuse 2 "which verb?"
+refuse 2 "did you mean 'top'?" tpo before.prof
+refuse 2 "no verb 'frobnicate'" frobnicate
+refuse 2 "did you mean 'stats'" help stat
+refuse 2 "unknown option '--bogus'" top --bogus before.prof
+refuse 2 "unknown option '--bogus=3'" diff --bogus=3 a b
+refuse 2 "unknown option '-x'" -x
+refuse 2 "option '--focus' needs a value" top before.prof --focus
+refuse 2 "'--json=1' takes no value" top --json=1 before.prof
+refuse 2 "needs a FILE" top
+refuse 2 "two profiles, not 1" diff before.prof
+refuse 2 "two profiles, not 3" diff before.prof after.prof exact.prof
+refuse 2 "none of inuse_space" top --sample=bytes before.prof
+refuse 2 "none of flat or cum" top --sort=up before.prof
+refuse 2 "none of functions" top --granularity=words before.prof
+refuse 2 "no number of rows" top -n many before.prof
+refuse 2 "none of auto" top --color=blue before.prof
+refuse 2 "--focus: '((' is no regular expression" top --focus='((' exact.prof
+refuse 2 "no size" diff --fail-on-growth=lots before.prof after.prof
+refuse 2 "none of pprof" convert --to=gif before.prof
+refuse 2 "needs --to" convert before.prof
+refuse 2 "diff takes no --base" diff --base=x before.prof after.prof
+refuse 2 "stats takes no --granularity" stats --focus=x before.prof
+refuse 2 "pprof takes no --sample" convert --to=pprof --sample=alloc_space before.prof
+refuse 2 "merge takes no --json" merge --json before.prof
+refuse 2 "no PID" dump before.prof
+refuse 2 "one PID" dump 1 2
+refuse 2 "needs a command" run
+refuse 2 "needs a command" run -q --
+refuse 2 "no size" run -i many -- true
+refuse 2 "no duration" run --every=often -- true
+refuse 2 "unknown option" run --bogus -- true
+
+# Files and processes.
+refuse 1 "/no/such/file" top /no/such/file
+refuse 1 "$data" top "$data"
+refuse 1 "no-such-command" run -- no-such-command
+printf 'echo hello\n' >"$work/text" && chmod +x "$work/text"
+refuse 1 "neither an ELF program nor a script" run -- "$work/text"
+refuse 1 "999999999" dump 999999999
+refuse 1 "999999999" top 999999999
+: >"$work/empty"
+printf 'hello\n' >"$work/words"
+head -c 200 before.prof >"$work/cut"
+printf 'heap profile: 1: 1 [1: 1] @ heap_v2/524288\n1: x [1: 1] @ 0x1\n' >"$work/letters"
+gzip -c before.prof | head -c 100 >"$work/cut.gz"
+head -c 300 /dev/zero >"$work/zeros"
+"$HEAPPROF" convert --to=pprof -o "$work/good.pb.gz" before.prof 2>/dev/null
+head -c 150 "$work/good.pb.gz" >"$work/cut.pb.gz"
+gzip -dc "$work/good.pb.gz" | head -c 150 >"$work/cut.pb"
+for broken in empty words cut letters cut.gz zeros cut.pb.gz cut.pb; do
+    refuse 1 "$work/$broken" top "$work/$broken"
+done
+refuse 1 "$work/letters" diff before.prof "$work/letters"
+refuse 1 "$work/letters" merge -o "$work/merged" before.prof "$work/letters"
+[ ! -e "$work/merged" ] || fail "a failed merge left a file"
+refuse 1 "/no/such/folder" merge -o /no/such/folder/x exact.prof exact.prof
+
+[ $failures = 0 ] && echo "all reports are as they should be"
+exit $((failures > 0))

@@ -1,0 +1,82 @@
+#!/bin/bash
+# `heapprof run`: the target keeps its arguments, standard input, output and exit status; signals reach it; dumps go where
+# they should, and nothing is left behind. What a profile holds is the business of other tests.
+set -u
+: "${HEAPPROF:?path of the command}" "${LIBHEAPPROF:?path of the library}"
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+mkdir "$work/tmp" "$work/here"
+export NO_COLOR=1 LC_ALL=C TMPDIR=$work/tmp
+unset LD_PRELOAD HEAPPROF_OUTPUT HEAPPROF_EVERY HEAPPROF_GROWTH HEAPPROF_AT_EXIT HEAPPROF_INTERVAL
+cd "$work/here" || exit 1
+failures=0
+
+fail() {
+    echo "FAIL: $*"
+    failures=$((failures + 1))
+}
+
+expect() { # WHAT WANTED GOT
+    [ "$2" = "$3" ] || fail "$1: '$3', not '$2'"
+}
+
+nothing_left() {
+    expect "$1: files here" "" "$(ls)"
+    expect "$1: temporary files" "" "$(ls "$TMPDIR")"
+}
+
+# The target is as it would be alone.
+out=$(printf 'a\nb\n' | "$HEAPPROF" run -- bash -c 'cat; echo "$0 $1"; exit 7' 'x y' --help 2>"$work/err")
+expect "exit status" 7 $?
+expect "output" "$(printf 'a\nb\nx y --help')" "$out"
+grep -q '^total ' "$work/err" || fail "no report: $(cat "$work/err")"
+nothing_left "report only"
+"$HEAPPROF" run -q -- bash -c 'exit 3' >"$work/out" 2>&1
+expect "exit status with -q" 3 $?
+expect "output with -q" "" "$(cat "$work/out")"
+nothing_left "-q"
+"$HEAPPROF" run bash -c 'kill -KILL $$' 2>"$work/err"
+expect "exit status of a killed target" 137 $?
+grep -q '^heapprof: the target was ended by signal 9' "$work/err" || fail "not told of the signal: $(cat "$work/err")"
+nothing_left "killed"
+
+# Options reach the library, in front of what was preloaded before.
+expect "LD_PRELOAD" "$(readlink -f "$LIBHEAPPROF"):" \
+    "$(LD_PRELOAD='' "$HEAPPROF" run -q -- bash -c 'echo "${LD_PRELOAD%%:*}:"')"
+expect "interval" 64K "$("$HEAPPROF" run -q -i 64K -- bash -c 'echo $HEAPPROF_INTERVAL')"
+expect "every" 30s "$("$HEAPPROF" run -q --every=30s -- bash -c 'echo $HEAPPROF_EVERY')"
+
+# Files that were asked for.
+"$HEAPPROF" run -q --at-exit -- bash -c 'printf -v x %100000s; echo ${#x}' >/dev/null
+expect "--at-exit" 1 "$(ls heapprof.bash.*.0001.heap | wc -l)"
+rm -f heapprof.*
+"$HEAPPROF" run -o 'mine.%p.%n' -- bash -c 'echo $$ >pid; printf -v x %100000s' 2>"$work/err"
+[ -s "mine.$(cat pid).0001" ] || fail "-o: $(ls)"
+grep -q "mine.$(cat pid).0001" "$work/err" || fail "-o: the file is not named"
+rm -f mine.* pid
+
+# A dump asked for while the target runs is kept, also when only a report is wanted; TERM is handed on.
+"$HEAPPROF" run -- bash -c 'trap "exit 9" TERM; echo $$ >pid; while :; do sleep 0.05; done' 2>"$work/err" &
+run=$!
+for _ in $(seq 100); do [ -s pid ] && break; sleep 0.05; done
+target=$(cat pid)
+kill -USR2 "$run"
+for _ in $(seq 100); do ls "$TMPDIR"/*/heapprof.bash."$target".0001.heap >/dev/null 2>&1 && break; sleep 0.05; done
+kill -TERM "$run"
+wait "$run"
+expect "exit status after TERM" 9 $?
+[ -s "heapprof.bash.$target.0001.heap" ] || fail "the dump that was asked for is gone: $(ls) $(cat "$work/err")"
+rm -f pid heapprof.*
+nothing_left "signals"
+
+# Allocators.
+for allocator in jemalloc tcmalloc mimalloc; do
+    if "$HEAPPROF" run -q --allocator=$allocator -- true 2>"$work/err"; then
+        "$HEAPPROF" run -q --allocator=$allocator -- bash -c 'grep -q '$allocator' /proc/$$/maps' || fail "$allocator is not loaded"
+    else
+        grep -q "^heapprof: --allocator=$allocator" "$work/err" || fail "$allocator: $(cat "$work/err")"
+    fi
+done
+
+[ $failures = 0 ] && echo "run runs as it should"
+exit $((failures > 0))

@@ -1,0 +1,141 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/size.h"
+#include "report/units.h"
+
+struct size_case {
+    const char *text;
+    int status;
+    uint64_t value;
+};
+
+static void reads_sizes(void **state)
+{
+    static const struct size_case cases[] = {
+        {"0", 0, 0},
+        {"1", 0, 1},
+        {"524288", 0, 524288},
+        {"512K", 0, 524288},
+        {"512k", 0, 524288},
+        {"512KB", 0, 524288},
+        {"512KiB", 0, 524288},
+        {"3M", 0, 3145728},
+        {"2G", 0, 2147483648},
+        {"1T", 0, 1099511627776},
+        {"7B", 0, 7},
+        {"18446744073709551615", 0, UINT64_MAX},
+        {"18446744073709551616", -ERANGE, 0},
+        {"17179869184G", -ERANGE, 0},
+        {"", -EINVAL, 0},
+        {"K", -EINVAL, 0},
+        {"-1", -EINVAL, 0},
+        {" 1", -EINVAL, 0},
+        {"1 K", -EINVAL, 0},
+        {"1.5K", -EINVAL, 0},
+        {"1KK", -EINVAL, 0},
+        {"1iB", -EINVAL, 0},
+        {"1X", -EINVAL, 0},
+        {"0x10", -EINVAL, 0},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        uint64_t value = 12345;
+        print_message("'%s'\n", cases[i].text);
+        assert_int_equal(hp_size_parse(cases[i].text, &value), cases[i].status);
+        assert_int_equal(value, cases[i].status ? 12345 : cases[i].value);
+    }
+}
+
+static void reads_durations(void **state)
+{
+    static const struct size_case cases[] = {
+        {"500ms", 0, 500000000},  {"30s", 0, 30000000000},     {"5m", 0, 300000000000},
+        {"1h", 0, 3600000000000}, {"30", -EINVAL, 0},          {"s", -EINVAL, 0},
+        {"-3s", -EINVAL, 0},      {"3d", -EINVAL, 0},          {"3ss", -EINVAL, 0},
+        {"", -EINVAL, 0},         {"9999999999h", -ERANGE, 0},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        uint64_t value = 12345;
+        print_message("'%s'\n", cases[i].text);
+        assert_int_equal(hp_duration_parse(cases[i].text, &value), cases[i].status);
+        assert_int_equal(value, cases[i].status ? 12345 : cases[i].value);
+    }
+}
+
+static void writes_figures(void **state)
+{
+    static const struct {
+        double value;
+        bool bytes;
+        const char *text;
+    } cases[] = {
+        {0, true, "0 B"},
+        {0.4, true, "0 B"},
+        {-0.4, true, "0 B"},
+        {1023, true, "1023 B"},
+        {1023.6, true, "1.0 KiB"},
+        {1024, true, "1.0 KiB"},
+        {1048575, true, "1.0 MiB"},
+        {12582912, true, "12.0 MiB"},
+        {-12582912, true, "-12.0 MiB"},
+        {1e30, true, "8.7e+11 EiB"},
+        {12345678, false, "12345678"},
+        {-3, false, "-3"},
+    };
+    char text[HP_FIGURE];
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        assert_string_equal(hp_figure(text, cases[i].value, cases[i].bytes), cases[i].text);
+    assert_string_equal(hp_signed_figure(text, 2048, true), "+2.0 KiB");
+    assert_string_equal(hp_signed_figure(text, -2048, true), "-2.0 KiB");
+    assert_string_equal(hp_signed_figure(text, 0, true), "0 B");
+    assert_string_equal(hp_percent(text, 1, 3), "33.3%");
+    assert_string_equal(hp_percent(text, 1, 0), "-");
+}
+
+static void cleans_and_shortens(void **state)
+{
+    static const struct {
+        const char *dirty, *clean;
+    } cases[] = {
+        {"plain", "plain"},
+        {"a\033[31mb\n", "a?[31mb?"},
+        {"gr\xc3\xbc\xc3\x9f", "gr\xc3\xbc\xc3\x9f"},
+        {"bad \xff\xc3", "bad ??"},
+        {"\xc0\xaf", "??"},
+        {"\xed\xa0\x80", "???"},
+        {"\xc2\x9b", "?"},
+        {"\xf4\x90\x80\x80", "????"},
+        {"\xe2\x82", "??"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char *clean = hp_clean(cases[i].dirty);
+        assert_string_equal(clean, cases[i].clean);
+        free(clean);
+    }
+    for (size_t width = 0; width < 12; width++) {
+        char *shorter = hp_shorten("gr\xc3\xbc\xc3\x9f Gott", width);
+        assert_true(hp_text_width(shorter) <= width);
+        free(shorter);
+    }
+    char *shorter = hp_shorten("abcdefghij", 7);
+    assert_string_equal(shorter, "abc…hij");
+    free(shorter);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(reads_sizes),
+        cmocka_unit_test(reads_durations),
+        cmocka_unit_test(writes_figures),
+        cmocka_unit_test(cleans_and_shortens),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
