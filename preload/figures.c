@@ -149,6 +149,7 @@ void hp_figures_refresh(struct hp_ledger *ledger, bool now)
     if (hp_next.allocator == HP_ALLOCATOR_UNKNOWN || __atomic_exchange_n(&reading, 1, __ATOMIC_ACQUIRE))
         return;
     start = clock_ns(CLOCK_MONOTONIC);
+    hp_thread.own_call = true;
     if (hp_next.allocator == HP_ALLOCATOR_JEMALLOC)
         read_jemalloc(&figures);
     else if (hp_next.allocator == HP_ALLOCATOR_TCMALLOC)
@@ -157,6 +158,7 @@ void hp_figures_refresh(struct hp_ledger *ledger, bool now)
         read_mimalloc(&figures);
     else
         read_glibc(&figures);
+    hp_thread.own_call = false;
     figures.time_ns = clock_ns(CLOCK_MONOTONIC);
     publish(ledger, &figures);
     uint64_t cost = figures.time_ns - start;

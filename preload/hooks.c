@@ -64,8 +64,10 @@ HP_HOOK void *malloc(size_t size)
 
 static HP_COLD void sampled_free(void *pointer)
 {
-    hp_forget(pointer);
+    bool sampled = hp_forget(pointer);
     hp_next.free(pointer);
+    if (sampled)
+        hp_after_free();
 }
 
 HP_HOOK void free(void *pointer)

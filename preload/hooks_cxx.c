@@ -80,13 +80,13 @@ static enum mode learn(unsigned which)
     uint64_t left = thread->left;
     bool aligned = which >= NEW_ALIGNED;
     thread->left = 0;
-    thread->probe_hit = false;
-    thread->probing = true;
+    thread->own_hit = false;
+    thread->own_call = true;
     void *probe = call_new(which, 1, aligned ? 16 : (uintptr_t)&nothrow, (uintptr_t)&nothrow);
     unsigned back = (aligned ? DELETE_ALIGNED : DELETE) + (which & 1);
     ((delete_function *)next[back])(probe, aligned ? 16 : 0, 0);
-    enum mode mode = thread->probe_hit ? FORWARD : COUNT;
-    thread->probing = false;
+    enum mode mode = thread->own_hit ? FORWARD : COUNT;
+    thread->own_call = false;
     thread->left = left;
     __atomic_store_n(&modes[which], mode, __ATOMIC_RELEASE);
     return mode;

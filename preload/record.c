@@ -44,12 +44,12 @@ static void change_unmarked(int64_t change)
 bool hp_due(size_t n)
 {
     struct hp_thread *thread = &hp_thread;
-    if (thread->busy || thread->probing) {
+    if (thread->busy || thread->own_call) {
         /* A signal handler in the middle of the cold path: leave left to that, and note if a sample was due. */
         struct hp_ledger *ledger = hp_ledger_now();
         thread->left += n;
-        thread->probe_hit |= thread->probing;
-        if (thread->busy && ledger && n <= PTRDIFF_MAX && n >= thread->left && thread->epoch &&
+        thread->own_hit |= thread->own_call;
+        if (!thread->own_call && ledger && n <= PTRDIFF_MAX && n >= thread->left && thread->epoch &&
             ledger->intervals[ledger->epoch])
             hp_count(&ledger->audit.lost, 1u);
         return false;
@@ -102,19 +102,21 @@ bool hp_take(const void *pointer, struct hp_live_ref *ref)
     struct hp_ledger *ledger = hp_ledger_now();
     if (!ledger || !pointer)
         return false;
-    hp_thread.probe_hit |= hp_thread.probing;
+    hp_thread.own_hit |= hp_thread.own_call;
     if (hp_live_take(ledger, (uint64_t)(uintptr_t)pointer, ref))
         return true;
-    if (ledger->intervals[ledger->epoch] == 1 && !hp_thread.probing)
+    if (ledger->intervals[ledger->epoch] == 1 && !hp_thread.own_call)
         hp_count(&ledger->audit.unmatched_frees, 1u);
     return false;
 }
 
-void hp_forget(const void *pointer)
+bool hp_forget(const void *pointer)
 {
     struct hp_live_ref ref;
-    if (hp_take(pointer, &ref))
-        hp_forget_taken(&ref);
+    if (!hp_take(pointer, &ref))
+        return false;
+    hp_forget_taken(&ref);
+    return true;
 }
 
 /* The stack of the caller, made known to the ledger; 0 when there is no memory for it. */
@@ -212,6 +214,32 @@ static bool record(struct hp_ledger *ledger, const void *pointer, size_t n, cons
     return entry && add_object(ledger, pointer, n, entry);
 }
 
+/* A signal that came meanwhile is answered now. */
+static void leave_cold_path(struct hp_thread *thread)
+{
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    thread->busy = false;
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    if (thread->dump_wanted) {
+        thread->dump_wanted = false;
+        hp_dump_requested();
+    }
+}
+
+void hp_after_free(void)
+{
+    struct hp_ledger *ledger = hp_ledger_now();
+    struct hp_thread *thread = &hp_thread;
+    int kept = errno;
+    if (!ledger || thread->busy || thread->own_call)
+        return;
+    thread->busy = true;
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    hp_figures_refresh(ledger, false);
+    leave_cold_path(thread);
+    errno = kept;
+}
+
 void hp_record(const void *pointer, size_t n, const void *frame_address)
 {
     struct hp_ledger *ledger = hp_ledger_now();
@@ -228,13 +256,7 @@ void hp_record(const void *pointer, size_t n, const void *frame_address)
         hp_count(&ledger->audit.lost, 1u);
     hp_figures_refresh(ledger, false);
     hp_dump_triggers(ledger);
-    __atomic_signal_fence(__ATOMIC_SEQ_CST);
-    thread->busy = false;
-    __atomic_signal_fence(__ATOMIC_SEQ_CST);
-    if (thread->dump_wanted) {
-        thread->dump_wanted = false;
-        hp_dump_requested();
-    }
+    leave_cold_path(thread);
     hp_count(&ledger->audit.own_ticks, hp_ticks() - start);
     errno = kept;
 }

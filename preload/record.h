@@ -35,8 +35,11 @@ bool hp_due(size_t n);
 /* Record an object of n bytes (as the target asked) at `pointer`. */
 void hp_record(const void *pointer, size_t n, const void *frame_address);
 
-/* The object at `pointer` is being freed: forget it if it was sampled. Before the allocator gets it back. */
-void hp_forget(const void *pointer);
+/* The object at `pointer` is being freed: forget it if it was sampled (true). Before the allocator gets it back. */
+bool hp_forget(const void *pointer);
+
+/* After a sampled object went back to the allocator: its figures may be read again. */
+void hp_after_free(void);
 
 /* For realloc: take the object out of sight, then either forget it (hp_forget_taken) or put it back (it survived). */
 bool hp_take(const void *pointer, struct hp_live_ref *ref);

@@ -32,8 +32,8 @@ struct hp_thread {
     uint32_t epoch;  /* that left was drawn for, plus 1; 0: none yet */
     uint32_t number; /* of the thread, from 1; 0: not given yet */
     bool busy;       /* inside the library's cold path */
-    bool probing;    /* finding out whether operator new calls malloc */
-    bool probe_hit;
+    bool own_call;   /* the library itself calls the allocator: not the target's allocations */
+    bool own_hit;    /* ... and that came by the hooks */
     bool dump_wanted; /* a signal came while busy */
     uintptr_t stack_low, stack_high; /* of the thread's own stack; 0: not known yet */
     uintptr_t checked_page; /* of a foreign stack, found readable */
