@@ -166,7 +166,9 @@ struct hp_ledger {
     uint64_t process_start;  /* field 22 of /proc/PID/stat; 0 if not read */
 
     uint32_t depth;
-    uint32_t epoch; /* index of the current interval */
+    uint32_t epoch;       /* index of the current interval */
+    uint32_t epoch_count; /* intervals that were used */
+    uint32_t armed_epoch; /* the last one that was not 0: what profiles are given in */
     uint64_t intervals[HP_EPOCHS];
     uint64_t wanted_interval; /* what the target takes over at its next sample; set from outside */
 

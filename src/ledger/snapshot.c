@@ -163,11 +163,9 @@ static double interval_of(const struct hp_view *view, uint32_t epoch)
 /* The interval that the profile is given in: the one in force, or, when sampling is off, the last one that was. */
 static uint64_t profile_interval(const struct hp_view *view)
 {
-    uint32_t epoch = __atomic_load_n(&view->ledger->epoch, __ATOMIC_ACQUIRE);
-    for (epoch = epoch < HP_EPOCHS ? epoch : HP_EPOCHS - 1; epoch; epoch--)
-        if (view->ledger->intervals[epoch])
-            break;
-    return view->ledger->intervals[epoch] ? view->ledger->intervals[epoch] : 524288;
+    uint32_t epoch = __atomic_load_n(&view->ledger->armed_epoch, __ATOMIC_ACQUIRE);
+    uint64_t interval = epoch < HP_EPOCHS ? view->ledger->intervals[epoch] : 0;
+    return interval ? interval : 524288;
 }
 
 static uint64_t collect(const struct hp_view *view, struct row *rows, uint64_t most)

@@ -1,0 +1,165 @@
+#include "figures.h"
+
+#include <malloc.h>
+#include <string.h>
+#include <time.h>
+
+#include "next.h"
+#include "sampler.h"
+
+#define AGE_LEAST_NS 10000000ull
+#define AGE_COSTS 500 /* the figures are kept for this many times what it took to read them */
+
+static uint64_t due_at_ns; /* CLOCK_MONOTONIC */
+static uint32_t reading;
+
+static uint64_t clock_ns(clockid_t clock)
+{
+    struct timespec now;
+    clock_gettime(clock, &now);
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+static void read_glibc(struct hp_figures *figures)
+{
+    struct mallinfo2 info = mallinfo2();
+    figures->alloc = figures->inuse = info.uordblks + info.hblkhd;
+    figures->sys = info.arena + info.hblkhd;
+    figures->released = info.hblkhd;
+    figures->released_known = 0;
+}
+
+static uint64_t jemalloc_value(const char *name)
+{
+    size_t value = 0, size = sizeof value;
+    return hp_next.mallctl(name, &value, &size, NULL, 0) == 0 ? value : 0;
+}
+
+static void read_jemalloc(struct hp_figures *figures)
+{
+    uint64_t epoch = 1;
+    size_t size = sizeof epoch;
+    hp_next.mallctl("epoch", &epoch, &size, &epoch, sizeof epoch); /* figures are as of the last such call */
+    figures->alloc = jemalloc_value("stats.allocated");
+    figures->inuse = jemalloc_value("stats.active");
+    figures->sys = jemalloc_value("stats.mapped") + jemalloc_value("stats.retained");
+    uint64_t resident = jemalloc_value("stats.resident");
+    figures->released = figures->sys > resident && resident >= figures->inuse ? figures->sys - resident : 0;
+    figures->released_known = 1;
+}
+
+static uint64_t tcmalloc_value(const char *name)
+{
+    size_t value = 0;
+    return hp_next.tcmalloc_property && hp_next.tcmalloc_property(name, &value) ? value : 0;
+}
+
+static void read_tcmalloc(struct hp_figures *figures)
+{
+    uint64_t heap = tcmalloc_value("generic.heap_size");
+    uint64_t free_pages = tcmalloc_value("tcmalloc.pageheap_free_bytes");
+    uint64_t unmapped = tcmalloc_value("tcmalloc.pageheap_unmapped_bytes");
+    figures->alloc = tcmalloc_value("generic.current_allocated_bytes");
+    figures->inuse = heap > free_pages + unmapped ? heap - free_pages - unmapped : 0;
+    figures->sys = heap;
+    figures->released = unmapped;
+    figures->released_known = 1;
+}
+
+/* mimalloc tells what it reserved only in a report for people: the line "  reserved:  PEAK  TOTAL  FREED  CURRENT ...".
+ * The pieces come one by one. */
+struct report {
+    bool in_line;
+    unsigned words;
+    uint64_t reserved;
+};
+
+static uint64_t parse_amount(const char *text)
+{
+    uint64_t tenths = 0;
+    bool point = false;
+    unsigned decimals = 0;
+    for (; (*text >= '0' && *text <= '9') || *text == '.'; text++) {
+        if (*text == '.') {
+            point = true;
+        } else if (!point || decimals++ < 1) {
+            tenths = tenths * 10 + (uint64_t)(*text - '0');
+        }
+    }
+    if (!decimals)
+        tenths *= 10;
+    while (*text == ' ')
+        text++;
+    unsigned shift = *text == 'k' || *text == 'K' ? 10 : *text == 'm' || *text == 'M' ? 20 : *text == 'g' || *text == 'G' ? 30 : 0;
+    return (tenths << shift) / 10;
+}
+
+static void read_report(const char *text, void *state)
+{
+    struct report *report = state;
+    for (const char *p = text; *p; p++) {
+        if (!strncmp(p, "reserved:", 9)) {
+            report->in_line = true;
+            report->words = 0;
+            p += 8;
+        } else if (*p == '\n') {
+            report->in_line = false;
+        } else if (report->in_line && *p >= '0' && *p <= '9') {
+            if (++report->words == 4)
+                report->reserved = parse_amount(p);
+            while ((p[1] >= '0' && p[1] <= '9') || p[1] == '.')
+                p++;
+        }
+    }
+}
+
+static void read_mimalloc(struct hp_figures *figures)
+{
+    size_t elapsed, user, sys, rss, peak_rss, commit = 0, peak_commit, faults;
+    struct report report = {0};
+    if (hp_next.mi_process_info)
+        hp_next.mi_process_info(&elapsed, &user, &sys, &rss, &peak_rss, &commit, &peak_commit, &faults);
+    if (hp_next.mi_stats_print_out)
+        hp_next.mi_stats_print_out(read_report, &report);
+    figures->alloc = 0;
+    figures->estimated = 1;
+    figures->inuse = commit;
+    figures->sys = report.reserved > commit ? report.reserved : commit;
+    figures->released = figures->sys - figures->inuse; /* reserved, not committed: never resident */
+    figures->released_known = 1;
+}
+
+static void publish(struct hp_ledger *ledger, const struct hp_figures *figures)
+{
+    struct hp_figures *there = &ledger->figures;
+    uint32_t version = __atomic_load_n(&there->version, __ATOMIC_RELAXED) | 1;
+    __atomic_store_n(&there->version, version, __ATOMIC_RELAXED);
+    __atomic_thread_fence(__ATOMIC_RELEASE);
+    memcpy((char *)there + sizeof there->version, (const char *)figures + sizeof figures->version,
+           sizeof *figures - sizeof figures->version);
+    __atomic_store_n(&there->version, version + 1, __ATOMIC_RELEASE);
+}
+
+void hp_figures_refresh(struct hp_ledger *ledger, bool now)
+{
+    struct hp_figures figures = {0};
+    uint64_t start = clock_ns(CLOCK_MONOTONIC_COARSE);
+    if (!now && start < __atomic_load_n(&due_at_ns, __ATOMIC_RELAXED))
+        return;
+    if (hp_next.allocator == HP_ALLOCATOR_UNKNOWN || __atomic_exchange_n(&reading, 1, __ATOMIC_ACQUIRE))
+        return;
+    start = clock_ns(CLOCK_MONOTONIC);
+    if (hp_next.allocator == HP_ALLOCATOR_JEMALLOC)
+        read_jemalloc(&figures);
+    else if (hp_next.allocator == HP_ALLOCATOR_TCMALLOC)
+        read_tcmalloc(&figures);
+    else if (hp_next.allocator == HP_ALLOCATOR_MIMALLOC)
+        read_mimalloc(&figures);
+    else
+        read_glibc(&figures);
+    figures.time_ns = clock_ns(CLOCK_MONOTONIC);
+    publish(ledger, &figures);
+    uint64_t cost = figures.time_ns - start;
+    __atomic_store_n(&due_at_ns, figures.time_ns + AGE_LEAST_NS + AGE_COSTS * cost, __ATOMIC_RELAXED);
+    __atomic_store_n(&reading, 0, __ATOMIC_RELEASE);
+}

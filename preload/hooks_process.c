@@ -1,0 +1,108 @@
+/* The hooks that are not about memory: ways to end a process that run no destructors, and the way into a seccomp
+ * filter. And the functions of heapprof.h. */
+#include "hooks.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <sys/prctl.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "dump.h"
+#include "heapprof.h"
+#include "ledger/snapshot.h"
+#include "ledger/sys.h"
+#include "library.h"
+#include "next.h"
+#include "record.h"
+
+_Noreturn void _Exit(int status);
+int heapprof_v1_dump(const char *path);
+int heapprof_v1_enable(int on);
+int heapprof_v1_interval(uint64_t bytes);
+int heapprof_v1_read_stats(struct heapprof_stats *stats, size_t size);
+
+static _Noreturn void leave(int status)
+{
+    hp_library_exit();
+    for (;;)
+        hp_syscall(SYS_exit_group, status, 0, 0, 0, 0, 0);
+}
+
+HP_HOOK _Noreturn void _exit(int status)
+{
+    leave(status);
+}
+
+HP_HOOK _Noreturn void _Exit(int status)
+{
+    leave(status);
+}
+
+/* libseccomp sets no_new_privs first, and so must every program without privileges. */
+HP_HOOK int prctl(int operation, ...)
+{
+    va_list arguments;
+    unsigned long a[4];
+    va_start(arguments, operation);
+    for (unsigned i = 0; i < 4; i++)
+        a[i] = va_arg(arguments, unsigned long);
+    va_end(arguments);
+    if (operation == PR_SET_SECCOMP || (operation == PR_SET_NO_NEW_PRIVS && a[0]))
+        hp_library_before_seccomp();
+    if (!hp_next.prctl)
+        hp_next_resolve();
+    return hp_next.prctl(operation, a[0], a[1], a[2], a[3]);
+}
+
+HP_HOOK int heapprof_v1_dump(const char *path)
+{
+    return hp_dump(path);
+}
+
+HP_HOOK int heapprof_v1_interval(uint64_t bytes)
+{
+    return hp_library_set_interval(bytes);
+}
+
+HP_HOOK int heapprof_v1_enable(int on)
+{
+    return hp_library_set_interval(on ? hp_library.armed_interval : 0);
+}
+
+static void add_live(void *state, uint64_t address, const struct hp_live_data *data)
+{
+    struct heapprof_stats *stats = state;
+    stats->live_objects++;
+    stats->live_bytes += data->size;
+}
+
+HP_HOOK int heapprof_v1_read_stats(struct heapprof_stats *stats, size_t size)
+{
+    struct hp_ledger *ledger = hp_ledger_now();
+    struct heapprof_stats now = {.size = sizeof now};
+    struct timespec clock;
+    if (!ledger)
+        return -ENOSYS;
+    clock_gettime(CLOCK_MONOTONIC, &clock);
+    uint64_t clock_ns = (uint64_t)clock.tv_sec * 1000000000 + (uint64_t)clock.tv_nsec;
+    now.interval = ledger->intervals[ledger->epoch];
+    now.samples = ledger->audit.samples;
+    now.lost = ledger->audit.lost;
+    now.truncated = ledger->audit.truncated;
+    now.unmatched_frees = ledger->audit.unmatched_frees;
+    now.own_bytes = ledger->reserved + (uint64_t)hp_ledger_header_blocks() * HP_BLOCK;
+    now.own_ns = hp_ticks_to_ns(ledger, ledger->audit.own_ticks, hp_ticks(), clock_ns);
+    hp_live_each(ledger, add_live, &now);
+    __builtin_memcpy(stats, &now, size < sizeof now ? size : sizeof now);
+    return 0;
+}
+
+/* The plain names, for dlsym and debuggers; in C they are the inline functions of heapprof.h. */
+__asm__(".globl heapprof_dump\n.set heapprof_dump, heapprof_v1_dump\n.type heapprof_dump, @function\n"
+        ".globl heapprof_enable\n.set heapprof_enable, heapprof_v1_enable\n.type heapprof_enable, @function\n"
+        ".globl heapprof_interval\n.set heapprof_interval, heapprof_v1_interval\n"
+        ".type heapprof_interval, @function\n"
+        ".globl heapprof_read_stats\n.set heapprof_read_stats, heapprof_v1_read_stats\n"
+        ".type heapprof_read_stats, @function\n");

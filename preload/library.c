@@ -1,0 +1,335 @@
+#include "library.h"
+
+#include <errno.h>
+#include <link.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <time.h>
+
+#include "dump.h"
+#include "ledger/sys.h"
+#include "modules.h"
+#include "next.h"
+#include "record.h"
+#include "sampler.h"
+#include "unwind.h"
+
+enum { NOT_STARTED, STARTING, READY, OFF };
+
+struct hp_library hp_library;
+static uintptr_t starter; /* the hp_thread that is starting the library */
+static uint32_t exited;
+
+static uint64_t clock_ns(clockid_t clock)
+{
+    struct timespec now;
+    clock_gettime(clock, &now);
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+static bool stderr_is_ours(void)
+{
+    struct stat status;
+    return hp_sys_fstat(2, &status) == 0 && (uint64_t)status.st_dev == hp_library.stderr_file[0] &&
+           (uint64_t)status.st_ino == hp_library.stderr_file[1] && status.st_ino;
+}
+
+void hp_complain(const char *const *parts, unsigned count)
+{
+    char line[1024] = "heapprof: ";
+    size_t used = strlen(line);
+    for (unsigned i = 0; i < count; i++) {
+        for (const char *p = parts[i]; *p && used + 2 < sizeof line; p++)
+            line[used++] = *p >= ' ' ? *p : '?';
+    }
+    line[used++] = '\n';
+    if (stderr_is_ours())
+        hp_sys_write(2, line, used);
+}
+
+static void complain_of_option(const char *variable, const char *value, const char *used)
+{
+    char shortened[256];
+    size_t length = strnlen(value, sizeof shortened - 4);
+    memcpy(shortened, value, length);
+    memcpy(shortened + length, value[length] ? "..." : "", 4);
+    const char *const parts[] = {variable, "=", shortened, " can't be understood; using ", used};
+    hp_complain(parts, 5);
+}
+
+static void on_signal(int number)
+{
+    int kept = errno;
+    /* A vfork child shares this memory, but is another process: the signal was not for us. */
+    if (hp_sys_getpid() == hp_library.pid || *hp_library.fork_guard == 0) {
+        if (hp_thread.busy)
+            hp_thread.dump_wanted = true; /* when the cold path that was interrupted ends */
+        else {
+            hp_library_check_fork();
+            hp_dump_requested();
+        }
+    }
+    errno = kept;
+}
+
+/* Only where nothing is installed: the target's own handler, or its wish to ignore the signal, wins. */
+static void install_handler(int number)
+{
+    struct sigaction action, old;
+    if (!number || sigaction(number, NULL, &old) != 0 || old.sa_handler != SIG_DFL)
+        return;
+    memset(&action, 0, sizeof action);
+    action.sa_handler = on_signal;
+    action.sa_flags = SA_RESTART | SA_ONSTACK;
+    sigaction(number, &action, NULL);
+}
+
+/* HEAPPROF_FOLLOW=0: take ourselves out of what the target hands on to programs that it executes. */
+static void stop_following(void)
+{
+    for (char **variable = environ; variable && *variable; variable++) {
+        if (strncmp(*variable, "LD_PRELOAD=", 11))
+            continue;
+        char *to = *variable + 11;
+        for (char *from = to; *from;) {
+            size_t separators = strspn(from, " :"), length = strcspn(from + separators, " :");
+            const char *own = memmem(from + separators, length, "libheapprof.so", 14);
+            if (!own) {
+                memmove(to, from, separators + length);
+                to += separators + length;
+            }
+            from += separators + length;
+        }
+        *to = '\0';
+    }
+}
+
+static void before_fork(void)
+{
+    if (hp_ledger_now() && !hp_thread.busy)
+        hp_region_fork_prepare(&hp_library.region);
+}
+
+static void after_fork_in_parent(void)
+{
+    hp_region_fork_parent(&hp_library.region);
+}
+
+static void after_fork_in_child(void)
+{
+    struct hp_region *region = &hp_library.region;
+    if (!hp_ledger_now())
+        return;
+    int parent = hp_library.pid;
+    hp_library.pid = hp_sys_getpid();
+    if (hp_library.fork_guard)
+        *(volatile uint32_t *)(uintptr_t)hp_library.fork_guard = 1;
+    hp_region_fork_child(region, hp_library.options.ledger);
+    if (!region->ledger) {
+        __atomic_store_n(&hp_library.state, OFF, __ATOMIC_RELEASE);
+        return;
+    }
+    region->ledger->pid = hp_library.pid;
+    region->ledger->parent_pid = parent;
+    hp_thread.random = 0; /* not the same samples as the parent's */
+    hp_thread.epoch = 0;
+    hp_marking_update();
+}
+
+void hp_library_check_fork(void)
+{
+    if (hp_library.fork_guard && *hp_library.fork_guard == 0)
+        after_fork_in_child();
+}
+
+static void make_fork_guard(void)
+{
+    uint32_t *guard = hp_sys_mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+    static uint32_t always = 1; /* before Linux 4.14: forks that skip the handlers go unnoticed */
+    if (guard && hp_sys_madvise(guard, 4096, MADV_WIPEONFORK) == 0) {
+        *guard = 1;
+        hp_library.fork_guard = guard;
+    } else {
+        hp_library.fork_guard = &always;
+    }
+}
+
+static void set_front(struct hp_ledger *ledger)
+{
+    struct dl_find_object object;
+    /* The malloc that the process uses; readers drop a frame of that name, whoever's it is. */
+    if (_dl_find_object((void *)(uintptr_t)malloc, &object) != 0)
+        return;
+    uint64_t frame = hp_module_frame((uintptr_t)malloc + 1, &object);
+    ledger->front_module = (uint32_t)(frame >> HP_FRAME_MODULE_SHIFT);
+    ledger->front_offset = frame & HP_FRAME_OFFSET_MASK;
+}
+
+static void add_main_module(void)
+{
+    struct dl_find_object object;
+    const void *entry = (const void *)getauxval(AT_ENTRY);
+    if (_dl_find_object((void *)(uintptr_t)entry, &object) == 0)
+        hp_module_frame((uintptr_t)entry, &object);
+}
+
+static bool start_ledger(void)
+{
+    const struct hp_options *options = &hp_library.options;
+    int file_error = 0;
+    if (hp_region_create(&hp_library.region, options->ledger, options->memory, options->depth, &file_error) < 0)
+        return false;
+    if (file_error < 0 && strcmp(options->ledger, "none") && strcmp(options->ledger, "auto")) {
+        const char *reason = strerrordesc_np(-file_error);
+        const char *const parts[] = {"no ledger in HEAPPROF_LEDGER=", options->ledger, " (", reason ? reason : "?",
+                                     "); using private memory"};
+        hp_complain(parts, 5);
+    }
+    struct hp_ledger *ledger = hp_library.region.ledger;
+    ledger->pid = hp_library.pid;
+    ledger->uid = hp_sys_getuid();
+    ledger->start_time_ns = clock_ns(CLOCK_REALTIME);
+    ledger->start_clock_ns = clock_ns(CLOCK_MONOTONIC);
+    ledger->start_ticks = hp_ticks();
+    ledger->intervals[0] = ledger->wanted_interval = options->interval;
+    ledger->epoch_count = 1;
+    hp_library.armed_interval = options->interval ? options->interval : 512 * 1024;
+    if (hp_next.version)
+        memcpy(ledger->allocator, hp_next.version, strnlen(hp_next.version, sizeof ledger->allocator - 1));
+    long length = hp_sys_readlink("/proc/self/exe", ledger->exe, sizeof ledger->exe - 1);
+    if (length <= 0) {
+        const char *name = (const char *)getauxval(AT_EXECFN);
+        if (name)
+            memcpy(ledger->exe, name, strnlen(name, sizeof ledger->exe - 1));
+    }
+    hp_modules_init(ledger, hp_library.directory);
+    add_main_module();
+    return true;
+}
+
+static void start(void)
+{
+    struct stat status = {0};
+    hp_next_resolve();
+    if (getauxval(AT_SECURE)) {
+        /* A setuid program must not write files for whoever started it. */
+        __atomic_store_n(&hp_library.state, OFF, __ATOMIC_RELEASE);
+        return;
+    }
+    hp_library.pid = hp_sys_getpid();
+    if (hp_sys_fstat(2, &status) == 0) {
+        hp_library.stderr_file[0] = (uint64_t)status.st_dev;
+        hp_library.stderr_file[1] = (uint64_t)status.st_ino;
+    }
+    if (hp_sys_getcwd(hp_library.directory, sizeof hp_library.directory) < 0)
+        memcpy(hp_library.directory, "/", 2);
+    hp_options_read(&hp_library.options, environ, hp_library.directory, complain_of_option);
+    make_fork_guard();
+    if (!start_ledger()) {
+        const char *const parts[] = {"no memory for the profile: this process is not profiled"};
+        hp_complain(parts, 1);
+        __atomic_store_n(&hp_library.state, OFF, __ATOMIC_RELEASE);
+        return;
+    }
+    set_front(hp_library.region.ledger);
+    __atomic_store_n(&hp_library.state, READY, __ATOMIC_RELEASE);
+    hp_marking_update();
+}
+
+/* What may call malloc, and so comes when the ledger is ready, on the constructor only. */
+static void start_rest(void)
+{
+    if (hp_library.options.engine != HP_ENGINE_CFI && hp_unwind_init(hp_library.options.engine) < 0) {
+        const char *const parts[] = {"HEAPPROF_UNWINDER=libunwind: libunwind.so.8 can't be loaded; using cfi"};
+        hp_complain(parts, 1);
+    }
+    pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+    at_quick_exit(hp_library_exit);
+    install_handler(hp_library.options.signal);
+    if (!hp_library.options.follow)
+        stop_following();
+}
+
+bool hp_library_start(void)
+{
+    uint32_t state = __atomic_load_n(&hp_library.state, __ATOMIC_ACQUIRE);
+    if (state != NOT_STARTED)
+        return state == READY;
+    if (!__atomic_compare_exchange_n(&hp_library.state, &state, STARTING, false, __ATOMIC_ACQUIRE,
+                                     __ATOMIC_RELAXED))
+        return false;
+    starter = (uintptr_t)&hp_thread;
+    start();
+    return hp_library.state == READY;
+}
+
+__attribute__((constructor)) static void on_load(void)
+{
+    if (hp_library_start())
+        start_rest();
+}
+
+void hp_library_exit(void)
+{
+    struct hp_ledger *ledger = hp_ledger_now();
+    if (!ledger)
+        return;
+    if (hp_sys_getpid() != hp_library.pid) {
+        if (*hp_library.fork_guard)
+            return; /* a vfork child that could not exec */
+        hp_library_check_fork();
+        ledger = hp_ledger_now();
+    }
+    if (!ledger || __atomic_exchange_n(&exited, 1, __ATOMIC_ACQ_REL))
+        return;
+    if (hp_library.options.at_exit)
+        hp_dump(NULL);
+    ledger->closed = 1;
+    hp_region_remove(&hp_library.region);
+}
+
+__attribute__((destructor)) static void on_unload(void)
+{
+    hp_library_exit();
+}
+
+int hp_library_set_interval(uint64_t bytes)
+{
+    struct hp_ledger *ledger = hp_ledger_now();
+    if (!ledger)
+        return -ENOSYS;
+    if (bytes > 1ull << 40)
+        return -EINVAL;
+    __atomic_store_n(&ledger->wanted_interval, bytes, __ATOMIC_RELAXED);
+    uint32_t epoch = 0, count = __atomic_load_n(&ledger->epoch_count, __ATOMIC_ACQUIRE);
+    /* An interval that was used before keeps its epoch: switching to and fro makes no new entries. */
+    while (epoch < count && ledger->intervals[epoch] != bytes)
+        epoch++;
+    if (epoch == count) {
+        do {
+            if (count == HP_EPOCHS) {
+                __atomic_store_n(&ledger->wanted_interval, ledger->intervals[ledger->epoch], __ATOMIC_RELAXED);
+                return -ENOSPC;
+            }
+        } while (!__atomic_compare_exchange_n(&ledger->epoch_count, &count, count + 1, false, __ATOMIC_ACQ_REL,
+                                              __ATOMIC_ACQUIRE));
+        epoch = count;
+        __atomic_store_n(&ledger->intervals[epoch], bytes, __ATOMIC_RELEASE);
+    }
+    if (bytes) {
+        __atomic_store_n(&ledger->armed_epoch, epoch, __ATOMIC_RELEASE);
+        hp_library.armed_interval = bytes;
+    }
+    __atomic_store_n(&ledger->epoch, epoch, __ATOMIC_RELEASE);
+    hp_marking_update();
+    return 0;
+}
+
+void hp_library_before_seccomp(void)
+{
+    if (hp_ledger_now())
+        hp_region_seal(&hp_library.region, 4u << 20);
+}

@@ -1,0 +1,66 @@
+/* next.h - the allocator behind the library: the functions that the target would have called without it.
+ *
+ * hp_next holds them; before they are looked up, each leads to a stub that looks them all up and goes on. hp_hot holds
+ * what the hooks jump to for functions that give memory back: the same functions, or, while objects without an
+ * alignment mark are live, the library's own, which look every object up.
+ */
+#ifndef HP_PRELOAD_NEXT_H
+#define HP_PRELOAD_NEXT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum hp_allocator { HP_ALLOCATOR_UNKNOWN, HP_ALLOCATOR_GLIBC, HP_ALLOCATOR_JEMALLOC, HP_ALLOCATOR_TCMALLOC,
+                    HP_ALLOCATOR_MIMALLOC };
+
+struct hp_next {
+    void *(*malloc)(size_t);
+    void (*free)(void *);
+    void *(*calloc)(size_t, size_t);
+    void *(*realloc)(void *, size_t);
+    void *(*reallocarray)(void *, size_t, size_t);
+    void *(*memalign)(size_t, size_t);
+    void *(*aligned_alloc)(size_t, size_t);
+    int (*posix_memalign)(void **, size_t, size_t);
+    void *(*valloc)(size_t);
+    void *(*pvalloc)(size_t);
+    size_t (*malloc_usable_size)(void *);
+    void (*free_sized)(void *, size_t);                 /* C23; NULL where the allocator has none, as all below */
+    void (*free_aligned_sized)(void *, size_t, size_t);
+    void *(*mallocx)(size_t, int);
+    void *(*rallocx)(void *, size_t, int);
+    size_t (*xallocx)(void *, size_t, size_t, int);
+    size_t (*sallocx)(const void *, int);
+    void (*dallocx)(void *, int);
+    void (*sdallocx)(void *, size_t, int);
+    size_t (*nallocx)(size_t, int);
+    void (*exit_now)(int);
+    int (*prctl)(int, unsigned long, unsigned long, unsigned long, unsigned long);
+
+    enum hp_allocator allocator;
+    bool can_mark; /* the allocator that has malloc also has memalign */
+    const char *version;
+    int (*mallctl)(const char *, void *, size_t *, void *, size_t);
+    int (*tcmalloc_property)(const char *, size_t *);
+    void *(*mi_zalloc_aligned)(size_t, size_t);
+    void (*mi_process_info)(size_t *, size_t *, size_t *, size_t *, size_t *, size_t *, size_t *, size_t *);
+    void (*mi_stats_print_out)(void (*)(const char *, void *), void *);
+};
+
+struct hp_hot {
+    void (*free)(void *);
+    void *(*realloc)(void *, size_t);
+};
+
+extern struct hp_next hp_next __attribute__((visibility("hidden")));
+extern struct hp_hot hp_hot __attribute__((visibility("hidden")));
+
+/* Look all of them up. Any number of threads may do so at once; all find the same. */
+void hp_next_resolve(void);
+
+/* Which functions give memory back while every object must be looked up. Set by the hooks. */
+void hp_next_set_lookup(bool on);
+extern const struct hp_hot hp_lookup_hooks __attribute__((visibility("hidden")));
+
+#endif

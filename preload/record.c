@@ -1,0 +1,240 @@
+#include "record.h"
+
+#include <errno.h>
+#include <time.h>
+
+#include "dump.h"
+#include "figures.h"
+#include "library.h"
+#include "modules.h"
+#include "next.h"
+#include "sampler.h"
+#include "unwind.h"
+
+/* Frames kept when little of the stack is left, or nobody knows how much. */
+#define SHALLOW_DEPTH 64
+#define DEEP_ROOM (24u << 10)
+
+static uint64_t unmarked_live; /* objects in the ledger that hp_is_marked() does not tell */
+static uint32_t next_thread_number;
+
+bool hp_marking(void)
+{
+    const struct hp_ledger *ledger = hp_ledger_now();
+    return ledger && hp_next.can_mark && ledger->intervals[ledger->epoch] >= HP_MARK_INTERVAL;
+}
+
+void hp_marking_update(void)
+{
+    const struct hp_ledger *ledger = hp_ledger_now();
+    if (!ledger)
+        return;
+    uint64_t interval = ledger->intervals[ledger->epoch];
+    bool all = interval && (interval < HP_MARK_INTERVAL || !hp_next.can_mark);
+    hp_next_set_lookup(all || __atomic_load_n(&unmarked_live, __ATOMIC_ACQUIRE));
+}
+
+static void change_unmarked(int64_t change)
+{
+    uint64_t before = __atomic_fetch_add(&unmarked_live, (uint64_t)change, __ATOMIC_ACQ_REL);
+    if (before == 0 || before + (uint64_t)change == 0)
+        hp_marking_update();
+}
+
+bool hp_due(size_t n)
+{
+    struct hp_thread *thread = &hp_thread;
+    if (thread->busy || thread->probing) {
+        /* A signal handler in the middle of the cold path: leave left to that, and note if a sample was due. */
+        struct hp_ledger *ledger = hp_ledger_now();
+        thread->left += n;
+        thread->probe_hit |= thread->probing;
+        if (thread->busy && ledger && n <= PTRDIFF_MAX && n >= thread->left && thread->epoch &&
+            ledger->intervals[ledger->epoch])
+            hp_count(&ledger->audit.lost, 1u);
+        return false;
+    }
+    if (!hp_library_start()) {
+        thread->left += n;
+        if (thread->left == 0 && __atomic_load_n(&hp_library.state, __ATOMIC_RELAXED) == 3)
+            thread->left = HP_STRIDE;
+        return false;
+    }
+    hp_library_check_fork();
+    struct hp_ledger *ledger = hp_ledger_now();
+    if (!ledger) {
+        thread->left += n;
+        return false;
+    }
+    uint32_t epoch = __atomic_load_n(&ledger->epoch, __ATOMIC_ACQUIRE);
+    uint64_t wanted = __atomic_load_n(&ledger->wanted_interval, __ATOMIC_RELAXED);
+    if (wanted != ledger->intervals[epoch]) {
+        hp_library_set_interval(wanted);
+        epoch = __atomic_load_n(&ledger->epoch, __ATOMIC_ACQUIRE);
+    }
+    if (thread->dump_wanted) {
+        thread->dump_wanted = false;
+        hp_dump_requested();
+    }
+    return hp_sampler_due(thread, n, ledger->intervals[epoch], epoch);
+}
+
+static uint64_t weight_of(const struct hp_ledger *ledger, const struct hp_live_data *data)
+{
+    const struct hp_entry *entry = hp_ledger_at(ledger, data->entry);
+    return hp_sampler_weight(data->size, ledger->intervals[entry->epoch % HP_EPOCHS]);
+}
+
+void hp_forget_taken(struct hp_live_ref *ref)
+{
+    struct hp_ledger *ledger = hp_ledger_now();
+    struct hp_entry *entry = hp_ledger_at(ledger, ref->data->entry);
+    uint32_t unmarked = ref->data->unmarked;
+    __atomic_fetch_sub(&ledger->live_estimate, weight_of(ledger, ref->data), __ATOMIC_RELAXED);
+    hp_pair_add(&entry->freed, 1, ref->data->size);
+    hp_live_drop(ref);
+    if (unmarked)
+        change_unmarked(-1);
+}
+
+bool hp_take(const void *pointer, struct hp_live_ref *ref)
+{
+    struct hp_ledger *ledger = hp_ledger_now();
+    if (!ledger || !pointer)
+        return false;
+    hp_thread.probe_hit |= hp_thread.probing;
+    if (hp_live_take(ledger, (uint64_t)(uintptr_t)pointer, ref))
+        return true;
+    if (ledger->intervals[ledger->epoch] == 1 && !hp_thread.probing)
+        hp_count(&ledger->audit.unmatched_frees, 1u);
+    return false;
+}
+
+void hp_forget(const void *pointer)
+{
+    struct hp_live_ref ref;
+    if (hp_take(pointer, &ref))
+        hp_forget_taken(&ref);
+}
+
+/* The stack of the caller, made known to the ledger; 0 when there is no memory for it. */
+static hp_offset find_stack(struct hp_ledger *ledger, const void *frame_address, uint64_t *frames, unsigned most)
+{
+    bool truncated;
+    unsigned depth = hp_unwind(frame_address, frames, most, &truncated);
+    uint64_t hash = hp_hash_frames(frames, depth);
+    hp_offset stack = hp_ledger_find_stack(ledger, frames, depth, hash);
+    if (!stack) {
+        /* A stack never seen may come from a stale cache: some object was unloaded and another took its place. */
+        for (unsigned i = 0; i < depth; i++) {
+            if (!hp_module_frame_holds(frames[i])) {
+                hp_unwind_forget();
+                depth = hp_unwind(frame_address, frames, most, &truncated);
+                hash = hp_hash_frames(frames, depth);
+                break;
+            }
+        }
+        stack = hp_ledger_add_stack(ledger, frames, depth, hash);
+    }
+    if (truncated)
+        hp_count(&ledger->audit.truncated, 1u);
+    return stack;
+}
+
+static __attribute__((noinline)) hp_offset find_stack_deep(struct hp_ledger *ledger, const void *frame_address)
+{
+    uint64_t frames[HP_DEPTH_MAX];
+    return find_stack(ledger, frame_address, frames, ledger->depth);
+}
+
+static __attribute__((noinline)) hp_offset find_stack_usual(struct hp_ledger *ledger, const void *frame_address)
+{
+    uint64_t frames[128];
+    return find_stack(ledger, frame_address, frames, ledger->depth < 128 ? ledger->depth : 128);
+}
+
+static __attribute__((noinline)) hp_offset find_stack_shallow(struct hp_ledger *ledger, const void *frame_address)
+{
+    uint64_t frames[SHALLOW_DEPTH];
+    return find_stack(ledger, frame_address, frames, ledger->depth < SHALLOW_DEPTH ? ledger->depth : SHALLOW_DEPTH);
+}
+
+static uint32_t milliseconds_since_start(const struct hp_ledger *ledger)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now); /* in the vDSO; no system call */
+    uint64_t ns = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+    return ns > ledger->start_clock_ns ? (uint32_t)((ns - ledger->start_clock_ns) / 1000000) : 0;
+}
+
+static bool add_object(struct hp_ledger *ledger, const void *pointer, size_t n, hp_offset entry_at)
+{
+    struct hp_entry *entry = hp_ledger_at(ledger, entry_at);
+    struct hp_live_ref stale;
+    const struct hp_live_data data = {.size = n,
+                                      .entry = entry_at,
+                                      .time_ms = milliseconds_since_start(ledger),
+                                      .thread = hp_thread.number,
+                                      .unmarked = !hp_is_marked(pointer)};
+    if (hp_live_take(ledger, (uint64_t)(uintptr_t)pointer, &stale)) {
+        /* It was freed by a way around the hooks: the allocator gives its address out again. */
+        hp_forget_taken(&stale);
+        hp_count(&ledger->audit.unmatched_frees, 1u);
+    }
+    if (data.unmarked)
+        change_unmarked(1); /* before its address gets out, so that every free of it is looked up */
+    if (!hp_live_insert(ledger, (uint64_t)(uintptr_t)pointer, &data)) {
+        if (data.unmarked)
+            change_unmarked(-1);
+        return false;
+    }
+    hp_pair_add(&entry->alloc, 1, n);
+    hp_count(&ledger->live_estimate, weight_of(ledger, &data));
+    return true;
+}
+
+static bool record(struct hp_ledger *ledger, const void *pointer, size_t n, const void *frame_address)
+{
+    if (!hp_thread.number) {
+        hp_thread.number = __atomic_add_fetch(&next_thread_number, 1, __ATOMIC_RELAXED);
+        __atomic_store_n(&ledger->thread_count, hp_thread.number, __ATOMIC_RELAXED);
+    }
+    size_t room = hp_stack_room();
+    hp_offset stack = room < DEEP_ROOM     ? find_stack_shallow(ledger, frame_address)
+                      : ledger->depth > 128 ? find_stack_deep(ledger, frame_address)
+                                            : find_stack_usual(ledger, frame_address);
+    if (!stack)
+        return false;
+    uint32_t epoch = (hp_thread.epoch - 1) % HP_EPOCHS;
+    /* Exact figures need no classes, which are there for scaling. */
+    uint16_t size_class = ledger->intervals[epoch] == 1 ? 0 : hp_size_class(n);
+    hp_offset entry = hp_ledger_entry(ledger, stack, size_class, (uint16_t)epoch);
+    return entry && add_object(ledger, pointer, n, entry);
+}
+
+void hp_record(const void *pointer, size_t n, const void *frame_address)
+{
+    struct hp_ledger *ledger = hp_ledger_now();
+    struct hp_thread *thread = &hp_thread;
+    int kept = errno;
+    if (!ledger)
+        return;
+    uint64_t start = hp_ticks();
+    thread->busy = true;
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    if (record(ledger, pointer, n, frame_address))
+        hp_count(&ledger->audit.samples, 1u);
+    else
+        hp_count(&ledger->audit.lost, 1u);
+    hp_figures_refresh(ledger, false);
+    hp_dump_triggers(ledger);
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    thread->busy = false;
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    if (thread->dump_wanted) {
+        thread->dump_wanted = false;
+        hp_dump_requested();
+    }
+    hp_count(&ledger->audit.own_ticks, hp_ticks() - start);
+    errno = kept;
+}

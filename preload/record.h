@@ -1,0 +1,57 @@
+/* record.h - the cold path: what is done for a sampled object, and for an object that may have been sampled.
+ *
+ * All functions keep errno, take no lock, call no allocator function, and are safe in a signal handler (a nested
+ * sample is counted as lost). `frame_address` is the __builtin_frame_address(0) of the hook.
+ */
+#ifndef HP_PRELOAD_RECORD_H
+#define HP_PRELOAD_RECORD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "ledger/ledger.h"
+
+/* Sampled objects are asked for at multiples of this, so that a free can tell most other pointers by themselves. Larger:
+ * fewer other pointers look marked; smaller: less memory goes into the alignment. */
+#define HP_MARK 1024ul
+/* Below this interval the marks would cost more memory than is bearable (an object may take HP_MARK bytes more), and
+ * every free looks its object up instead. */
+#define HP_MARK_INTERVAL (32ul << 10)
+
+static inline bool hp_is_marked(const void *pointer)
+{
+    return ((uintptr_t)pointer & (HP_MARK - 1)) == 0;
+}
+
+/* True if objects sampled now are to be marked. */
+bool hp_marking(void);
+/* Decide by the interval and by the live objects without a mark whether frees must look everything up. */
+void hp_marking_update(void);
+
+/* After hp_charge(n) said so: is this allocation to be sampled? If yes, the caller allocates and calls hp_record. */
+bool hp_due(size_t n);
+
+/* Record an object of n bytes (as the target asked) at `pointer`. */
+void hp_record(const void *pointer, size_t n, const void *frame_address);
+
+/* The object at `pointer` is being freed: forget it if it was sampled. Before the allocator gets it back. */
+void hp_forget(const void *pointer);
+
+/* For realloc: take the object out of sight, then either forget it (hp_forget_taken) or put it back (it survived). */
+bool hp_take(const void *pointer, struct hp_live_ref *ref);
+void hp_forget_taken(struct hp_live_ref *ref);
+
+/* Monotonic clock of the processor, for the self-audit: a few ns, no system call. */
+static inline uint64_t hp_ticks(void)
+{
+#if defined(__x86_64__)
+    return __builtin_ia32_rdtsc();
+#else
+    uint64_t ticks;
+    __asm__ volatile("mrs %0, cntvct_el0" : "=r"(ticks));
+    return ticks;
+#endif
+}
+
+#endif
