@@ -10,13 +10,18 @@
 #include "hooks.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "library.h"
 #include "next.h"
 #include "record.h"
 #include "sampler.h"
+
+void free_sized(void *pointer, size_t size);
+void free_aligned_sized(void *pointer, size_t alignment, size_t size);
 
 #define LARGE (128u << 10)     /* glibc's threshold for mmap, before it adapts */
 #define MOVE_MOST (1024u << 10) /* larger objects are not copied to mark them */

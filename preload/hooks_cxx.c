@@ -69,7 +69,7 @@ static void *call_new(unsigned which, size_t size, uintptr_t b, uintptr_t c)
 }
 
 /* By a call that is not counted, and one byte that is given back. */
-static HP_COLD enum mode learn(unsigned which)
+static enum mode learn(unsigned which)
 {
     struct hp_thread *thread = &hp_thread;
     static const char nothrow = 0; /* std::nothrow_t is empty */
@@ -103,34 +103,47 @@ static HP_COLD void *sampled_new(unsigned which, size_t size, uintptr_t b, uintp
     return pointer;
 }
 
+static HP_COLD void *first_new(unsigned which, size_t size, uintptr_t b, uintptr_t c)
+{
+    if (learn(which) == COUNT && hp_charge(size))
+        return sampled_new(which, size, b, c);
+    return call_new(which, size, b, c);
+}
+
 static inline __attribute__((always_inline)) void *new_object(unsigned which, size_t size, uintptr_t b, uintptr_t c)
 {
     enum mode mode = modes[which];
     if (__builtin_expect(mode == UNKNOWN, 0))
-        mode = learn(which);
+        return first_new(which, size, b, c);
     if (mode == COUNT && __builtin_expect(hp_charge(size), 0))
         return sampled_new(which, size, b, c);
     return call_new(which, size, b, c);
 }
 
 /* The size of a marked object must not reach the allocator: it was allocated larger, to be aligned. */
-static HP_COLD void delete_marked(unsigned plain, void *pointer)
+static HP_COLD void sampled_delete(unsigned which, void *pointer, uintptr_t b, uintptr_t c)
 {
     hp_forget(pointer);
-    ((delete_function *)next[plain])(pointer, 0, 0);
+    if (hp_is_marked(pointer))
+        ((delete_function *)next[DELETE + (which & 1)])(pointer, 0, 0);
+    else
+        ((delete_function *)next[which])(pointer, b, c);
+}
+
+static HP_COLD void first_delete(unsigned which, void *pointer, uintptr_t b, uintptr_t c)
+{
+    if (learn(NEW) == COUNT)
+        sampled_delete(which, pointer, b, c);
+    else
+        ((delete_function *)next[which])(pointer, b, c);
 }
 
 static inline __attribute__((always_inline)) void delete_object(unsigned which, void *pointer, uintptr_t b, uintptr_t c)
 {
-    enum mode mode = modes[NEW];
-    if (__builtin_expect(mode == UNKNOWN, 0))
-        mode = learn(NEW);
-    if (mode == COUNT) {
-        if (__builtin_expect(hp_is_marked(pointer), 0))
-            return delete_marked(DELETE + (which & 1), pointer);
-        if (hp_hot.free == hp_lookup_hooks.free)
-            hp_forget(pointer);
-    }
+    if (__builtin_expect(modes[NEW] == UNKNOWN, 0))
+        return first_delete(which, pointer, b, c);
+    if (modes[NEW] == COUNT && (hp_is_marked(pointer) || hp_hot.free == hp_lookup_hooks.free))
+        return sampled_delete(which, pointer, b, c);
     ((delete_function *)next[which])(pointer, b, c);
 }
 

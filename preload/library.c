@@ -55,7 +55,7 @@ static void complain_of_option(const char *variable, const char *value, const ch
     char shortened[256];
     size_t length = strnlen(value, sizeof shortened - 4);
     memcpy(shortened, value, length);
-    memcpy(shortened + length, value[length] ? "..." : "", 4);
+    memcpy(shortened + length, value[length] ? "..." : "\0\0\0", 4);
     const char *const parts[] = {variable, "=", shortened, " can't be understood; using ", used};
     hp_complain(parts, 5);
 }

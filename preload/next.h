@@ -35,7 +35,6 @@ struct hp_next {
     void (*dallocx)(void *, int);
     void (*sdallocx)(void *, size_t, int);
     size_t (*nallocx)(size_t, int);
-    void (*exit_now)(int);
     int (*prctl)(int, unsigned long, unsigned long, unsigned long, unsigned long);
 
     enum hp_allocator allocator;

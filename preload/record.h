@@ -42,16 +42,4 @@ void hp_forget(const void *pointer);
 bool hp_take(const void *pointer, struct hp_live_ref *ref);
 void hp_forget_taken(struct hp_live_ref *ref);
 
-/* Monotonic clock of the processor, for the self-audit: a few ns, no system call. */
-static inline uint64_t hp_ticks(void)
-{
-#if defined(__x86_64__)
-    return __builtin_ia32_rdtsc();
-#else
-    uint64_t ticks;
-    __asm__ volatile("mrs %0, cntvct_el0" : "=r"(ticks));
-    return ticks;
-#endif
-}
-
 #endif
