@@ -78,15 +78,16 @@ static enum mode learn(unsigned which)
     if (!__atomic_load_n(&next[OPERATORS - 1], __ATOMIC_ACQUIRE))
         find_operators();
     uint64_t left = thread->left;
+    bool kept = thread->own_call; /* an allocator that is asked for its figures may use new itself */
     bool aligned = which >= NEW_ALIGNED;
     thread->left = 0;
     thread->own_hit = false;
     thread->own_call = true;
     void *probe = call_new(which, 1, aligned ? 16 : (uintptr_t)&nothrow, (uintptr_t)&nothrow);
+    enum mode mode = thread->own_hit ? FORWARD : COUNT; /* told by new alone: jemalloc's delete calls free */
     unsigned back = (aligned ? DELETE_ALIGNED : DELETE) + (which & 1);
     ((delete_function *)next[back])(probe, aligned ? 16 : 0, 0);
-    enum mode mode = thread->own_hit ? FORWARD : COUNT;
-    thread->own_call = false;
+    thread->own_call = kept;
     thread->left = left;
     __atomic_store_n(&modes[which], mode, __ATOMIC_RELEASE);
     return mode;
@@ -123,11 +124,15 @@ static inline __attribute__((always_inline)) void *new_object(unsigned which, si
 /* The size of a marked object must not reach the allocator: it was allocated larger, to be aligned. */
 static HP_COLD void sampled_delete(unsigned which, void *pointer, uintptr_t b, uintptr_t c)
 {
+    struct hp_thread *thread = &hp_thread;
+    bool kept = thread->own_call;
     hp_forget(pointer);
+    thread->own_call = true; /* where it ends in a call of free, that must not look for the object again */
     if (hp_is_marked(pointer))
         ((delete_function *)next[DELETE + (which & 1)])(pointer, 0, 0);
     else
         ((delete_function *)next[which])(pointer, b, c);
+    thread->own_call = kept;
 }
 
 static HP_COLD void first_delete(unsigned which, void *pointer, uintptr_t b, uintptr_t c)
