@@ -106,8 +106,10 @@ static HP_COLD void *sampled_new(unsigned which, size_t size, uintptr_t b, uintp
 
 static HP_COLD void *first_new(unsigned which, size_t size, uintptr_t b, uintptr_t c)
 {
-    if (learn(which) == COUNT && hp_charge(size))
+    enum mode mode = learn(which);
+    if (mode == COUNT && hp_charge(size))
         return sampled_new(which, size, b, c);
+    hp_thread.asked = mode == FORWARD && which >= NEW_ALIGNED ? size + 1 : 0;
     return call_new(which, size, b, c);
 }
 
@@ -119,6 +121,14 @@ static inline __attribute__((always_inline)) void *new_object(unsigned which, si
     if (mode == COUNT && __builtin_expect(hp_charge(size), 0))
         return sampled_new(which, size, b, c);
     return call_new(which, size, b, c);
+}
+
+/* libstdc++ rounds the size up to a multiple of the alignment before it calls aligned_alloc, which has to count what the
+ * program asked for. */
+static inline __attribute__((always_inline)) void *new_aligned(unsigned which, size_t size, uintptr_t b, uintptr_t c)
+{
+    hp_thread.asked = modes[which] == FORWARD ? size + 1 : 0;
+    return new_object(which, size, b, c);
 }
 
 /* The size of a marked object must not reach the allocator: it was allocated larger, to be aligned. */
@@ -195,22 +205,22 @@ void *_ZnamRKSt9nothrow_t(size_t size, uintptr_t nothrow)
 
 void *_ZnwmSt11align_val_t(size_t size, uintptr_t alignment)
 {
-    return new_object(NEW_ALIGNED, size, alignment, 0);
+    return new_aligned(NEW_ALIGNED, size, alignment, 0);
 }
 
 void *_ZnamSt11align_val_t(size_t size, uintptr_t alignment)
 {
-    return new_object(NEW_ARRAY_ALIGNED, size, alignment, 0);
+    return new_aligned(NEW_ARRAY_ALIGNED, size, alignment, 0);
 }
 
 void *_ZnwmSt11align_val_tRKSt9nothrow_t(size_t size, uintptr_t alignment, uintptr_t nothrow)
 {
-    return new_object(NEW_ALIGNED_NOTHROW, size, alignment, nothrow);
+    return new_aligned(NEW_ALIGNED_NOTHROW, size, alignment, nothrow);
 }
 
 void *_ZnamSt11align_val_tRKSt9nothrow_t(size_t size, uintptr_t alignment, uintptr_t nothrow)
 {
-    return new_object(NEW_ARRAY_ALIGNED_NOTHROW, size, alignment, nothrow);
+    return new_aligned(NEW_ARRAY_ALIGNED_NOTHROW, size, alignment, nothrow);
 }
 
 void _ZdlPv(void *pointer)
