@@ -5,6 +5,7 @@ set -u
 # Open to all: some targets change their user.
 work=$(mktemp -d "${TMPDIR:-/tmp}/heapprof-test.XXXXXX") && chmod 755 "$work"
 trap 'kill $(jobs -p) 2>/dev/null; rm -rf "$work"' EXIT
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd) # with the tests
 cd "$work" || exit 1
 export NO_COLOR=1 LC_ALL=C
 unset LD_PRELOAD "${!HEAPPROF_@}"
@@ -104,4 +105,14 @@ rows() {
 # The value of a fact of a dump: fact FILE NAME
 fact() {
     sed -n -e "s/^# $2 = //p" -e "s/^# heapprof:.* $2=\([^ ]*\).*/\1/p" "$1" | head -1
+}
+
+# The rules of a dump: check_dump NAME FILE
+check_dump() {
+    local rules=$here/check_dump.awk
+    case $2 in
+    *.gz) gzip -dc "$2" ;;
+    *) cat "$2" ;;
+    esac | awk -v name="$1" -f "$rules" || failures=$((failures + 1))
+    expect "$1: mode" 600 "$(stat -c %a "$2")"
 }
