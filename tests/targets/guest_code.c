@@ -25,19 +25,22 @@ static int exceptions(const char *path)
     return 0;
 }
 
-/* Two plugins, of which only one is loaded at a time, each likely where the other one was. What they allocated stays. */
+/* Plugins of which only one is loaded at a time, each likely where the one before was; b is laid out as a is, c is not.
+ * What they allocated stays. */
 static int reload(const char *folder)
 {
-    char path[4096];
+    static const size_t sizes[] = {1000, 3000, 500};
+    char path[4096], name[] = "keep_a";
     for (unsigned i = 0; i < 300; i++) {
-        snprintf(path, sizeof path, "%s/libguest_%s.so", folder, i % 2 ? "b" : "a");
+        name[5] = (char)('a' + i % 3);
+        snprintf(path, sizeof path, "%s/libguest_%c.so", folder, name[5]);
         void *plugin = dlopen(path, RTLD_NOW | RTLD_LOCAL);
         CHECK(plugin);
-        void *(*keep)(size_t) = (void *(*)(size_t))dlsym(plugin, i % 2 ? "keep_b" : "keep_a");
-        CHECK(keep && keep(i % 2 ? 3000 : 1000));
+        void *(*keep)(size_t) = (void *(*)(size_t))dlsym(plugin, name);
+        CHECK(keep && keep(sizes[i % 3]));
         dlclose(plugin);
     }
-    puts("150 of 1000 and 150 of 3000 bytes");
+    puts("100 times 1000, 3000 and 500 bytes");
     return 0;
 }
 

@@ -1,4 +1,4 @@
-/* Twice a library: its one function keeps memory. The two differ in where the function is, too. */
+/* Several libraries: each has one function that keeps memory, under its own name and, with KEEP_LATER, at another place. */
 #include <stdlib.h>
 
 void *KEEP_NAME(size_t size);
