@@ -108,7 +108,7 @@ static int write_profile(struct work *work, struct output *output)
  * other people's files are not. */
 static int check_final(const char *path)
 {
-    struct stat status;
+    struct stat status = {0};
     int error = hp_sys_lstat(path, &status);
     if (error == -ENOENT)
         return 0;
@@ -126,7 +126,7 @@ static int check_final(const char *path)
 static int write_file(struct work *work)
 {
     size_t length = strlen(work->path);
-    struct rlimit limit;
+    struct rlimit limit = {0};
     struct output output = {.limit = UINT64_MAX};
     int error = check_final(work->path);
     if (error < 0)
@@ -139,7 +139,7 @@ static int write_file(struct work *work)
         output.limit = limit.rlim_cur;
     const int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW;
     output.fd = hp_sys_open(work->temporary, flags, 0600);
-    struct stat status;
+    struct stat status = {0};
     if (output.fd == -EEXIST && hp_sys_lstat(work->temporary, &status) == 0 && S_ISREG(status.st_mode) &&
         status.st_uid == hp_sys_getuid()) {
         hp_sys_unlink(work->temporary); /* left by a process that was killed while it wrote */
@@ -186,7 +186,7 @@ static int dump_now(const char *path, bool complain)
     work->scratch_size = scratch_size;
     uint32_t sequence = __atomic_add_fetch(&ledger->dump_sequence, 1, __ATOMIC_RELAXED);
     if (!path)
-        error = hp_expand_pattern(work->path, hp_library.options.output, ledger->exe, hp_library.pid, sequence,
+        error = hp_expand_pattern(work->path, hp_library.options.output, ledger->program, hp_library.pid, sequence,
                                   clock_ns(CLOCK_REALTIME) / 1000000000);
     else if (strlen(path) < sizeof work->path)
         memcpy(work->path, path, strlen(path) + 1);

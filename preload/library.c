@@ -32,7 +32,7 @@ static uint64_t clock_ns(clockid_t clock)
 
 static bool stderr_is_ours(void)
 {
-    struct stat status;
+    struct stat status = {0};
     return hp_sys_fstat(2, &status) == 0 && (uint64_t)status.st_dev == hp_library.stderr_file[0] &&
            (uint64_t)status.st_ino == hp_library.stderr_file[1] && status.st_ino;
 }
@@ -176,6 +176,17 @@ static void add_main_module(void)
         hp_module_frame((uintptr_t)entry, &object);
 }
 
+static void set_program(struct hp_ledger *ledger)
+{
+    const char *name = (const char *)getauxval(AT_EXECFN);
+    const char *slash = name ? strrchr(name, '/') : NULL;
+    if (!name || !*name)
+        name = ledger->exe;
+    else if (slash && slash[1])
+        name = slash + 1;
+    memcpy(ledger->program, name, strnlen(name, sizeof ledger->program - 1));
+}
+
 static bool start_ledger(void)
 {
     const struct hp_options *options = &hp_library.options;
@@ -205,6 +216,7 @@ static bool start_ledger(void)
         if (name)
             memcpy(ledger->exe, name, strnlen(name, sizeof ledger->exe - 1));
     }
+    set_program(ledger);
     hp_modules_init(ledger, hp_library.directory);
     add_main_module();
     return true;
@@ -247,7 +259,7 @@ static void start_rest(void)
         hp_complain(parts, 1);
     }
     pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
-    at_quick_exit(hp_library_exit);
+    (void)at_quick_exit(hp_library_exit); /* fails without memory: then only quick_exit goes unnoticed */
     install_handler(hp_library.options.signal);
     if (!hp_library.options.follow)
         stop_following();

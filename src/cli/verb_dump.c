@@ -38,8 +38,8 @@ static char *program_of(const struct hp_memory *dump)
     struct hp_profile *profile;
     if (hp_profile_read_memory("dump", dump->data, dump->size, &profile, NULL))
         return hp_strdup("unknown");
-    const char *exe = hp_profile_fact(profile, "heapprof.exe");
-    char *program = hp_strdup(exe && *exe ? hp_basename(exe) : "unknown");
+    const char *name = hp_profile_program(profile);
+    char *program = hp_strdup(name && *name ? name : "unknown");
     hp_profile_free(profile);
     for (char *c = program; *c; c++)
         if (*c == '/' || (unsigned char)*c <= ' ')

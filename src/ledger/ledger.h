@@ -188,6 +188,7 @@ struct hp_ledger {
     uint64_t front_offset;  /* of an address inside the library's malloc */
 
     char exe[HP_PATH_MAX];
+    char program[64];   /* the name it was started by, which a link may make another than exe's */
     char allocator[64]; /* "glibc 2.36" */
     uint64_t block_map[HP_BLOCK_MAX / 64]; /* reserved blocks */
 };

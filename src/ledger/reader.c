@@ -29,7 +29,7 @@ static int say(char *error, size_t size, int code, const char *format, ...)
 /* A file of the process's own user, in a folder of that user, opened without following links. */
 static int open_ledger(const char *folder, unsigned uid, pid_t pid, struct mapping *mapping)
 {
-    struct stat status;
+    struct stat status = {0};
     int length = snprintf(mapping->path, sizeof mapping->path, "%s/heapprof-%u/%d.ledger", folder, uid, (int)pid);
     if (length < 0 || (size_t)length >= sizeof mapping->path)
         return -ENAMETOOLONG;
@@ -52,7 +52,7 @@ static int open_ledger(const char *folder, unsigned uid, pid_t pid, struct mappi
 static int find_ledger(pid_t pid, struct mapping *mapping, char *error, size_t error_size)
 {
     char process[32];
-    struct stat status;
+    struct stat status = {0};
     snprintf(process, sizeof process, "/proc/%d", (int)pid);
     if (hp_sys_lstat(process, &status) < 0 && kill(pid, 0) < 0 && errno == ESRCH)
         return say(error, error_size, -ESRCH, "process %d: no such process", (int)pid);
@@ -84,8 +84,8 @@ static uint64_t max_rss(pid_t pid)
     snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
     FILE *file = fopen(path, "re");
     while (file && fgets(line, sizeof line, file))
-        if (sscanf(line, "VmHWM: %llu kB", &kib) == 1)
-            break;
+        if (!strncmp(line, "VmHWM:", 6))
+            kib = strtoull(line + 6, NULL, 10);
     if (file)
         fclose(file);
     return kib * 1024;
@@ -133,8 +133,8 @@ static int write_profile(const struct hp_view *view, pid_t pid, hp_sink_fn *sink
 
 int hp_ledger_dump(pid_t pid, hp_sink_fn *sink, void *state, char *error, size_t error_size)
 {
-    struct mapping mapping;
-    struct hp_view view;
+    struct mapping mapping = {0};
+    struct hp_view view = {0};
     int result = find_ledger(pid, &mapping, error, error_size);
     if (result < 0)
         return result;

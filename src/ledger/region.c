@@ -40,7 +40,7 @@ static size_t append_number(char *path, size_t at, uint64_t value)
 /* A folder of our own that nobody else can write to: made 0700, or found so. */
 static int own_folder(const char *path)
 {
-    struct stat status;
+    struct stat status = {0};
     int error = hp_sys_mkdir(path, 0700);
     if (error < 0 && error != -EEXIST)
         return error;
@@ -75,7 +75,7 @@ static int file_in(char *path, const char *folder)
 /* Never more than a quarter of what the file system has left: /dev/shm is small in containers. */
 static uint64_t affordable(const char *folder, uint64_t budget)
 {
-    struct statfs status;
+    struct statfs status = {0};
     if (hp_sys_statfs(folder, &status) < 0)
         return 0;
     uint64_t quarter = (uint64_t)status.f_bavail * (uint64_t)status.f_bsize / 4;
@@ -84,7 +84,7 @@ static uint64_t affordable(const char *folder, uint64_t budget)
 
 static uint64_t within_limit(int resource, uint64_t share, uint64_t budget)
 {
-    struct rlimit limit;
+    struct rlimit limit = {0};
     if (hp_sys_getrlimit(resource, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY)
         return budget;
     while (budget > BUDGET_LEAST && hp_ledger_layout(budget).size > limit.rlim_cur / share)

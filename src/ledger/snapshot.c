@@ -259,6 +259,18 @@ static void put_pair(struct hp_text *text, const char *name, uint64_t value)
     hp_text_put_dec(text, value);
 }
 
+/* A value on a line of several, each of which ends at a space. */
+static void put_word(struct hp_text *text, const char *word, size_t most)
+{
+    for (const char *p = word; *p && p < word + most - 1; p++) {
+        char letter[2] = {*p, '\0'};
+        if (*p == ' ')
+            hp_text_put(text, "\\040");
+        else
+            hp_text_put_name(text, letter);
+    }
+}
+
 static void write_own_facts(const struct hp_view *view, const struct hp_moment *moment, uint64_t front,
                             struct hp_text *text)
 {
@@ -267,18 +279,14 @@ static void write_own_facts(const struct hp_view *view, const struct hp_moment *
     hp_text_put(text, "heapprof: version=" HP_VERSION);
     put_pair(text, " pid=", (uint64_t)ledger->pid);
     hp_text_put(text, " exe=");
-    for (const char *p = ledger->exe; *p && p < ledger->exe + sizeof ledger->exe - 1; p++) {
-        char letter[2] = {*p, '\0'};
-        if (*p == ' ')
-            hp_text_put(text, "\\040"); /* the values of this line end at a space */
-        else
-            hp_text_put_name(text, letter);
-    }
+    put_word(text, ledger->exe, sizeof ledger->exe);
     put_pair(text, " sequence=", moment->sequence);
     put_pair(text, " time=", moment->time_ns / 1000000000);
     put_pair(text, " start=", ledger->start_time_ns);
     put_pair(text, " interval=", profile_interval(view));
     put_pair(text, " depth=", ledger->depth);
+    hp_text_put(text, " program=");
+    put_word(text, ledger->program, sizeof ledger->program);
     hp_text_line_end(text);
     hp_text_comment(text);
     put_pair(text, "heapprof: samples=", ledger->audit.samples);
