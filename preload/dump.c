@@ -257,6 +257,12 @@ int hp_dump(const char *path)
     return error;
 }
 
+void hp_dump_after_fork(void)
+{
+    __atomic_store_n(&requests, 0, __ATOMIC_RELAXED);
+    end();
+}
+
 void hp_dump_triggers(struct hp_ledger *ledger)
 {
     const struct hp_options *options = &hp_library.options;

@@ -140,6 +140,11 @@ static void publish(struct hp_ledger *ledger, const struct hp_figures *figures)
     __atomic_store_n(&there->version, version + 1, __ATOMIC_RELEASE);
 }
 
+void hp_figures_after_fork(void)
+{
+    __atomic_store_n(&reading, 0, __ATOMIC_RELEASE);
+}
+
 void hp_figures_refresh(struct hp_ledger *ledger, bool now)
 {
     struct hp_figures figures = {0};

@@ -11,6 +11,9 @@
 
 #include "ledger/ledger.h"
 
+/* In a forked child: another thread may have been reading them. */
+void hp_figures_after_fork(void);
+
 /* Read them again if they are old enough, or `now`. */
 void hp_figures_refresh(struct hp_ledger *ledger, bool now);
 

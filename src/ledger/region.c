@@ -193,6 +193,13 @@ void hp_region_seal(struct hp_region *region, uint64_t bytes)
     sealed = region->shared;
 }
 
+void hp_region_remove(struct hp_region *region)
+{
+    if (region->path[0])
+        hp_sys_unlink(region->path);
+    region->path[0] = '\0';
+}
+
 /* The copy: block_map as copied, arena_next, then the blocks. Other threads go on while it is made, so its order
  * matters: buckets and live objects stand before the arena in the region and are copied first, so that every record
  * they refer to is complete in the copy; arena_next is read last, so that no such record lies beyond it. */
@@ -267,46 +274,39 @@ static int reserve_for(struct hp_region *region, const struct copy *copy)
     return 0;
 }
 
+/* From the parent's shared region to one with the copy's content, in the same place. */
+static bool move_to_own(struct hp_region *region, const char *folder)
+{
+    struct hp_ledger *ledger = region->ledger;
+    uint64_t budget = ledger->budget, wanted = budget;
+    int file_error = 0;
+    if (!region->copy) /* a fork without its handlers: of what the parent has by now */
+        hp_region_fork_prepare(region);
+    const struct copy *copy = region->copy;
+    if (!copy || create_anywhere(region, folder, &wanted, ledger, &file_error) < 0)
+        return false;
+    /* A smaller region than the parent's (a file system that filled up) could not hold the copy. */
+    if (region->shared && (wanted != budget || reserve_for(region, copy) < 0)) {
+        hp_region_remove(region);
+        if (create_private(region, budget, ledger) < 0)
+            return false;
+    }
+    unpack(ledger, copy);
+    hp_region_fork_parent(region);
+    start_using(region);
+    return true;
+}
+
 void hp_region_fork_child(struct hp_region *region, const char *folder)
 {
-    const struct copy *copy = region->copy;
     struct hp_ledger *ledger = region->ledger;
     if (!ledger)
         return;
-    if (region->shared) {
-        uint64_t budget = ledger->budget, wanted = budget;
-        int file_error = 0;
-        if (!copy) {
-            /* No memory for a copy: the child starts empty, apart from its parent's region. */
-            if (create_private(region, budget, ledger) == 0)
-                hp_ledger_init(region->ledger, budget, ledger->depth);
-            else
-                region->ledger = NULL;
-            return;
-        }
-        if (create_anywhere(region, folder, &wanted, ledger, &file_error) < 0) {
-            region->ledger = NULL;
-            return;
-        }
-        /* A smaller region than the parent's (a file system that filled up) could not hold the copy. */
-        if (region->shared && (wanted != budget || reserve_for(region, copy) < 0)) {
-            hp_sys_unlink(region->path);
-            if (create_private(region, budget, ledger) < 0) {
-                region->ledger = NULL;
-                return;
-            }
-        }
-        unpack(ledger, copy);
-        hp_sys_munmap(region->copy, region->copy_size);
-        region->copy = NULL;
-        start_using(region);
+    if (region->shared && !move_to_own(region, folder)) {
+        hp_sys_munmap(ledger, ledger->layout.size); /* it is the parent's */
+        region->ledger = NULL;
+        return;
     }
     hp_ledger_settle(ledger);
 }
 
-void hp_region_remove(struct hp_region *region)
-{
-    if (region->path[0])
-        hp_sys_unlink(region->path);
-    region->path[0] = '\0';
-}
