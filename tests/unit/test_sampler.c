@@ -93,7 +93,8 @@ static struct tally sample_many(size_t size, uint64_t interval, uint32_t epoch, 
     for (uint64_t i = 0; i < count; i++)
         tally.samples += allocate(size, interval, epoch);
     double p = -expm1(-(double)size / (double)interval);
-    tally.sigma = ((double)tally.samples - p * (double)count) / sqrt(p * (1 - p) * (double)count + 1); /* 1: no normal distribution below */
+    double variance = p * (1 - p) * (double)count + 1; /* 1: below it nothing is normally distributed */
+    tally.sigma = ((double)tally.samples - p * (double)count) / sqrt(variance);
     return tally;
 }
 
