@@ -35,6 +35,7 @@ struct hp_thread {
     bool own_call;   /* the library itself calls the allocator: not the target's allocations */
     bool own_hit;    /* ... and that came by the hooks */
     bool dump_wanted; /* a signal came while busy */
+    uint64_t asked; /* of an aligned operator new that is about to call the allocator, plus 1; 0: none */
     uintptr_t stack_low, stack_high; /* of the thread's own stack; 0: not known yet */
     uintptr_t checked_page; /* of a foreign stack, found readable */
 };

@@ -153,7 +153,7 @@ struct hp_ledger {
     uint64_t magic;
     uint32_t version;
     uint32_t header_size;
-    uint64_t budget;   /* most bytes that may be reserved */
+    uint64_t budget;   /* most bytes that may be reserved, with the header's */
     uint64_t reserved; /* bytes reserved, without the header's block(s) */
 
     int32_t pid;

@@ -354,17 +354,19 @@ static void write_memstats(const struct hp_view *view, const struct hp_moment *m
         uint64_t arenas = figures.sys > figures.released ? figures.sys - figures.released : 0; /* released: mmapped */
         released = resident == UINT64_MAX || resident > arenas ? 0 : arenas - resident;
     }
+    /* Rounded once, so that HeapObjects = Mallocs - Frees. */
+    uint64_t mallocs = (uint64_t)(totals->alloc_objects + 0.5), objects = (uint64_t)(totals->live_objects + 0.5);
     hp_text_put(text, "# runtime.MemStats\n");
     hp_text_fact(text, "Alloc", figures.alloc);
     hp_text_fact(text, "TotalAlloc", (uint64_t)(totals->alloc_bytes + 0.5));
-    hp_text_fact(text, "Mallocs", (uint64_t)(totals->alloc_objects + 0.5));
-    hp_text_fact(text, "Frees", (uint64_t)(totals->alloc_objects - totals->live_objects + 0.5));
+    hp_text_fact(text, "Mallocs", mallocs);
+    hp_text_fact(text, "Frees", mallocs > objects ? mallocs - objects : 0);
     hp_text_fact(text, "HeapAlloc", figures.alloc);
     hp_text_fact(text, "HeapSys", figures.inuse + idle);
     hp_text_fact(text, "HeapIdle", idle);
     hp_text_fact(text, "HeapInuse", figures.inuse);
     hp_text_fact(text, "HeapReleased", smaller(released, idle));
-    hp_text_fact(text, "HeapObjects", (uint64_t)(totals->live_objects + 0.5));
+    hp_text_fact(text, "HeapObjects", objects);
     hp_text_fact(text, "MaxRSS", moment->max_rss);
     hp_text_comment(text);
     hp_text_put(text, "heapprof.allocator = ");
