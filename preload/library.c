@@ -119,6 +119,12 @@ static void after_fork_in_parent(void)
     hp_region_fork_parent(&hp_library.region);
 }
 
+static uint64_t pid_namespace(void)
+{
+    struct stat status = {0};
+    return hp_sys_stat("/proc/self/ns/pid", &status) == 0 ? (uint64_t)status.st_ino : 0;
+}
+
 static void after_fork_in_child(void)
 {
     struct hp_region *region = &hp_library.region;
@@ -134,6 +140,9 @@ static void after_fork_in_child(void)
         return;
     }
     region->ledger->pid = hp_library.pid;
+    region->ledger->uid = hp_sys_getuid();
+    region->ledger->process_start = region->process_start;
+    region->ledger->pid_namespace = pid_namespace();
     region->ledger->parent_pid = parent;
     hp_figures_after_fork();
     hp_dump_after_fork();
@@ -205,6 +214,8 @@ static bool start_ledger(void)
     struct hp_ledger *ledger = hp_library.region.ledger;
     ledger->pid = hp_library.pid;
     ledger->uid = hp_sys_getuid();
+    ledger->process_start = hp_library.region.process_start;
+    ledger->pid_namespace = pid_namespace();
     ledger->start_time_ns = clock_ns(CLOCK_REALTIME);
     ledger->start_clock_ns = clock_ns(CLOCK_MONOTONIC);
     ledger->start_ticks = hp_ticks();

@@ -164,6 +164,7 @@ struct hp_ledger {
     uint64_t start_clock_ns; /* CLOCK_MONOTONIC */
     uint64_t start_ticks;    /* hp_ticks() at that moment */
     uint64_t process_start;  /* field 22 of /proc/PID/stat; 0 if not read */
+    uint64_t pid_namespace;  /* inode of /proc/PID/ns/pid, in which pid counts; 0 if not known */
 
     uint32_t depth;
     uint32_t epoch;       /* index of the current interval */

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "ledger/place.h"
 #include "ledger/sys.h"
 
 #ifndef MADV_POPULATE_WRITE
@@ -18,58 +19,21 @@ static int populate(struct hp_ledger *ledger, uint64_t offset, uint64_t size)
     return sealed ? -EPERM : hp_sys_madvise((char *)ledger + offset, size, MADV_POPULATE_WRITE);
 }
 
-static size_t append(char *path, size_t at, const char *text)
+static int file_in(struct hp_region *region, const char *folder)
 {
-    while (*text && at + 1 < HP_PATH_MAX)
-        path[at++] = *text++;
-    path[at] = '\0';
-    return at;
-}
-
-static size_t append_number(char *path, size_t at, uint64_t value)
-{
-    char digits[21], *p = digits + sizeof digits - 1;
-    *p = '\0';
-    do {
-        *--p = (char)('0' + value % 10);
-        value /= 10;
-    } while (value);
-    return append(path, at, p);
-}
-
-/* A folder of our own that nobody else can write to: made 0700, or found so. */
-static int own_folder(const char *path)
-{
-    struct stat status = {0};
-    int error = hp_sys_mkdir(path, 0700);
-    if (error < 0 && error != -EEXIST)
-        return error;
-    error = hp_sys_lstat(path, &status);
+    unsigned uid = hp_sys_getuid();
+    int error = hp_place_folder(region->path, folder, uid);
     if (error < 0)
         return error;
-    if (!S_ISDIR(status.st_mode))
-        return -ENOTDIR;
-    if (status.st_uid != hp_sys_getuid() || status.st_mode & 022)
-        return -EPERM;
-    return 0;
-}
-
-/* path: FOLDER/heapprof-UID/PID.ledger */
-static int file_in(char *path, const char *folder)
-{
-    size_t at = append(path, 0, folder);
-    at = append(path, at, "/heapprof-");
-    at = append_number(path, at, hp_sys_getuid());
-    int error = own_folder(path);
+    int pid = hp_sys_getpid();
+    if (pid % 8 == 0) /* looking at many processes takes time; one start in eight is enough */
+        hp_place_prune(region->path);
+    region->process_start = hp_process_start(0);
+    error = hp_place_ledger(region->path, folder, uid, pid, region->process_start);
     if (error < 0)
         return error;
-    at = append(path, at, "/");
-    at = append_number(path, at, (uint64_t)hp_sys_getpid());
-    at = append(path, at, ".ledger");
-    if (at + 1 >= HP_PATH_MAX)
-        return -ENAMETOOLONG;
-    hp_sys_unlink(path); /* of the program that this process ran before exec, or of a dead one with our number */
-    return hp_sys_open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
+    hp_sys_unlink(region->path); /* of the program that this process ran before exec */
+    return hp_sys_open(region->path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
 }
 
 /* Never more than a quarter of what the file system has left: /dev/shm is small in containers. */
@@ -106,7 +70,7 @@ static int create_shared(struct hp_region *region, const char *folder, uint64_t 
     uint64_t most = within_limit(RLIMIT_FSIZE, 1, affordable(folder, *budget));
     if (most < BUDGET_LEAST)
         return -ENOSPC;
-    int fd = file_in(region->path, folder);
+    int fd = file_in(region, folder);
     if (fd < 0) {
         region->path[0] = '\0';
         return fd;

@@ -12,6 +12,7 @@ struct hp_region {
     struct hp_ledger *ledger;
     bool shared;
     char path[HP_PATH_MAX]; /* of the file; "" when private */
+    uint64_t process_start; /* see place.h; 0 when private */
     void *copy;             /* between prepare and parent/child: the used blocks, one after the other */
     uint64_t copy_size;
 };

@@ -13,9 +13,10 @@ struct row {
 struct bases {
     uint64_t base[HP_MODULES];        /* the addresses that each module has in the profile */
     uint64_t addresses[HP_DEPTH_MAX]; /* of the entry being written */
+    char path[HP_PATH_MAX];           /* of the module being written */
 };
 
-int hp_view_open(struct hp_view *view, const void *memory, uint64_t size)
+int hp_ledger_view_open(struct hp_ledger_view *view, const void *memory, uint64_t size)
 {
     const struct hp_ledger *ledger = memory;
     if (size < sizeof *ledger || __atomic_load_n(&ledger->magic, __ATOMIC_ACQUIRE) != HP_LEDGER_MAGIC)
@@ -32,7 +33,7 @@ int hp_view_open(struct hp_view *view, const void *memory, uint64_t size)
 }
 
 /* `size` readable bytes at `at`, or NULL. Unreserved blocks are never touched: they are holes in the file. */
-static const void *bytes_at(const struct hp_view *view, uint64_t at, uint64_t size)
+static const void *bytes_at(const struct hp_ledger_view *view, uint64_t at, uint64_t size)
 {
     if (at > view->layout.size || size > view->layout.size - at)
         return NULL;
@@ -42,14 +43,14 @@ static const void *bytes_at(const struct hp_view *view, uint64_t at, uint64_t si
     return (const char *)view->ledger + at;
 }
 
-static const void *record_at(const struct hp_view *view, hp_offset offset, enum hp_record_kind kind, uint64_t size)
+static const void *record_at(const struct hp_ledger_view *view, hp_offset offset, enum hp_record_kind kind, uint64_t size)
 {
     uint64_t at = (uint64_t)offset * 16;
     const struct hp_record *record = at < view->layout.arena_at ? NULL : bytes_at(view, at, size);
     return record && record->kind == kind ? record : NULL;
 }
 
-static const struct hp_ledger_module *module_at(const struct hp_view *view, uint32_t index)
+static const struct hp_ledger_module *module_at(const struct hp_ledger_view *view, uint32_t index)
 {
     const struct hp_ledger_module *module =
         index < HP_MODULES ? bytes_at(view, view->layout.modules_at + index * sizeof *module, sizeof *module) : NULL;
@@ -59,7 +60,7 @@ static const struct hp_ledger_module *module_at(const struct hp_view *view, uint
     return state == HP_MODULE_LOADED || state == HP_MODULE_UNLOADED ? module : NULL;
 }
 
-static uint32_t module_count(const struct hp_view *view)
+static uint32_t module_count(const struct hp_ledger_view *view)
 {
     uint32_t count = __atomic_load_n(&view->ledger->module_count, __ATOMIC_ACQUIRE);
     return count < HP_MODULES ? count : HP_MODULES;
@@ -67,7 +68,7 @@ static uint32_t module_count(const struct hp_view *view)
 
 /* A module whose place was taken by a later one gets addresses that nothing else has: 4 GiB for each, where Linux puts
  * neither programs nor libraries. Otherwise modules keep their addresses, which people know from debuggers. */
-static void give_addresses(const struct hp_view *view, struct bases *bases)
+static void give_addresses(const struct hp_ledger_view *view, struct bases *bases)
 {
     uint32_t count = module_count(view);
     for (uint32_t i = 0; i < count; i++) {
@@ -90,7 +91,7 @@ static uint64_t address_of(const struct bases *bases, uint32_t count, uint64_t f
     return module && module <= count ? bases->base[module - 1] + offset : offset;
 }
 
-uint64_t hp_view_scratch_size(const struct hp_view *view)
+uint64_t hp_ledger_view_scratch_size(const struct hp_ledger_view *view)
 {
     uint64_t entries = __atomic_load_n(&view->ledger->entry_count, __ATOMIC_ACQUIRE);
     uint64_t most = (view->layout.arena_limit - view->layout.arena_at) / sizeof(struct hp_entry);
@@ -154,21 +155,21 @@ static struct hp_counts read_counts(const struct hp_entry *entry, double from, d
                               .alloc_bytes = alloc.bytes};
 }
 
-static double interval_of(const struct hp_view *view, uint32_t epoch)
+static double interval_of(const struct hp_ledger_view *view, uint32_t epoch)
 {
     uint64_t interval = epoch < HP_EPOCHS ? view->ledger->intervals[epoch] : 0;
     return interval ? (double)interval : 1;
 }
 
 /* The interval that the profile is given in: the one in force, or, when sampling is off, the last one that was. */
-static uint64_t profile_interval(const struct hp_view *view)
+static uint64_t profile_interval(const struct hp_ledger_view *view)
 {
     uint32_t epoch = __atomic_load_n(&view->ledger->armed_epoch, __ATOMIC_ACQUIRE);
     uint64_t interval = epoch < HP_EPOCHS ? view->ledger->intervals[epoch] : 0;
     return interval ? interval : 524288;
 }
 
-static uint64_t collect(const struct hp_view *view, struct row *rows, uint64_t most)
+static uint64_t collect(const struct hp_ledger_view *view, struct row *rows, uint64_t most)
 {
     uint64_t count = 0, steps = 0;
     uint64_t step_limit = (view->layout.arena_limit - view->layout.arena_at) / sizeof(struct hp_record);
@@ -193,7 +194,7 @@ static uint64_t collect(const struct hp_view *view, struct row *rows, uint64_t m
                     if (row.counts.alloc_objects)
                         rows[count++] = row;
                 }
-                at = record->next;
+                at = __atomic_load_n(&record->next, __ATOMIC_RELAXED);
             }
         }
     }
@@ -239,11 +240,12 @@ static void sort_rows(struct row *rows, uint64_t count)
     }
 }
 
-static void write_entry(const struct hp_view *view, struct bases *bases, const struct row *row, uint64_t front,
+static void write_entry(const struct hp_ledger_view *view, struct bases *bases, const struct row *row, uint64_t front,
                         struct hp_text *text)
 {
     const struct hp_stack *stack = record_at(view, row->stack, HP_RECORD_STACK, sizeof *stack);
-    uint32_t depth = stack ? stack->record.depth : 0, modules = module_count(view);
+    uint32_t depth = stack ? __atomic_load_n(&stack->record.depth, __ATOMIC_RELAXED) : 0;
+    uint32_t modules = module_count(view);
     if (depth > HP_DEPTH_MAX)
         depth = HP_DEPTH_MAX;
     if (!stack || !record_at(view, row->stack, HP_RECORD_STACK, sizeof *stack + depth * sizeof stack->frames[0]))
@@ -271,7 +273,7 @@ static void put_word(struct hp_text *text, const char *word, size_t most)
     }
 }
 
-static void write_own_facts(const struct hp_view *view, const struct hp_moment *moment, uint64_t front,
+static void write_own_facts(const struct hp_ledger_view *view, const struct hp_moment *moment, uint64_t front,
                             struct hp_text *text)
 {
     const struct hp_ledger *ledger = view->ledger;
@@ -337,7 +339,7 @@ static uint64_t smaller(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
-static void write_memstats(const struct hp_view *view, const struct hp_moment *moment, const struct totals *totals,
+static void write_memstats(const struct hp_ledger_view *view, const struct hp_moment *moment, const struct totals *totals,
                            struct hp_text *text)
 {
     struct hp_figures figures = read_figures(view->ledger);
@@ -387,25 +389,23 @@ static void write_memstats(const struct hp_view *view, const struct hp_moment *m
     hp_text_line_end(text);
 }
 
-static const char *module_path(const struct hp_view *view, const struct hp_ledger_module *module, uint64_t *most)
+/* Copied, so that it ends where it ended when it was looked at. */
+static void copy_path(const struct hp_ledger_view *view, uint64_t at, char path[HP_PATH_MAX])
 {
-    *most = view->layout.size > module->path_at ? view->layout.size - module->path_at : 0;
-    if (*most > HP_PATH_MAX)
-        *most = HP_PATH_MAX;
-    while (*most && !bytes_at(view, module->path_at, *most))
-        *most /= 2;
-    const char *path = *most ? bytes_at(view, module->path_at, *most) : NULL;
-    return path && memchr(path, '\0', *most) ? path : "";
+    size_t used = 0;
+    for (const char *p; used + 1 < HP_PATH_MAX && (p = bytes_at(view, at + used, 1)) && *p; used++)
+        path[used] = *p;
+    path[used] = '\0';
 }
 
-static void write_modules(const struct hp_view *view, const struct bases *bases, struct hp_text *text, bool maps)
+static void write_modules(const struct hp_ledger_view *view, struct bases *bases, struct hp_text *text, bool maps)
 {
     for (uint32_t i = 0; i < module_count(view); i++) {
-        const struct hp_ledger_module *module = module_at(view, i);
-        if (!module)
+        const struct hp_ledger_module *there = module_at(view, i);
+        if (!there)
             continue;
-        uint64_t most;
-        const char *path = module_path(view, module, &most);
+        const struct hp_ledger_module copy = *there, *module = &copy;
+        copy_path(view, module->path_at, bases->path);
         uint32_t id_size = module->build_id_size <= sizeof module->build_id ? module->build_id_size : 0;
         char id[2 * sizeof module->build_id + 1];
         for (uint32_t j = 0; j < id_size; j++) {
@@ -417,14 +417,14 @@ static void write_modules(const struct hp_view *view, const struct bases *bases,
             const struct hp_segment *segment = &module->segments[j];
             uint64_t start = bases->base[i] + segment->address;
             if (maps)
-                hp_text_map(text, start, start + segment->size, segment->offset, path);
+                hp_text_map(text, start, start + segment->size, segment->offset, bases->path);
             else if (id_size)
                 hp_text_module(text, start, id);
         }
     }
 }
 
-int hp_view_write(const struct hp_view *view, const struct hp_moment *moment, struct hp_text *text, void *scratch,
+int hp_ledger_view_write(const struct hp_ledger_view *view, const struct hp_moment *moment, struct hp_text *text, void *scratch,
                   uint64_t scratch_size)
 {
     struct bases *bases = scratch;

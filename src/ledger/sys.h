@@ -89,6 +89,11 @@ static inline int hp_sys_fstat(int fd, struct stat *status)
     return (int)hp_syscall(SYS_newfstatat, fd, (long)"", (long)status, AT_EMPTY_PATH, 0, 0);
 }
 
+static inline int hp_sys_stat(const char *path, struct stat *status)
+{
+    return (int)hp_syscall(SYS_newfstatat, AT_FDCWD, (long)path, (long)status, 0, 0, 0);
+}
+
 static inline int hp_sys_lstat(const char *path, struct stat *status)
 {
     return (int)hp_syscall(SYS_newfstatat, AT_FDCWD, (long)path, (long)status, AT_SYMLINK_NOFOLLOW, 0, 0);
