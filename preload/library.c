@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <sys/single_threaded.h>
 #include <time.h>
 
 #include "dump.h"
@@ -110,13 +111,13 @@ static void stop_following(void)
 
 static void before_fork(void)
 {
-    if (hp_ledger_now() && !hp_thread.busy)
-        hp_region_fork_prepare(&hp_library.region);
+    hp_thread.fork_alone = __libc_single_threaded;
+    hp_thread.fork_file = hp_ledger_now() && !hp_thread.busy ? hp_region_fork_prepare(&hp_library.region) : -1;
 }
 
 static void after_fork_in_parent(void)
 {
-    hp_region_fork_parent(&hp_library.region);
+    hp_region_fork_parent(hp_thread.fork_file);
 }
 
 static uint64_t pid_namespace(void)
@@ -125,7 +126,7 @@ static uint64_t pid_namespace(void)
     return hp_sys_stat("/proc/self/ns/pid", &status) == 0 ? (uint64_t)status.st_ino : 0;
 }
 
-static void after_fork_in_child(void)
+static void move_to_child(int fork_file)
 {
     struct hp_region *region = &hp_library.region;
     if (!hp_ledger_now())
@@ -134,7 +135,7 @@ static void after_fork_in_child(void)
     hp_library.pid = hp_sys_getpid();
     if (hp_library.fork_guard)
         *(volatile uint32_t *)(uintptr_t)hp_library.fork_guard = 1;
-    hp_region_fork_child(region, hp_library.options.ledger);
+    hp_region_fork_child(region, fork_file, fork_file >= 0 && hp_thread.fork_alone);
     if (!region->ledger) {
         __atomic_store_n(&hp_library.state, OFF, __ATOMIC_RELEASE);
         return;
@@ -151,10 +152,15 @@ static void after_fork_in_child(void)
     hp_marking_update();
 }
 
+static void after_fork_in_child(void)
+{
+    move_to_child(hp_thread.fork_file);
+}
+
 void hp_library_check_fork(void)
 {
     if (hp_library.fork_guard && *hp_library.fork_guard == 0)
-        after_fork_in_child();
+        move_to_child(-1);
 }
 
 static void make_fork_guard(void)

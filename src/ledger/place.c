@@ -84,6 +84,11 @@ int hp_place_ledger(char path[HP_PATH_MAX], const char *folder, unsigned uid, in
     return at + 1 >= HP_PATH_MAX ? -ENAMETOOLONG : 0;
 }
 
+void hp_place_descriptor(char path[HP_PATH_MAX], int fd)
+{
+    append_number(path, append(path, 0, "/proc/self/fd/"), (uint64_t)fd);
+}
+
 static bool take_number(const char **text, uint64_t most, uint64_t *value)
 {
     const char *p = *text;

@@ -1,5 +1,6 @@
 #include "ledger/region.h"
 
+#include <stddef.h>
 #include <string.h>
 
 #include "ledger/place.h"
@@ -56,16 +57,16 @@ static uint64_t within_limit(int resource, uint64_t share, uint64_t budget)
     return hp_ledger_layout(budget).size > limit.rlim_cur / share ? 0 : budget;
 }
 
-static struct hp_ledger *map_file(int fd, uint64_t size, void *address)
+static struct hp_ledger *map_file(int fd, uint64_t size)
 {
     struct hp_ledger *ledger = NULL;
     if (hp_sys_ftruncate(fd, size) == 0)
-        ledger = hp_sys_mmap(address, size, PROT_READ | PROT_WRITE, MAP_SHARED | (address ? MAP_FIXED : 0), fd);
+        ledger = hp_sys_mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd);
     hp_sys_close(fd);
     return ledger;
 }
 
-static int create_shared(struct hp_region *region, const char *folder, uint64_t *budget, void *address)
+static int create_shared(struct hp_region *region, const char *folder, uint64_t *budget)
 {
     uint64_t most = within_limit(RLIMIT_FSIZE, 1, affordable(folder, *budget));
     if (most < BUDGET_LEAST)
@@ -76,13 +77,13 @@ static int create_shared(struct hp_region *region, const char *folder, uint64_t 
         return fd;
     }
     uint64_t size = hp_ledger_layout(most).size;
-    struct hp_ledger *ledger = map_file(fd, size, address);
+    struct hp_ledger *ledger = map_file(fd, size);
     int error = ledger ? hp_sys_madvise(ledger, (size_t)hp_ledger_header_blocks() * HP_BLOCK, MADV_POPULATE_WRITE)
                        : -ENOMEM;
     if (error < 0) {
         hp_sys_unlink(region->path);
         region->path[0] = '\0';
-        if (ledger && !address)
+        if (ledger)
             hp_sys_munmap(ledger, size);
         return error;
     }
@@ -92,10 +93,10 @@ static int create_shared(struct hp_region *region, const char *folder, uint64_t 
     return 0;
 }
 
-static int create_private(struct hp_region *region, uint64_t budget, void *address)
+static int create_private(struct hp_region *region, uint64_t budget)
 {
-    void *memory = hp_sys_mmap(address, hp_ledger_layout(budget).size, PROT_READ | PROT_WRITE,
-                               MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | (address ? MAP_FIXED : 0), -1);
+    void *memory = hp_sys_mmap(NULL, hp_ledger_layout(budget).size, PROT_READ | PROT_WRITE,
+                               MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
     if (!memory)
         return -ENOMEM;
     region->ledger = memory;
@@ -104,21 +105,19 @@ static int create_private(struct hp_region *region, uint64_t budget, void *addre
     return 0;
 }
 
-/* With `address`, in place of the region that is there: a child's instead of its parent's. */
-static int create_anywhere(struct hp_region *region, const char *folder, uint64_t *budget, void *address,
-                           int *file_error)
+static int create_anywhere(struct hp_region *region, const char *folder, uint64_t *budget, int *file_error)
 {
     *file_error = -ENOENT;
     if (strcmp(folder, "none")) {
         if (strcmp(folder, "auto")) {
-            *file_error = create_shared(region, folder, budget, address);
+            *file_error = create_shared(region, folder, budget);
         } else {
-            *file_error = create_shared(region, "/dev/shm", budget, address);
+            *file_error = create_shared(region, "/dev/shm", budget);
             if (*file_error < 0)
-                *file_error = create_shared(region, "/tmp", budget, address);
+                *file_error = create_shared(region, "/tmp", budget);
         }
     }
-    return *file_error < 0 ? create_private(region, *budget, address) : 0;
+    return *file_error < 0 ? create_private(region, *budget) : 0;
 }
 
 static void start_using(struct hp_region *region)
@@ -133,7 +132,7 @@ int hp_region_create(struct hp_region *region, const char *folder, uint64_t budg
     budget = within_limit(RLIMIT_AS, 16, budget);
     if (!budget)
         return -ENOMEM;
-    int error = create_anywhere(region, folder, &budget, NULL, file_error);
+    int error = create_anywhere(region, folder, &budget, file_error);
     if (error < 0)
         return error;
     hp_ledger_init(region->ledger, budget, depth);
@@ -164,113 +163,133 @@ void hp_region_remove(struct hp_region *region)
     region->path[0] = '\0';
 }
 
-/* The copy: block_map as copied, arena_next, then the blocks. Other threads go on while it is made, so its order
- * matters: buckets and live objects stand before the arena in the region and are copied first, so that every record
- * they refer to is complete in the copy; arena_next is read last, so that no such record lies beyond it. */
-struct copy {
-    uint64_t block_map[HP_BLOCK_MAX / 64];
-    uint64_t arena_next;
-    char blocks[];
-};
-
-#define COPY_SLACK (64ull << 20) /* address space for what other threads reserve meanwhile */
-
-void hp_region_fork_prepare(struct hp_region *region)
+static int write_at(int fd, const void *data, size_t size, uint64_t offset)
 {
-    struct hp_ledger *ledger = region->ledger;
-    region->copy = NULL;
-    if (!ledger || !region->shared)
-        return;
-    uint64_t room = __atomic_load_n(&ledger->reserved, __ATOMIC_RELAXED) + COPY_SLACK;
-    region->copy_size = sizeof(struct copy) + room;
-    struct copy *copy = hp_sys_mmap(NULL, region->copy_size, PROT_READ | PROT_WRITE,
-                                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
-    if (!copy)
-        return;
-    uint64_t used = 0;
-    for (uint64_t word = 0; word < (ledger->layout.size / HP_BLOCK + 63) / 64; word++) {
-        uint64_t bits = __atomic_load_n(&ledger->block_map[word], __ATOMIC_ACQUIRE);
-        for (; bits && used + HP_BLOCK <= room; bits &= bits - 1) {
-            uint64_t bit = bits & -bits;
-            uint64_t block = word * 64 + (uint64_t)__builtin_ctzll(bits);
-            memcpy(copy->blocks + used, (char *)ledger + block * HP_BLOCK, HP_BLOCK);
-            copy->block_map[word] |= bit;
-            used += HP_BLOCK;
+    long n = hp_sys_pwrite(fd, data, size, offset);
+    return n == (long)size ? 0 : n < 0 ? (int)n : -ENOSPC;
+}
+
+/* Write what is used into the child's file. Other threads go on meanwhile, so the order matters: buckets and live
+ * objects stand before the arena and are written first, so that every record they refer to is complete in the copy;
+ * arena_next is read last, so that no such record lies beyond it. */
+static int write_copy(const struct hp_ledger *ledger, int fd)
+{
+    uint64_t reserved = 0;
+    int error = 0;
+    for (uint64_t word = 0; word < (ledger->layout.size / HP_BLOCK + 63) / 64 && !error; word++) {
+        uint64_t copied = __atomic_load_n(&ledger->block_map[word], __ATOMIC_ACQUIRE);
+        for (uint64_t bits = copied; bits && !error;) {
+            uint64_t first = (uint64_t)__builtin_ctzll(bits), beyond = ~(bits >> first);
+            uint64_t run = beyond ? (uint64_t)__builtin_ctzll(beyond) : 64 - first; /* blocks beside each other */
+            uint64_t at = (word * 64 + first) * HP_BLOCK;
+            error = write_at(fd, (const char *)ledger + at, run * HP_BLOCK, at);
+            reserved += run * HP_BLOCK;
+            bits &= run + first < 64 ? ~0ull << (run + first) : 0;
         }
+        /* Blocks that are reserved while this goes on are not in the copy. */
+        if (copied && !error)
+            error = write_at(fd, &copied, sizeof copied, offsetof(struct hp_ledger, block_map) + word * sizeof copied);
     }
-    copy->arena_next = __atomic_load_n(&ledger->arena_next, __ATOMIC_ACQUIRE);
-    region->copy = copy;
+    uint64_t arena_next = __atomic_load_n(&ledger->arena_next, __ATOMIC_ACQUIRE);
+    reserved -= (uint64_t)hp_ledger_header_blocks() * HP_BLOCK;
+    if (!error)
+        error = write_at(fd, &arena_next, sizeof arena_next, offsetof(struct hp_ledger, arena_next));
+    return error ? error : write_at(fd, &reserved, sizeof reserved, offsetof(struct hp_ledger, reserved));
 }
 
-void hp_region_fork_parent(struct hp_region *region)
+int hp_region_fork_prepare(const struct hp_region *region)
 {
-    if (region->copy)
-        hp_sys_munmap(region->copy, region->copy_size);
-    region->copy = NULL;
+    char folder[HP_PATH_MAX];
+    const char *slash = strrchr(region->path, '/');
+    if (!region->ledger || !region->shared || !slash)
+        return -1;
+    memcpy(folder, region->path, (size_t)(slash - region->path));
+    folder[slash - region->path] = '\0';
+    int fd = hp_sys_open(folder, O_RDWR | O_TMPFILE, 0600); /* nobody sees it before the child names it */
+    if (fd < 0)
+        return -1;
+    if (hp_sys_ftruncate(fd, region->ledger->layout.size) == 0 && write_copy(region->ledger, fd) == 0)
+        return fd;
+    hp_sys_close(fd);
+    return -1;
 }
 
-static void unpack(struct hp_ledger *ledger, const struct copy *copy)
+void hp_region_fork_parent(int file)
 {
-    uint64_t used = 0;
-    for (uint64_t word = 0; word < HP_BLOCK_MAX / 64; word++) {
-        for (uint64_t bits = copy->block_map[word]; bits; bits &= bits - 1) {
-            uint64_t block = word * 64 + (uint64_t)__builtin_ctzll(bits);
-            memcpy((char *)ledger + block * HP_BLOCK, copy->blocks + used, HP_BLOCK);
-            used += HP_BLOCK;
-        }
-    }
-    memcpy(ledger->block_map, copy->block_map, sizeof ledger->block_map);
-    ledger->arena_next = copy->arena_next;
-    ledger->reserved = used - (uint64_t)hp_ledger_header_blocks() * HP_BLOCK;
+    if (file >= 0)
+        hp_sys_close(file);
 }
 
-/* What the copy needs, reserved before it is written; private memory needs nothing. */
-static int reserve_for(struct hp_region *region, const struct copy *copy)
+/* Give the child's file the child's name. Without /proc, or in a folder that it may not write to any more, it stays
+ * without: the ledger is then only the child's. */
+static void name_file(struct hp_region *region, int file, const char *folder)
 {
-    for (uint64_t word = 0; region->shared && word < HP_BLOCK_MAX / 64; word++) {
-        for (uint64_t bits = copy->block_map[word]; bits; bits &= bits - 1) {
-            uint64_t block = word * 64 + (uint64_t)__builtin_ctzll(bits);
-            int error = populate(region->ledger, block * HP_BLOCK, HP_BLOCK);
-            if (error < 0)
-                return error;
-        }
-    }
-    return 0;
+    char link[HP_PATH_MAX];
+    unsigned uid = hp_sys_getuid();
+    hp_place_descriptor(link, file);
+    region->process_start = hp_process_start(0);
+    bool named = hp_place_folder(region->path, folder, uid) >= 0 &&
+                 hp_place_ledger(region->path, folder, uid, hp_sys_getpid(), region->process_start) == 0 &&
+                 hp_sys_link(link, region->path) == 0;
+    if (!named)
+        region->path[0] = '\0';
 }
 
-/* From the parent's shared region to one with the copy's content, in the same place. */
-static bool move_to_own(struct hp_region *region, const char *folder)
+/* The folder that the parent's file is in: its path less /heapprof-UID/NAME. */
+static bool folder_of(const struct hp_region *region, char folder[HP_PATH_MAX])
 {
-    struct hp_ledger *ledger = region->ledger;
-    uint64_t budget = ledger->budget, wanted = budget;
-    int file_error = 0;
-    if (!region->copy) /* a fork without its handlers: of what the parent has by now */
-        hp_region_fork_prepare(region);
-    const struct copy *copy = region->copy;
-    if (!copy || create_anywhere(region, folder, &wanted, ledger, &file_error) < 0)
-        return false;
-    /* A smaller region than the parent's (a file system that filled up) could not hold the copy. */
-    if (region->shared && (wanted != budget || reserve_for(region, copy) < 0)) {
-        hp_region_remove(region);
-        if (create_private(region, budget, ledger) < 0)
+    memcpy(folder, region->path, strlen(region->path) + 1);
+    for (int parts = 0; parts < 2; parts++) {
+        char *slash = strrchr(folder, '/');
+        if (!slash)
             return false;
+        *slash = '\0';
     }
-    unpack(ledger, copy);
-    hp_region_fork_parent(region);
-    start_using(region);
     return true;
 }
 
-void hp_region_fork_child(struct hp_region *region, const char *folder)
+static bool move_to_file(struct hp_region *region, int file)
+{
+    char folder[HP_PATH_MAX];
+    if (file < 0)
+        return false;
+    bool mapped = hp_sys_mmap(region->ledger, region->ledger->layout.size, PROT_READ | PROT_WRITE,
+                              MAP_SHARED | MAP_FIXED, file) != NULL;
+    if (mapped && folder_of(region, folder))
+        name_file(region, file, folder);
+    hp_sys_close(file);
+    return mapped;
+}
+
+/* Without a file, or when fork went around its handlers: a private copy of what the parent's region holds by now. */
+static bool move_to_private(struct hp_region *region)
+{
+    struct hp_ledger *ledger = region->ledger;
+    uint64_t size = ledger->layout.size;
+    char *copy = hp_sys_mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
+    if (!copy)
+        return false;
+    for (uint64_t block = 0; block < size / HP_BLOCK; block++)
+        if (hp_ledger_is_reserved(ledger, block * HP_BLOCK))
+            memcpy(copy + block * HP_BLOCK, (char *)ledger + block * HP_BLOCK, HP_BLOCK);
+    region->path[0] = '\0';
+    region->shared = false;
+    return hp_sys_mremap(copy, size, ledger) != NULL;
+}
+
+void hp_region_fork_child(struct hp_region *region, int file, bool alone)
 {
     struct hp_ledger *ledger = region->ledger;
     if (!ledger)
         return;
-    if (region->shared && !move_to_own(region, folder)) {
+    bool was_shared = region->shared;
+    if (was_shared && !move_to_file(region, file) && !move_to_private(region)) {
         hp_sys_munmap(ledger, ledger->layout.size); /* it is the parent's */
         region->ledger = NULL;
         return;
     }
-    hp_ledger_settle(ledger);
+    if (was_shared)
+        start_using(region);
+    if (!alone)
+        hp_ledger_settle(ledger);
 }
-
