@@ -234,6 +234,13 @@ static void serve_requests(void)
     }
 }
 
+void hp_dump_forked(void)
+{
+    if (dumper != (uintptr_t)&hp_thread)
+        end();
+    requests = 0;
+}
+
 void hp_dump_requested(void)
 {
     int kept = errno;

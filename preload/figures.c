@@ -165,3 +165,8 @@ void hp_figures_refresh(struct hp_ledger *ledger, bool now)
     __atomic_store_n(&due_at_ns, figures.time_ns + AGE_LEAST_NS + AGE_COSTS * cost, __ATOMIC_RELAXED);
     __atomic_store_n(&reading, 0, __ATOMIC_RELEASE);
 }
+
+void hp_figures_forked(void)
+{
+    __atomic_store_n(&reading, 0, __ATOMIC_RELEASE);
+}

@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "dump.h"
+#include "figures.h"
 #include "ledger/sys.h"
 #include "modules.h"
 #include "next.h"
@@ -134,6 +135,8 @@ static void after_fork_in_child(void)
     }
     region->ledger->pid = hp_library.pid;
     region->ledger->parent_pid = parent;
+    hp_dump_forked();
+    hp_figures_forked();
     hp_thread.random = 0; /* not the same samples as the parent's */
     hp_thread.epoch = 0;
     hp_marking_update();

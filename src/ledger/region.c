@@ -73,13 +73,16 @@ static int file_in(char *path, const char *folder)
 }
 
 /* Never more than a quarter of what the file system has left: /dev/shm is small in containers. */
-static uint64_t affordable(const char *folder, uint64_t budget)
+static int lower_to_affordable(const char *folder, uint64_t *budget)
 {
     struct statfs status;
-    if (hp_sys_statfs(folder, &status) < 0)
-        return 0;
+    int error = hp_sys_statfs(folder, &status);
+    if (error < 0)
+        return error;
     uint64_t quarter = (uint64_t)status.f_bavail * (uint64_t)status.f_bsize / 4;
-    return status.f_blocks && quarter < budget ? quarter : budget;
+    if (status.f_blocks && quarter < *budget)
+        *budget = quarter;
+    return 0;
 }
 
 static uint64_t within_limit(int resource, uint64_t share, uint64_t budget)
@@ -103,7 +106,11 @@ static struct hp_ledger *map_file(int fd, uint64_t size, void *address)
 
 static int create_shared(struct hp_region *region, const char *folder, uint64_t *budget, void *address)
 {
-    uint64_t most = within_limit(RLIMIT_FSIZE, 1, affordable(folder, *budget));
+    uint64_t most = *budget;
+    int error = lower_to_affordable(folder, &most);
+    if (error < 0)
+        return error;
+    most = within_limit(RLIMIT_FSIZE, 1, most);
     if (most < BUDGET_LEAST)
         return -ENOSPC;
     int fd = file_in(region->path, folder);
@@ -113,8 +120,8 @@ static int create_shared(struct hp_region *region, const char *folder, uint64_t 
     }
     uint64_t size = hp_ledger_layout(most).size;
     struct hp_ledger *ledger = map_file(fd, size, address);
-    int error = ledger ? hp_sys_madvise(ledger, (size_t)hp_ledger_header_blocks() * HP_BLOCK, MADV_POPULATE_WRITE)
-                       : -ENOMEM;
+    error = ledger ? hp_sys_madvise(ledger, (size_t)hp_ledger_header_blocks() * HP_BLOCK, MADV_POPULATE_WRITE)
+                   : -ENOMEM;
     if (error < 0) {
         hp_sys_unlink(region->path);
         region->path[0] = '\0';
@@ -193,16 +200,34 @@ void hp_region_seal(struct hp_region *region, uint64_t bytes)
     sealed = region->shared;
 }
 
-/* The copy: block_map as copied, arena_next, then the blocks. Other threads go on while it is made, so its order
- * matters: buckets and live objects stand before the arena in the region and are copied first, so that every record
- * they refer to is complete in the copy; arena_next is read last, so that no such record lies beyond it. */
+/* The copy: the used blocks, with their numbers. Other threads go on while it is made, so its order matters: live objects
+ * first, then the buckets through which their entries are found, which were published before them, then the arena,
+ * in which all records that the buckets lead to are complete; arena_next last, so that no such record lies beyond it. */
 struct copy {
-    uint64_t block_map[HP_BLOCK_MAX / 64];
     uint64_t arena_next;
+    uint64_t room; /* bytes for blocks */
+    uint32_t count;
+    uint32_t numbers[HP_BLOCK_MAX];
     char blocks[];
 };
 
 #define COPY_SLACK (64ull << 20) /* address space for what other threads reserve meanwhile */
+
+/* The used blocks of [from, to), byte offsets. */
+static void copy_blocks(struct copy *copy, const struct hp_ledger *ledger, uint64_t from, uint64_t to)
+{
+    for (uint64_t block = from / HP_BLOCK; block < to / HP_BLOCK; block++) {
+        if (block % 64 == 0 && !__atomic_load_n(&ledger->block_map[block / 64], __ATOMIC_ACQUIRE)) {
+            block += 63;
+            continue;
+        }
+        uint64_t used = (uint64_t)copy->count * HP_BLOCK;
+        if (!hp_ledger_is_reserved(ledger, block * HP_BLOCK) || used + HP_BLOCK > copy->room)
+            continue;
+        memcpy(copy->blocks + used, (const char *)ledger + block * HP_BLOCK, HP_BLOCK);
+        copy->numbers[copy->count++] = (uint32_t)block;
+    }
+}
 
 void hp_region_fork_prepare(struct hp_region *region)
 {
@@ -216,17 +241,11 @@ void hp_region_fork_prepare(struct hp_region *region)
                                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
     if (!copy)
         return;
-    uint64_t used = 0;
-    for (uint64_t word = 0; word < (ledger->layout.size / HP_BLOCK + 63) / 64; word++) {
-        uint64_t bits = __atomic_load_n(&ledger->block_map[word], __ATOMIC_ACQUIRE);
-        for (; bits && used + HP_BLOCK <= room; bits &= bits - 1) {
-            uint64_t bit = bits & -bits;
-            uint64_t block = word * 64 + (uint64_t)__builtin_ctzll(bits);
-            memcpy(copy->blocks + used, (char *)ledger + block * HP_BLOCK, HP_BLOCK);
-            copy->block_map[word] |= bit;
-            used += HP_BLOCK;
-        }
-    }
+    const struct hp_layout *layout = &ledger->layout;
+    copy->room = room;
+    copy_blocks(copy, ledger, layout->live[0].groups_at, layout->arena_at);
+    copy_blocks(copy, ledger, 0, layout->live[0].groups_at);
+    copy_blocks(copy, ledger, layout->arena_at, layout->arena_limit);
     copy->arena_next = __atomic_load_n(&ledger->arena_next, __ATOMIC_ACQUIRE);
     region->copy = copy;
 }
@@ -240,31 +259,44 @@ void hp_region_fork_parent(struct hp_region *region)
 
 static void unpack(struct hp_ledger *ledger, const struct copy *copy)
 {
-    uint64_t used = 0;
-    for (uint64_t word = 0; word < HP_BLOCK_MAX / 64; word++) {
-        for (uint64_t bits = copy->block_map[word]; bits; bits &= bits - 1) {
-            uint64_t block = word * 64 + (uint64_t)__builtin_ctzll(bits);
-            memcpy((char *)ledger + block * HP_BLOCK, copy->blocks + used, HP_BLOCK);
-            used += HP_BLOCK;
-        }
-    }
-    memcpy(ledger->block_map, copy->block_map, sizeof ledger->block_map);
+    for (uint32_t i = 0; i < copy->count; i++)
+        memcpy((char *)ledger + (uint64_t)copy->numbers[i] * HP_BLOCK, copy->blocks + (uint64_t)i * HP_BLOCK, HP_BLOCK);
+    memset(ledger->block_map, 0, sizeof ledger->block_map);
+    for (uint32_t i = 0; i < copy->count; i++)
+        ledger->block_map[copy->numbers[i] / 64] |= 1ull << (copy->numbers[i] % 64);
     ledger->arena_next = copy->arena_next;
-    ledger->reserved = used - (uint64_t)hp_ledger_header_blocks() * HP_BLOCK;
+    ledger->reserved = (copy->count - (uint64_t)hp_ledger_header_blocks()) * HP_BLOCK;
 }
 
 /* What the copy needs, reserved before it is written; private memory needs nothing. */
 static int reserve_for(struct hp_region *region, const struct copy *copy)
 {
-    for (uint64_t word = 0; region->shared && word < HP_BLOCK_MAX / 64; word++) {
-        for (uint64_t bits = copy->block_map[word]; bits; bits &= bits - 1) {
-            uint64_t block = word * 64 + (uint64_t)__builtin_ctzll(bits);
-            int error = populate(region->ledger, block * HP_BLOCK, HP_BLOCK);
-            if (error < 0)
-                return error;
-        }
+    int error = 0;
+    for (uint32_t i = 0; region->shared && i < copy->count && error == 0; i++)
+        error = populate(region->ledger, (uint64_t)copy->numbers[i] * HP_BLOCK, HP_BLOCK);
+    return error;
+}
+
+/* No copy was made: memory was out, or fork went around the handlers. The child starts without samples, apart from its
+ * parent's region, but with its settings. */
+static int start_empty(struct hp_region *region)
+{
+    struct hp_ledger *ledger = region->ledger;
+    struct hp_ledger *kept = hp_sys_mmap(NULL, sizeof *kept, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+    if (!kept)
+        return -ENOMEM;
+    memcpy(kept, ledger, sizeof *kept);
+    int error = create_private(region, kept->budget, ledger);
+    if (error == 0) {
+        memcpy(ledger, kept, offsetof(struct hp_ledger, layout));
+        memcpy(ledger->exe, kept->exe, sizeof ledger->exe);
+        memcpy(ledger->allocator, kept->allocator, sizeof ledger->allocator);
+        ledger->reserved = 0;
+        hp_ledger_init(ledger, kept->budget, kept->depth);
+        start_using(region);
     }
-    return 0;
+    hp_sys_munmap(kept, sizeof *kept);
+    return error;
 }
 
 void hp_region_fork_child(struct hp_region *region, const char *folder)
@@ -277,14 +309,12 @@ void hp_region_fork_child(struct hp_region *region, const char *folder)
         uint64_t budget = ledger->budget, wanted = budget;
         int file_error = 0;
         if (!copy) {
-            /* No memory for a copy: the child starts empty, apart from its parent's region. */
-            if (create_private(region, budget, ledger) == 0)
-                hp_ledger_init(region->ledger, budget, ledger->depth);
-            else
+            if (start_empty(region) < 0)
                 region->ledger = NULL;
             return;
         }
-        if (create_anywhere(region, folder, &wanted, ledger, &file_error) < 0) {
+        /* A sealed target may not open files any more; mapping memory is what its allocator does all the time. */
+        if (create_anywhere(region, sealed ? "none" : folder, &wanted, ledger, &file_error) < 0) {
             region->ledger = NULL;
             return;
         }
