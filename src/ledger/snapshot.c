@@ -13,6 +13,7 @@ struct row {
 struct bases {
     uint64_t base[HP_MODULES];        /* the addresses that each module has in the profile */
     uint64_t addresses[HP_DEPTH_MAX]; /* of the entry being written */
+    char path[HP_PATH_MAX];           /* of the module being written: a copy, which nobody can change */
 };
 
 int hp_view_open(struct hp_view *view, const void *memory, uint64_t size)
@@ -25,8 +26,9 @@ int hp_view_open(struct hp_view *view, const void *memory, uint64_t size)
     view->ledger = ledger;
     view->size = size;
     view->layout = ledger->layout;
-    const struct hp_layout expected = hp_ledger_layout(ledger->budget);
-    if (memcmp(&expected, &view->layout, sizeof expected) || expected.size > size)
+    const uint64_t budget = ledger->budget, most = (uint64_t)HP_BLOCK_MAX * HP_BLOCK;
+    const struct hp_layout expected = hp_ledger_layout(budget < most ? budget : most);
+    if (memcmp(&expected, &view->layout, sizeof expected) || expected.size > size || expected.size > most)
         return -EBADMSG;
     return 0;
 }
@@ -121,6 +123,12 @@ static double probability(double size, double interval)
     return interval <= 1 ? 1 : one_minus_exp(size / interval);
 }
 
+/* The whole part, for hostile figures too, for which a plain conversion is not defined. */
+static uint64_t whole(double value)
+{
+    return value < 0x1p63 ? (value > 0 ? (uint64_t)value : 0) : 1ull << 63;
+}
+
 /* The counts that this entry would have had at the profile's interval, when it was sampled at another one: scaled by
  * the ratio of the probabilities, rounded up or down by chance (from the entry's hash, so that each dump decides
  * alike) so that the mean is right. */
@@ -130,10 +138,10 @@ static struct hp_pair convert(struct hp_pair pair, double from, double to, uint6
         return pair;
     double size = (double)pair.bytes / (double)pair.objects;
     double exact = (double)pair.objects * probability(size, to) / (size > 0 ? probability(size, from) : 1);
-    uint64_t objects = (uint64_t)exact;
+    uint64_t objects = whole(exact);
     if (exact - (double)objects > (double)(hash >> 11) * 0x1p-53)
         objects++;
-    return (struct hp_pair){.objects = objects, .bytes = (uint64_t)(size * (double)objects + 0.5)};
+    return (struct hp_pair){.objects = objects, .bytes = whole(size * (double)objects + 0.5)};
 }
 
 static struct hp_counts read_counts(const struct hp_entry *entry, double from, double to)
@@ -334,7 +342,7 @@ static void write_memstats(const struct hp_view *view, const struct hp_moment *m
 {
     struct hp_figures figures = read_figures(view->ledger);
     if (figures.estimated || !figures.time_ns)
-        figures.alloc = (uint64_t)totals->live_bytes;
+        figures.alloc = whole(totals->live_bytes);
     if (!figures.time_ns)
         figures.inuse = figures.sys = figures.alloc;
     /* The allocator's figures are not all taken at one moment. */
@@ -348,15 +356,15 @@ static void write_memstats(const struct hp_view *view, const struct hp_moment *m
     }
     hp_text_put(text, "# runtime.MemStats\n");
     hp_text_fact(text, "Alloc", figures.alloc);
-    hp_text_fact(text, "TotalAlloc", (uint64_t)(totals->alloc_bytes + 0.5));
-    hp_text_fact(text, "Mallocs", (uint64_t)(totals->alloc_objects + 0.5));
-    hp_text_fact(text, "Frees", (uint64_t)(totals->alloc_objects - totals->live_objects + 0.5));
+    hp_text_fact(text, "TotalAlloc", whole(totals->alloc_bytes + 0.5));
+    hp_text_fact(text, "Mallocs", whole(totals->alloc_objects + 0.5));
+    hp_text_fact(text, "Frees", whole(totals->alloc_objects - totals->live_objects + 0.5));
     hp_text_fact(text, "HeapAlloc", figures.alloc);
     hp_text_fact(text, "HeapSys", figures.inuse + idle);
     hp_text_fact(text, "HeapIdle", idle);
     hp_text_fact(text, "HeapInuse", figures.inuse);
     hp_text_fact(text, "HeapReleased", smaller(released, idle));
-    hp_text_fact(text, "HeapObjects", (uint64_t)(totals->live_objects + 0.5));
+    hp_text_fact(text, "HeapObjects", whole(totals->live_objects + 0.5));
     hp_text_fact(text, "MaxRSS", moment->max_rss);
     hp_text_comment(text);
     hp_text_put(text, "heapprof.allocator = ");
@@ -377,26 +385,25 @@ static void write_memstats(const struct hp_view *view, const struct hp_moment *m
     hp_text_line_end(text);
 }
 
-static const char *module_path(const struct hp_view *view, const struct hp_ledger_module *module, uint64_t *most)
+static const char *module_path(const struct hp_view *view, const struct hp_ledger_module *module, char *copy)
 {
-    *most = view->layout.size > module->path_at ? view->layout.size - module->path_at : 0;
-    if (*most > HP_PATH_MAX)
-        *most = HP_PATH_MAX;
-    while (*most && !bytes_at(view, module->path_at, *most))
-        *most /= 2;
-    const char *path = *most ? bytes_at(view, module->path_at, *most) : NULL;
-    return path && memchr(path, '\0', *most) ? path : "";
+    uint64_t at = module->path_at, most = HP_PATH_MAX;
+    while (most && !bytes_at(view, at, most))
+        most /= 2;
+    memcpy(copy, (const char *)view->ledger + (most ? at : 0), most);
+    return most && memchr(copy, '\0', most) ? copy : "";
 }
 
-static void write_modules(const struct hp_view *view, const struct bases *bases, struct hp_text *text, bool maps)
+static void write_modules(const struct hp_view *view, struct bases *bases, struct hp_text *text, bool maps)
 {
     for (uint32_t i = 0; i < module_count(view); i++) {
         const struct hp_ledger_module *module = module_at(view, i);
         if (!module)
             continue;
-        uint64_t most;
-        const char *path = module_path(view, module, &most);
-        uint32_t id_size = module->build_id_size <= sizeof module->build_id ? module->build_id_size : 0;
+        const char *path = module_path(view, module, bases->path);
+        uint32_t id_size = __atomic_load_n(&module->build_id_size, __ATOMIC_RELAXED);
+        if (id_size > sizeof module->build_id)
+            id_size = 0;
         char id[2 * sizeof module->build_id + 1];
         for (uint32_t j = 0; j < id_size; j++) {
             id[2 * j] = "0123456789abcdef"[module->build_id[j] >> 4];
