@@ -164,7 +164,7 @@ static void set_front(struct hp_ledger *ledger)
 {
     struct dl_find_object object;
     /* The malloc that the process uses; readers drop a frame of that name, whoever's it is. */
-    if (_dl_find_object((void *)(uintptr_t)malloc, &object) != 0)
+    if (!hp_find_object((uintptr_t)malloc, &object))
         return;
     uint64_t frame = hp_module_frame((uintptr_t)malloc + 1, &object);
     ledger->front_module = (uint32_t)(frame >> HP_FRAME_MODULE_SHIFT);
@@ -174,9 +174,9 @@ static void set_front(struct hp_ledger *ledger)
 static void add_main_module(void)
 {
     struct dl_find_object object;
-    const void *entry = (const void *)getauxval(AT_ENTRY);
-    if (_dl_find_object((void *)(uintptr_t)entry, &object) == 0)
-        hp_module_frame((uintptr_t)entry, &object);
+    uintptr_t entry = getauxval(AT_ENTRY);
+    if (hp_find_object(entry, &object))
+        hp_module_frame(entry, &object);
 }
 
 static bool start_ledger(void)
