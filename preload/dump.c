@@ -234,6 +234,13 @@ static void serve_requests(void)
     }
 }
 
+void hp_dump_forked(void)
+{
+    if (dumper != (uintptr_t)&hp_thread)
+        end();
+    requests = 0;
+}
+
 void hp_dump_requested(void)
 {
     int kept = errno;
@@ -255,12 +262,6 @@ int hp_dump(const char *path)
     serve_requests();
     errno = kept;
     return error;
-}
-
-void hp_dump_after_fork(void)
-{
-    __atomic_store_n(&requests, 0, __ATOMIC_RELAXED);
-    end();
 }
 
 void hp_dump_triggers(struct hp_ledger *ledger)

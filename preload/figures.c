@@ -140,11 +140,6 @@ static void publish(struct hp_ledger *ledger, const struct hp_figures *figures)
     __atomic_store_n(&there->version, version + 1, __ATOMIC_RELEASE);
 }
 
-void hp_figures_after_fork(void)
-{
-    __atomic_store_n(&reading, 0, __ATOMIC_RELEASE);
-}
-
 void hp_figures_refresh(struct hp_ledger *ledger, bool now)
 {
     struct hp_figures figures = {0};
@@ -170,5 +165,10 @@ void hp_figures_refresh(struct hp_ledger *ledger, bool now)
         publish(ledger, &figures);
         __atomic_store_n(&due_at_ns, figures.time_ns + AGE_LEAST_NS + AGE_COSTS * cost, __ATOMIC_RELAXED);
     }
+    __atomic_store_n(&reading, 0, __ATOMIC_RELEASE);
+}
+
+void hp_figures_forked(void)
+{
     __atomic_store_n(&reading, 0, __ATOMIC_RELEASE);
 }

@@ -145,8 +145,8 @@ static void move_to_child(int fork_file)
     region->ledger->process_start = region->process_start;
     region->ledger->pid_namespace = pid_namespace();
     region->ledger->parent_pid = parent;
-    hp_figures_after_fork();
-    hp_dump_after_fork();
+    hp_dump_forked();
+    hp_figures_forked();
     hp_thread.random = 0; /* not the same samples as the parent's */
     hp_thread.epoch = 0;
     hp_marking_update();
@@ -179,7 +179,7 @@ static void set_front(struct hp_ledger *ledger)
 {
     struct dl_find_object object;
     /* The malloc that the process uses; readers drop a frame of that name, whoever's it is. */
-    if (_dl_find_object((void *)(uintptr_t)malloc, &object) != 0)
+    if (!hp_find_object((uintptr_t)malloc, &object))
         return;
     uint64_t frame = hp_module_frame((uintptr_t)malloc + 1, &object);
     ledger->front_module = (uint32_t)(frame >> HP_FRAME_MODULE_SHIFT);
@@ -189,9 +189,9 @@ static void set_front(struct hp_ledger *ledger)
 static void add_main_module(void)
 {
     struct dl_find_object object;
-    const void *entry = (const void *)getauxval(AT_ENTRY);
-    if (_dl_find_object((void *)(uintptr_t)entry, &object) == 0)
-        hp_module_frame((uintptr_t)entry, &object);
+    uintptr_t entry = getauxval(AT_ENTRY);
+    if (hp_find_object(entry, &object))
+        hp_module_frame(entry, &object);
 }
 
 static void set_program(struct hp_ledger *ledger)

@@ -40,12 +40,14 @@ static unsigned distance(const char *from, const char *to)
 
 const struct hp_verb *hp_verb_find(const char *name, const struct hp_verb **nearest)
 {
-    unsigned least = 3; /* farther away it is another word */
+    unsigned least = 5; /* of half steps; farther away it is another word */
     *nearest = NULL;
     for (const struct hp_verb *const *verb = hp_verbs; *verb; verb++) {
         if (!strcmp((*verb)->name, name))
             return *verb;
-        unsigned steps = strlen(name) < LONGEST_VERB ? distance(name, (*verb)->name) : least;
+        unsigned steps = strlen(name) < LONGEST_VERB ? 2 * distance(name, (*verb)->name) : least;
+        if (name[0] != (*verb)->name[0])
+            steps++; /* people seldom mistype the first letter */
         if (steps < least) {
             least = steps;
             *nearest = *verb;

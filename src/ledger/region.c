@@ -38,13 +38,16 @@ static int file_in(struct hp_region *region, const char *folder)
 }
 
 /* Never more than a quarter of what the file system has left: /dev/shm is small in containers. */
-static uint64_t affordable(const char *folder, uint64_t budget)
+static int lower_to_affordable(const char *folder, uint64_t *budget)
 {
     struct statfs status = {0};
-    if (hp_sys_statfs(folder, &status) < 0)
-        return 0;
+    int error = hp_sys_statfs(folder, &status);
+    if (error < 0)
+        return error;
     uint64_t quarter = (uint64_t)status.f_bavail * (uint64_t)status.f_bsize / 4;
-    return status.f_blocks && quarter < budget ? quarter : budget;
+    if (status.f_blocks && quarter < *budget)
+        *budget = quarter;
+    return 0;
 }
 
 static uint64_t within_limit(int resource, uint64_t share, uint64_t budget)
@@ -68,7 +71,11 @@ static struct hp_ledger *map_file(int fd, uint64_t size)
 
 static int create_shared(struct hp_region *region, const char *folder, uint64_t *budget)
 {
-    uint64_t most = within_limit(RLIMIT_FSIZE, 1, affordable(folder, *budget));
+    uint64_t most = *budget;
+    int error = lower_to_affordable(folder, &most);
+    if (error < 0)
+        return error;
+    most = within_limit(RLIMIT_FSIZE, 1, most);
     if (most < BUDGET_LEAST)
         return -ENOSPC;
     int fd = file_in(region, folder);
@@ -78,8 +85,8 @@ static int create_shared(struct hp_region *region, const char *folder, uint64_t 
     }
     uint64_t size = hp_ledger_layout(most).size;
     struct hp_ledger *ledger = map_file(fd, size);
-    int error = ledger ? hp_sys_madvise(ledger, (size_t)hp_ledger_header_blocks() * HP_BLOCK, MADV_POPULATE_WRITE)
-                       : -ENOMEM;
+    error = ledger ? hp_sys_madvise(ledger, (size_t)hp_ledger_header_blocks() * HP_BLOCK, MADV_POPULATE_WRITE)
+                   : -ENOMEM;
     if (error < 0) {
         hp_sys_unlink(region->path);
         region->path[0] = '\0';
@@ -169,39 +176,64 @@ static int write_at(int fd, const void *data, size_t size, uint64_t offset)
     return n == (long)size ? 0 : n < 0 ? (int)n : -ENOSPC;
 }
 
-/* Write what is used into the child's file. Other threads go on meanwhile, so the order matters: buckets and live
- * objects stand before the arena and are written first, so that every record they refer to is complete in the copy;
- * arena_next is read last, so that no such record lies beyond it. */
+/* Mark blocks of the child's ledger as reserved: those of one word of its block_map. */
+static int mark_written(int fd, uint64_t word, uint64_t bits)
+{
+    uint64_t at = offsetof(struct hp_ledger, block_map) + word * sizeof bits, before = 0;
+    if (!bits)
+        return 0;
+    long n = hp_sys_pread(fd, &before, sizeof before, at);
+    bits |= before;
+    return n < 0 ? (int)n : write_at(fd, &bits, sizeof bits, at);
+}
+
+/* Write the used blocks of [from, to), byte offsets, and mark just these: what is reserved from now on is not there. */
+static int write_blocks(const struct hp_ledger *ledger, int fd, uint64_t from, uint64_t to)
+{
+    int error = 0;
+    for (uint64_t block = from / HP_BLOCK, limit = to / HP_BLOCK; block < limit && !error;) {
+        uint64_t word = block / 64, end = (word + 1) * 64 < limit ? (word + 1) * 64 : limit, marks = 0;
+        uint64_t bits = __atomic_load_n(&ledger->block_map[word], __ATOMIC_ACQUIRE);
+        while (block < end && !error) {
+            uint64_t first = block;
+            while (block < end && bits >> (block % 64) & 1)
+                marks |= 1ull << (block++ % 64);
+            if (block > first) /* blocks beside each other at once */
+                error = write_at(fd, (const char *)ledger + first * HP_BLOCK, (block - first) * HP_BLOCK,
+                                 first * HP_BLOCK);
+            else
+                block++;
+        }
+        if (!error)
+            error = mark_written(fd, word, marks);
+    }
+    return error;
+}
+
+/* Write what is used into the child's file. Other threads go on meanwhile, so its order matters: live objects first,
+ * then the buckets through which their entries are found, which were published before them, then the arena, in which all
+ * records that the buckets lead to are complete; at the end the header without its block_map, whose arena_next no such
+ * record lies beyond. */
 static int write_copy(const struct hp_ledger *ledger, int fd)
 {
-    uint64_t reserved = 0;
-    int error = 0;
-    for (uint64_t word = 0; word < (ledger->layout.size / HP_BLOCK + 63) / 64 && !error; word++) {
-        uint64_t copied = __atomic_load_n(&ledger->block_map[word], __ATOMIC_ACQUIRE);
-        for (uint64_t bits = copied; bits && !error;) {
-            uint64_t first = (uint64_t)__builtin_ctzll(bits), beyond = ~(bits >> first);
-            uint64_t run = beyond ? (uint64_t)__builtin_ctzll(beyond) : 64 - first; /* blocks beside each other */
-            uint64_t at = (word * 64 + first) * HP_BLOCK;
-            error = write_at(fd, (const char *)ledger + at, run * HP_BLOCK, at);
-            reserved += run * HP_BLOCK;
-            bits &= run + first < 64 ? ~0ull << (run + first) : 0;
-        }
-        /* Blocks that are reserved while this goes on are not in the copy. */
-        if (copied && !error)
-            error = write_at(fd, &copied, sizeof copied, offsetof(struct hp_ledger, block_map) + word * sizeof copied);
-    }
-    uint64_t arena_next = __atomic_load_n(&ledger->arena_next, __ATOMIC_ACQUIRE);
-    reserved -= (uint64_t)hp_ledger_header_blocks() * HP_BLOCK;
+    const struct hp_layout *layout = &ledger->layout;
+    const uint64_t header = (uint64_t)hp_ledger_header_blocks() * HP_BLOCK;
+    const uint64_t header_marks = (1ull << hp_ledger_header_blocks()) - 1;
+    int error = mark_written(fd, 0, header_marks);
     if (!error)
-        error = write_at(fd, &arena_next, sizeof arena_next, offsetof(struct hp_ledger, arena_next));
-    return error ? error : write_at(fd, &reserved, sizeof reserved, offsetof(struct hp_ledger, reserved));
+        error = write_blocks(ledger, fd, layout->live[0].groups_at, layout->arena_at);
+    if (!error)
+        error = write_blocks(ledger, fd, header, layout->live[0].groups_at);
+    if (!error)
+        error = write_blocks(ledger, fd, layout->arena_at, layout->arena_limit);
+    return error ? error : write_at(fd, ledger, offsetof(struct hp_ledger, block_map), 0);
 }
 
 int hp_region_fork_prepare(const struct hp_region *region)
 {
     char folder[HP_PATH_MAX];
     const char *slash = strrchr(region->path, '/');
-    if (!region->ledger || !region->shared || !slash)
+    if (!region->ledger || !region->shared || !slash || sealed) /* sealed: no files any more */
         return -1;
     memcpy(folder, region->path, (size_t)(slash - region->path));
     folder[slash - region->path] = '\0';
@@ -261,20 +293,32 @@ static bool move_to_file(struct hp_region *region, int file)
     return mapped;
 }
 
-/* Without a file, or when fork went around its handlers: a private copy of what the parent's region holds by now. */
+static void copy_blocks(struct hp_ledger *to, const struct hp_ledger *from, const uint64_t *map, uint64_t size)
+{
+    for (uint64_t block = 0; block < size / HP_BLOCK; block++)
+        if (map[block / 64] >> (block % 64) & 1)
+            memcpy((char *)to + block * HP_BLOCK, (const char *)from + block * HP_BLOCK, HP_BLOCK);
+}
+
+/* Without a file, or when fork went around its handlers: a private copy of what the parent's region holds by now, with no
+ * more system calls than an allocator makes. */
 static bool move_to_private(struct hp_region *region)
 {
     struct hp_ledger *ledger = region->ledger;
-    uint64_t size = ledger->layout.size;
-    char *copy = hp_sys_mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
+    const uint64_t size = ledger->layout.size;
+    const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+    struct hp_ledger *copy = hp_sys_mmap(NULL, size, PROT_READ | PROT_WRITE, flags, -1);
     if (!copy)
         return false;
-    for (uint64_t block = 0; block < size / HP_BLOCK; block++)
-        if (hp_ledger_is_reserved(ledger, block * HP_BLOCK))
-            memcpy(copy + block * HP_BLOCK, (char *)ledger + block * HP_BLOCK, HP_BLOCK);
+    memcpy(copy, ledger, sizeof *copy); /* and with it the map that says which blocks follow */
+    copy_blocks(copy, ledger, copy->block_map, size);
+    bool moved = hp_sys_mmap(ledger, size, PROT_READ | PROT_WRITE, flags | MAP_FIXED, -1) != NULL;
+    if (moved)
+        copy_blocks(ledger, copy, copy->block_map, size);
+    hp_sys_munmap(copy, size);
     region->path[0] = '\0';
     region->shared = false;
-    return hp_sys_mremap(copy, size, ledger) != NULL;
+    return moved;
 }
 
 void hp_region_fork_child(struct hp_region *region, int file, bool alone)
@@ -290,6 +334,12 @@ void hp_region_fork_child(struct hp_region *region, int file, bool alone)
     }
     if (was_shared)
         start_using(region);
+    if (was_shared) { /* the copy's blocks are what is reserved */
+        ledger->reserved = 0;
+        for (uint64_t word = 0; word < HP_BLOCK_MAX / 64; word++)
+            ledger->reserved += (uint64_t)__builtin_popcountll(ledger->block_map[word]) * HP_BLOCK;
+        ledger->reserved -= (uint64_t)hp_ledger_header_blocks() * HP_BLOCK;
+    }
     if (!alone)
         hp_ledger_settle(ledger);
 }

@@ -26,8 +26,9 @@ int hp_ledger_view_open(struct hp_ledger_view *view, const void *memory, uint64_
     view->ledger = ledger;
     view->size = size;
     view->layout = ledger->layout;
-    const struct hp_layout expected = hp_ledger_layout(ledger->budget);
-    if (memcmp(&expected, &view->layout, sizeof expected) || expected.size > size)
+    const uint64_t budget = ledger->budget, most = (uint64_t)HP_BLOCK_MAX * HP_BLOCK;
+    const struct hp_layout expected = hp_ledger_layout(budget < most ? budget : most);
+    if (memcmp(&expected, &view->layout, sizeof expected) || expected.size > size || expected.size > most)
         return -EBADMSG;
     return 0;
 }
@@ -122,6 +123,12 @@ static double probability(double size, double interval)
     return interval <= 1 ? 1 : one_minus_exp(size / interval);
 }
 
+/* The whole part, for hostile figures too, for which a plain conversion is not defined. */
+static uint64_t whole(double value)
+{
+    return value < 0x1p63 ? (value > 0 ? (uint64_t)value : 0) : 1ull << 63;
+}
+
 /* The counts that this entry would have had at the profile's interval, when it was sampled at another one: scaled by
  * the ratio of the probabilities, rounded up or down by chance (from the entry's hash, so that each dump decides
  * alike) so that the mean is right. */
@@ -131,10 +138,10 @@ static struct hp_pair convert(struct hp_pair pair, double from, double to, uint6
         return pair;
     double size = (double)pair.bytes / (double)pair.objects;
     double exact = (double)pair.objects * probability(size, to) / (size > 0 ? probability(size, from) : 1);
-    uint64_t objects = (uint64_t)exact;
+    uint64_t objects = whole(exact);
     if (exact - (double)objects > (double)(hash >> 11) * 0x1p-53)
         objects++;
-    return (struct hp_pair){.objects = objects, .bytes = (uint64_t)(size * (double)objects + 0.5)};
+    return (struct hp_pair){.objects = objects, .bytes = whole(size * (double)objects + 0.5)};
 }
 
 static struct hp_counts read_counts(const struct hp_entry *entry, double from, double to)
@@ -344,7 +351,7 @@ static void write_memstats(const struct hp_ledger_view *view, const struct hp_mo
 {
     struct hp_figures figures = read_figures(view->ledger);
     if (figures.estimated || !figures.time_ns)
-        figures.alloc = (uint64_t)totals->live_bytes;
+        figures.alloc = whole(totals->live_bytes);
     if (!figures.time_ns)
         figures.inuse = figures.sys = figures.alloc;
     /* The allocator's figures are not all taken at one moment. */
@@ -357,10 +364,10 @@ static void write_memstats(const struct hp_ledger_view *view, const struct hp_mo
         released = resident == UINT64_MAX || resident > arenas ? 0 : arenas - resident;
     }
     /* Rounded once, so that HeapObjects = Mallocs - Frees. */
-    uint64_t mallocs = (uint64_t)(totals->alloc_objects + 0.5), objects = (uint64_t)(totals->live_objects + 0.5);
+    uint64_t mallocs = whole(totals->alloc_objects + 0.5), objects = whole(totals->live_objects + 0.5);
     hp_text_put(text, "# runtime.MemStats\n");
     hp_text_fact(text, "Alloc", figures.alloc);
-    hp_text_fact(text, "TotalAlloc", (uint64_t)(totals->alloc_bytes + 0.5));
+    hp_text_fact(text, "TotalAlloc", whole(totals->alloc_bytes + 0.5));
     hp_text_fact(text, "Mallocs", mallocs);
     hp_text_fact(text, "Frees", mallocs > objects ? mallocs - objects : 0);
     hp_text_fact(text, "HeapAlloc", figures.alloc);

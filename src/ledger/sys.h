@@ -68,17 +68,15 @@ static inline long hp_sys_pwrite(int fd, const void *data, size_t size, uint64_t
     return hp_syscall(SYS_pwrite64, fd, (long)data, (long)size, (long)offset, 0, 0);
 }
 
+static inline long hp_sys_pread(int fd, void *data, size_t size, uint64_t offset)
+{
+    return hp_syscall(SYS_pread64, fd, (long)data, (long)size, (long)offset, 0, 0);
+}
+
 /* A name for what `from` links to, as /proc/self/fd/N does. */
 static inline int hp_sys_link(const char *from, const char *to)
 {
     return (int)hp_syscall(SYS_linkat, AT_FDCWD, (long)from, AT_FDCWD, (long)to, AT_SYMLINK_FOLLOW, 0);
-}
-
-/* Move a mapping to `to`, in place of what is there. NULL on failure. */
-static inline void *hp_sys_mremap(void *from, size_t size, void *to)
-{
-    long result = hp_syscall(SYS_mremap, (long)from, (long)size, (long)size, MREMAP_MAYMOVE | MREMAP_FIXED, (long)to, 0);
-    return result < 0 && result > -4096 ? NULL : (void *)result;
 }
 
 static inline void *hp_sys_mmap(void *address, size_t size, int protection, int flags, int fd)
