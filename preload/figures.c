@@ -167,3 +167,8 @@ void hp_figures_refresh(struct hp_ledger *ledger, bool now)
     }
     __atomic_store_n(&reading, 0, __ATOMIC_RELEASE);
 }
+
+void hp_figures_forked(void)
+{
+    __atomic_store_n(&reading, 0, __ATOMIC_RELEASE);
+}

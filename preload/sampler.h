@@ -31,6 +31,8 @@ struct hp_thread {
     uint64_t random;
     uint32_t epoch;  /* that left was drawn for, plus 1; 0: none yet */
     uint32_t number; /* of the thread, from 1; 0: not given yet */
+    int fork_file;   /* between the handlers of fork: of the child's ledger, or -1 */
+    bool fork_alone; /* between the handlers of fork: there is no other thread */
     bool busy;       /* inside the library's cold path */
     bool own_call;   /* the library itself calls the allocator: not the target's allocations */
     bool own_hit;    /* ... and that came by the hooks */

@@ -113,7 +113,7 @@ static void learn(uintptr_t pc, bool exact, struct step *step)
     struct hp_row row;
     uintptr_t inside = exact ? pc : pc - 1;
     *step = (struct step){.kind = STEP_UNKNOWN};
-    if (_dl_find_object((void *)inside, &object) != 0) {
+    if (!hp_find_object(inside, &object)) {
         step->frame = hp_module_frame(pc, NULL);
         return;
     }
@@ -299,7 +299,7 @@ static bool step_full(struct full_walk *walk)
     struct dl_find_object object;
     struct hp_row row;
     uintptr_t inside = walk->registers[HP_REG_RIP] - !walk->exact;
-    return _dl_find_object((void *)inside, &object) == 0 && hp_cfi_row(&object, inside, &row) &&
+    return hp_find_object(inside, &object) && hp_cfi_row(&object, inside, &row) &&
            row.rules[HP_REG_RIP].kind != HP_RULE_UNDEFINED && apply_row(walk, &row);
 }
 
