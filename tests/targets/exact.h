@@ -21,7 +21,11 @@
 
 /* A return value passes through here, so that the call that made it stays where it is and is no jump. The number keeps
  * the compiler from making one function of two that are equal. */
+#ifdef __clang__
+#define SITE __attribute__((noinline)) static
+#else
 #define SITE __attribute__((noinline, noclone)) static
+#endif
 #define KEEP(pointer) __asm__ volatile("# %1" : "+r"(pointer) : "i"(__LINE__) : "memory")
 
 struct object {

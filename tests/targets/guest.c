@@ -149,9 +149,16 @@ static int children(void)
     puts("all children are well");
     const char *ledger = getenv("GUEST_LEDGER"); /* a folder: is ours still there? */
     if (ledger) {
-        char path[4096];
-        snprintf(path, sizeof path, "%s/heapprof-%d/%d.ledger", ledger, (int)getuid(), (int)getpid());
-        fprintf(stderr, "ledger %s\n", access(path, F_OK) == 0 ? "there" : "gone");
+        char path[4096], own[32];
+        int found = 0;
+        snprintf(path, sizeof path, "%s/heapprof-%d", ledger, (int)getuid());
+        snprintf(own, sizeof own, "%d.", (int)getpid());
+        DIR *folder = opendir(path);
+        for (struct dirent *entry; folder && (entry = readdir(folder));)
+            found += !strncmp(entry->d_name, own, strlen(own));
+        if (folder)
+            closedir(folder);
+        fprintf(stderr, "ledger %s, own pid %d\n", found == 1 ? "there" : "gone", (int)getpid());
     }
     return 0;
 }
