@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -150,8 +151,10 @@ static int children(void)
     const char *ledger = getenv("GUEST_LEDGER"); /* a folder: is ours still there? */
     if (ledger) {
         char path[4096];
-        snprintf(path, sizeof path, "%s/heapprof-%d/%d.ledger", ledger, (int)getuid(), (int)getpid());
-        fprintf(stderr, "ledger %s\n", access(path, F_OK) == 0 ? "there" : "gone");
+        glob_t found = {0};
+        snprintf(path, sizeof path, "%s/heapprof-%d/%d.*.ledger", ledger, (int)getuid(), (int)getpid());
+        fprintf(stderr, "ledger %s\n", glob(path, 0, NULL, &found) == 0 && found.gl_pathc == 1 ? "there" : "gone");
+        globfree(&found);
     }
     return 0;
 }
