@@ -4,6 +4,7 @@
 
 #define PAGE 4096ul
 #define MAIN_STACK_MOST (128ul << 20) /* Linux keeps at least this much free of mappings below the main stack's top */
+#define RED_ZONE 128ul
 #define FOREIGN_MOST (1ul << 20)      /* how far up a foreign stack is followed */
 
 extern void *__libc_stack_end; /* of the dynamic linker: the stack pointer at the program's start */
@@ -47,6 +48,18 @@ void hp_stack_find(struct hp_stack_range *range, struct hp_thread *thread, uintp
     range->low = pointer;
     range->high = (pointer & ~(PAGE - 1)) + PAGE;
     range->end = range->high + FOREIGN_MOST;
+}
+
+void hp_stack_find_interrupted(struct hp_stack_range *range, struct hp_thread *thread, uintptr_t pointer)
+{
+    hp_stack_find(range, thread, pointer);
+    uintptr_t low = pointer - RED_ZONE, page = pointer & ~(PAGE - 1);
+    bool own = pointer >= thread->stack_low && pointer < thread->stack_high;
+    if (own && low < thread->stack_low)
+        low = thread->stack_low;
+    else if (!own && low < page)
+        low = page; /* whether the page before can be read is not known */
+    range->low = low;
 }
 
 /* rt_sigprocmask with an unknown `how` changes nothing: the kernel copies the mask first, and then says EINVAL, or
