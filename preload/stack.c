@@ -50,23 +50,24 @@ void hp_stack_find(struct hp_stack_range *range, struct hp_thread *thread, uintp
     range->end = range->high + FOREIGN_MOST;
 }
 
-void hp_stack_find_interrupted(struct hp_stack_range *range, struct hp_thread *thread, uintptr_t pointer)
-{
-    hp_stack_find(range, thread, pointer);
-    uintptr_t low = pointer - RED_ZONE, page = pointer & ~(PAGE - 1);
-    bool own = pointer >= thread->stack_low && pointer < thread->stack_high;
-    if (own && low < thread->stack_low)
-        low = thread->stack_low;
-    else if (!own && low < page)
-        low = page; /* whether the page before can be read is not known */
-    range->low = low;
-}
-
 /* rt_sigprocmask with an unknown `how` changes nothing: the kernel copies the mask first, and then says EINVAL, or
  * EFAULT if it could not be read. */
 static bool can_read(uintptr_t page)
 {
     return hp_syscall(SYS_rt_sigprocmask, -1, (long)page, 0, 8, 0, 0) == -EINVAL;
+}
+
+bool hp_stack_find_interrupted(struct hp_stack_range *range, struct hp_thread *thread, uintptr_t pointer)
+{
+    uintptr_t low = pointer - RED_ZONE, page = pointer & ~(PAGE - 1);
+    bool known = pointer >= range->low && pointer < range->high;
+    hp_stack_find(range, thread, pointer);
+    if (pointer >= thread->stack_low && pointer < thread->stack_high) {
+        range->low = low > thread->stack_low ? low : thread->stack_low;
+        return true;
+    }
+    range->low = low > page ? low : page; /* whether the page before can be read is not known */
+    return known || can_read(page);
 }
 
 bool hp_stack_extend(struct hp_stack_range *range, uintptr_t address)

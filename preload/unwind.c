@@ -195,8 +195,7 @@ static bool leave_signal_frame(struct walk *walk)
     walk->sp = sp;
     walk->fp = fp;
     walk->exact = true;
-    hp_stack_find_interrupted(&walk->range, walk->range.thread, sp);
-    return true;
+    return hp_stack_find_interrupted(&walk->range, walk->range.thread, sp);
 }
 
 static inline bool take_step(struct walk *walk, const struct step *step)
@@ -300,8 +299,9 @@ static bool apply_row(struct full_walk *walk, const struct hp_row *row)
     }
     memcpy(walk->registers, registers, sizeof registers);
     walk->exact = row->signal_frame;
-    if (row->signal_frame)
-        hp_stack_find_interrupted(&walk->range, walk->range.thread, registers[HP_REG_RSP]);
+    if (row->signal_frame &&
+        !hp_stack_find_interrupted(&walk->range, walk->range.thread, registers[HP_REG_RSP]))
+        return false;
     return registers[HP_REG_RIP] && (row->signal_frame || registers[HP_REG_RSP] > old_sp);
 }
 

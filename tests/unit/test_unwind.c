@@ -396,6 +396,8 @@ static void knows_raw_clones(void **state)
     munmap(stack, size);
 }
 
+static uintptr_t signal_return; /* where signal handlers return to */
+
 static uint64_t next_random(uint64_t *seed)
 {
     return *seed = *seed * 6364136223846793005ull + 1442695040888963407ull;
@@ -407,9 +409,9 @@ static FRAME void walk_garbage(uint64_t *seed)
     uintptr_t garbage[64];
     for (unsigned i = 0; i < 64; i++) {
         uint64_t random = next_random(seed), choice = random >> 61;
-        uintptr_t code[] = {(uintptr_t)outer, (uintptr_t)qsort, (uintptr_t)raise, (uintptr_t)capture};
+        uintptr_t code[] = {(uintptr_t)outer, (uintptr_t)qsort, (uintptr_t)raise, signal_return};
         garbage[i] = choice < 2   ? (uintptr_t)&garbage[random >> 20 & 63]
-                     : choice < 4 ? code[random >> 20 & 3] + (random >> 30 & 63)
+                     : choice < 4 ? code[random >> 20 & 3] + (random >> 30 & 31) % ((random >> 40 & 31) + 1)
                      : choice < 5 ? (random >> 20 & 0xfff)
                      : choice < 6 ? (uintptr_t)garbage + (random >> 20 & 0xffffff) - 0x800000
                                   : random << (choice & 1);
@@ -422,6 +424,11 @@ static void survives_garbage(void **state)
 {
     static const enum hp_engine engines[] = {HP_ENGINE_CFI, HP_ENGINE_FP};
     uint64_t seed = 4711;
+    struct sigaction action = {.sa_handler = on_signal}, old;
+    sigaction(SIGUSR1, &action, &old);
+    signalled();
+    sigaction(SIGUSR1, &old, NULL);
+    signal_return = address_of(frames[1]);
     for (unsigned engine = 0; engine < 2; engine++) {
         assert_int_equal(hp_unwind_init(engines[engine]), 0);
         for (unsigned i = 0; i < 200000; i++)
@@ -492,7 +499,7 @@ FRAME void stepped(void)
     calls_alloca();
     calls_realigned();
     snprintf(text, sizeof text, "%g %s", number, strstr(text, "x"));
-    free(malloc(strlen(text) * 100000));
+    free(malloc(strlen(text) * 10));
     set_trap_flag(false);
     after += text[0];
 }
