@@ -147,7 +147,7 @@ static bool binary(struct evaluation *e, uint8_t op)
         *a = b < 64 ? *a >> b : 0;
         return true;
     case 0x26:
-        *a = (uintptr_t)(sa >> (b < 64 ? b : 63));
+        *a = (uintptr_t)(sa >> (b < 63 ? b : 63)); /* arithmetic, as all our compilers do it */
         return true;
     case 0x27:
         *a ^= b;

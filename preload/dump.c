@@ -20,7 +20,7 @@ struct work {
     char smaps[SMAPS_BUFFER];
     char text_buffer[HP_TEXT_BUFFER];
     struct hp_gzip gzip;
-    struct hp_view view;
+    struct hp_ledger_view view;
     uint64_t scratch_size;
     uint64_t scratch[] __attribute__((aligned(16)));
 };
@@ -93,13 +93,13 @@ static int write_profile(struct work *work, struct output *output)
     struct hp_moment moment = moment_of(work);
     if (!ends_in_gz(work->path)) {
         hp_text_init(&text, write_all, output, work->text_buffer);
-        return hp_view_write(&work->view, &moment, &text, work->scratch, work->scratch_size);
+        return hp_ledger_view_write(&work->view, &moment, &text, work->scratch, work->scratch_size);
     }
     int error = hp_gzip_begin(&work->gzip, write_all, output);
     if (error < 0)
         return error;
     hp_text_init(&text, hp_gzip_write, &work->gzip, work->text_buffer);
-    error = hp_view_write(&work->view, &moment, &text, work->scratch, work->scratch_size);
+    error = hp_ledger_view_write(&work->view, &moment, &text, work->scratch, work->scratch_size);
     int end_error = hp_gzip_end(&work->gzip);
     return error < 0 ? error : end_error;
 }
@@ -108,7 +108,7 @@ static int write_profile(struct work *work, struct output *output)
  * other people's files are not. */
 static int check_final(const char *path)
 {
-    struct stat status;
+    struct stat status = {0};
     int error = hp_sys_lstat(path, &status);
     if (error == -ENOENT)
         return 0;
@@ -126,7 +126,7 @@ static int check_final(const char *path)
 static int write_file(struct work *work)
 {
     size_t length = strlen(work->path);
-    struct rlimit limit;
+    struct rlimit limit = {0};
     struct output output = {.limit = UINT64_MAX};
     int error = check_final(work->path);
     if (error < 0)
@@ -139,7 +139,7 @@ static int write_file(struct work *work)
         output.limit = limit.rlim_cur;
     const int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW;
     output.fd = hp_sys_open(work->temporary, flags, 0600);
-    struct stat status;
+    struct stat status = {0};
     if (output.fd == -EEXIST && hp_sys_lstat(work->temporary, &status) == 0 && S_ISREG(status.st_mode) &&
         status.st_uid == hp_sys_getuid()) {
         hp_sys_unlink(work->temporary); /* left by a process that was killed while it wrote */
@@ -169,13 +169,13 @@ static void complain_of_dump(const char *path, int error)
 static int dump_now(const char *path, bool complain)
 {
     struct hp_ledger *ledger = hp_ledger_now();
-    struct hp_view view;
+    struct hp_ledger_view view;
     if (!ledger)
         return -ENOSYS;
-    int error = hp_view_open(&view, ledger, ledger->layout.size);
+    int error = hp_ledger_view_open(&view, ledger, ledger->layout.size);
     if (error < 0)
         return error;
-    uint64_t scratch_size = hp_view_scratch_size(&view), size = sizeof(struct work) + scratch_size;
+    uint64_t scratch_size = hp_ledger_view_scratch_size(&view), size = sizeof(struct work) + scratch_size;
     struct work *work = hp_sys_mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
     if (!work) {
         if (complain)
@@ -186,7 +186,7 @@ static int dump_now(const char *path, bool complain)
     work->scratch_size = scratch_size;
     uint32_t sequence = __atomic_add_fetch(&ledger->dump_sequence, 1, __ATOMIC_RELAXED);
     if (!path)
-        error = hp_expand_pattern(work->path, hp_library.options.output, ledger->exe, hp_library.pid, sequence,
+        error = hp_expand_pattern(work->path, hp_library.options.output, ledger->program, hp_library.pid, sequence,
                                   clock_ns(CLOCK_REALTIME) / 1000000000);
     else if (strlen(path) < sizeof work->path)
         memcpy(work->path, path, strlen(path) + 1);

@@ -26,12 +26,20 @@ void free_aligned_sized(void *pointer, size_t alignment, size_t size);
 #define LARGE (128u << 10)     /* glibc's threshold for mmap, before it adapts */
 #define MOVE_MOST (1024u << 10) /* larger objects are not copied to mark them */
 
+/* Bytes to ask for when a marked object is wanted. glibc keeps freed chunks of up to 1,032 bytes in per-thread caches,
+ * last in, first out: a marked address would be the next one that unmarked objects get, and each of their frees would
+ * look like a sample's. */
+static size_t marked_size(size_t size)
+{
+    return hp_next.allocator == HP_ALLOCATOR_GLIBC && size < 1040 ? 1040 : size;
+}
+
 void *hp_mark_fresh(void *pointer, size_t size, size_t alignment)
 {
     int kept = errno;
     if (!pointer || !hp_marking() || hp_is_marked(pointer))
         return pointer;
-    void *marked = hp_next.memalign(alignment > HP_MARK ? alignment : HP_MARK, size);
+    void *marked = hp_next.memalign(alignment > HP_MARK ? alignment : HP_MARK, marked_size(size));
     if (marked) {
         hp_next.free(pointer);
         pointer = marked;
@@ -45,7 +53,7 @@ static HP_COLD void *sampled_malloc(size_t size)
     if (!hp_due(size))
         return hp_next.malloc(size);
     int kept = errno;
-    void *pointer = hp_marking() ? hp_next.memalign(HP_MARK, size) : NULL;
+    void *pointer = hp_marking() ? hp_next.memalign(HP_MARK, marked_size(size)) : NULL;
     if (!pointer) {
         errno = kept;
         pointer = hp_next.malloc(size);
@@ -62,12 +70,20 @@ HP_HOOK void *malloc(size_t size)
     return hp_next.malloc(size);
 }
 
-static HP_COLD void sampled_free(void *pointer)
+static HP_COLD void found_free(void *pointer)
 {
     bool sampled = hp_forget(pointer);
     hp_next.free(pointer);
     if (sampled)
         hp_after_free();
+}
+
+/* Apart from found_free, so that the pointers that only look marked cost no stack frame. */
+static HP_COLD void sampled_free(void *pointer)
+{
+    if (hp_maybe_sampled(pointer))
+        return found_free(pointer);
+    hp_next.free(pointer);
 }
 
 HP_HOOK void free(void *pointer)
@@ -105,7 +121,7 @@ static void *marked_calloc(size_t size)
         return hp_next.mallocx(size ? size : 1, __builtin_ctzl(HP_MARK) | 0x40);
     if (hp_next.mi_zalloc_aligned)
         return hp_next.mi_zalloc_aligned(size, HP_MARK);
-    void *pointer = hp_next.memalign(HP_MARK, size);
+    void *pointer = hp_next.memalign(HP_MARK, marked_size(size));
     if (!pointer || is_fresh_mapping(pointer))
         return pointer;
     if (size >= LARGE)
@@ -144,10 +160,9 @@ HP_HOOK void *calloc(size_t count, size_t size)
 static HP_COLD void *moved_realloc(void *pointer, size_t size)
 {
     struct hp_live_ref ref;
-    bool sampled = hp_take(pointer, &ref);
+    if (!hp_maybe_sampled(pointer) || !hp_take(pointer, &ref))
+        return hp_next.realloc(pointer, size);
     void *moved = hp_next.realloc(pointer, size);
-    if (!sampled)
-        return moved;
     if (moved || size == 0)
         hp_forget_taken(&ref);
     else
@@ -161,7 +176,7 @@ static void *mark_moved(void *pointer, size_t size)
     if (!hp_marking() || hp_is_marked(pointer) || size > MOVE_MOST)
         return pointer;
     int kept = errno;
-    void *marked = hp_next.memalign(HP_MARK, size);
+    void *marked = hp_next.memalign(HP_MARK, marked_size(size));
     if (marked) {
         memcpy(marked, pointer, size);
         hp_next.free(pointer);
@@ -206,36 +221,47 @@ const struct hp_hot hp_lookup_hooks = {.free = sampled_free, .realloc = moved_re
 
 /* The aligned family: allocate as asked, so that errors are the allocator's own, then mark. */
 
-static HP_COLD void *record_aligned(void *pointer, size_t alignment, size_t size, const void *frame)
+static HP_COLD void *record_aligned(void *pointer, size_t alignment, size_t size, size_t asked, const void *frame)
 {
     bool power = alignment && !(alignment & (alignment - 1));
     if (power || !alignment)
         pointer = hp_mark_fresh(pointer, size, alignment);
     if (pointer)
-        hp_record(pointer, size, frame);
+        hp_record(pointer, asked, frame);
     return pointer;
+}
+
+/* What the target asked for: less than the size when operator new rounded that up. */
+static size_t take_asked(size_t alignment, size_t size)
+{
+    uint64_t asked = hp_thread.asked;
+    hp_thread.asked = 0;
+    return asked && asked - 1 <= size && size - (asked - 1) <= alignment ? asked - 1 : size;
 }
 
 HP_HOOK void *memalign(size_t alignment, size_t size)
 {
-    bool due = hp_charge(size) && hp_due(size);
+    size_t asked = take_asked(alignment, size);
+    bool due = hp_charge(asked) && hp_due(asked);
     void *pointer = hp_next.memalign(alignment, size);
-    return due ? record_aligned(pointer, alignment, size, HP_FRAME) : pointer;
+    return due ? record_aligned(pointer, alignment, size, asked, HP_FRAME) : pointer;
 }
 
 HP_HOOK void *aligned_alloc(size_t alignment, size_t size)
 {
-    bool due = hp_charge(size) && hp_due(size);
+    size_t asked = take_asked(alignment, size);
+    bool due = hp_charge(asked) && hp_due(asked);
     void *pointer = hp_next.aligned_alloc(alignment, size);
-    return due ? record_aligned(pointer, alignment, size, HP_FRAME) : pointer;
+    return due ? record_aligned(pointer, alignment, size, asked, HP_FRAME) : pointer;
 }
 
 HP_HOOK int posix_memalign(void **pointer, size_t alignment, size_t size)
 {
-    bool due = hp_charge(size) && hp_due(size);
+    size_t asked = take_asked(alignment, size);
+    bool due = hp_charge(asked) && hp_due(asked);
     int error = hp_next.posix_memalign(pointer, alignment, size);
     if (due && !error)
-        *pointer = record_aligned(*pointer, alignment, size, HP_FRAME);
+        *pointer = record_aligned(*pointer, alignment, size, asked, HP_FRAME);
     return error;
 }
 

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <sys/single_threaded.h>
 #include <time.h>
 
 #include "dump.h"
@@ -33,7 +34,7 @@ static uint64_t clock_ns(clockid_t clock)
 
 static bool stderr_is_ours(void)
 {
-    struct stat status;
+    struct stat status = {0};
     return hp_sys_fstat(2, &status) == 0 && (uint64_t)status.st_dev == hp_library.stderr_file[0] &&
            (uint64_t)status.st_ino == hp_library.stderr_file[1] && status.st_ino;
 }
@@ -110,16 +111,22 @@ static void stop_following(void)
 
 static void before_fork(void)
 {
-    if (hp_ledger_now() && !hp_thread.busy)
-        hp_region_fork_prepare(&hp_library.region);
+    hp_thread.fork_alone = __libc_single_threaded;
+    hp_thread.fork_file = hp_ledger_now() && !hp_thread.busy ? hp_region_fork_prepare(&hp_library.region) : -1;
 }
 
 static void after_fork_in_parent(void)
 {
-    hp_region_fork_parent(&hp_library.region);
+    hp_region_fork_parent(hp_thread.fork_file);
 }
 
-static void after_fork_in_child(void)
+static uint64_t pid_namespace(void)
+{
+    struct stat status = {0};
+    return hp_sys_stat("/proc/self/ns/pid", &status) == 0 ? (uint64_t)status.st_ino : 0;
+}
+
+static void move_to_child(int fork_file)
 {
     struct hp_region *region = &hp_library.region;
     if (!hp_ledger_now())
@@ -128,12 +135,15 @@ static void after_fork_in_child(void)
     hp_library.pid = hp_sys_getpid();
     if (hp_library.fork_guard)
         *(volatile uint32_t *)(uintptr_t)hp_library.fork_guard = 1;
-    hp_region_fork_child(region, hp_library.options.ledger);
+    hp_region_fork_child(region, fork_file, fork_file >= 0 && hp_thread.fork_alone);
     if (!region->ledger) {
         __atomic_store_n(&hp_library.state, OFF, __ATOMIC_RELEASE);
         return;
     }
     region->ledger->pid = hp_library.pid;
+    region->ledger->uid = hp_sys_getuid();
+    region->ledger->process_start = region->process_start;
+    region->ledger->pid_namespace = pid_namespace();
     region->ledger->parent_pid = parent;
     hp_dump_forked();
     hp_figures_forked();
@@ -142,10 +152,15 @@ static void after_fork_in_child(void)
     hp_marking_update();
 }
 
+static void after_fork_in_child(void)
+{
+    move_to_child(hp_thread.fork_file);
+}
+
 void hp_library_check_fork(void)
 {
     if (hp_library.fork_guard && *hp_library.fork_guard == 0)
-        after_fork_in_child();
+        move_to_child(-1);
 }
 
 static void make_fork_guard(void)
@@ -179,6 +194,17 @@ static void add_main_module(void)
         hp_module_frame(entry, &object);
 }
 
+static void set_program(struct hp_ledger *ledger)
+{
+    const char *name = (const char *)getauxval(AT_EXECFN);
+    const char *slash = name ? strrchr(name, '/') : NULL;
+    if (!name || !*name)
+        name = ledger->exe;
+    else if (slash && slash[1])
+        name = slash + 1;
+    memcpy(ledger->program, name, strnlen(name, sizeof ledger->program - 1));
+}
+
 static bool start_ledger(void)
 {
     const struct hp_options *options = &hp_library.options;
@@ -194,6 +220,8 @@ static bool start_ledger(void)
     struct hp_ledger *ledger = hp_library.region.ledger;
     ledger->pid = hp_library.pid;
     ledger->uid = hp_sys_getuid();
+    ledger->process_start = hp_library.region.process_start;
+    ledger->pid_namespace = pid_namespace();
     ledger->start_time_ns = clock_ns(CLOCK_REALTIME);
     ledger->start_clock_ns = clock_ns(CLOCK_MONOTONIC);
     ledger->start_ticks = hp_ticks();
@@ -208,6 +236,7 @@ static bool start_ledger(void)
         if (name)
             memcpy(ledger->exe, name, strnlen(name, sizeof ledger->exe - 1));
     }
+    set_program(ledger);
     hp_modules_init(ledger, hp_library.directory);
     add_main_module();
     return true;
@@ -250,7 +279,7 @@ static void start_rest(void)
         hp_complain(parts, 1);
     }
     pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
-    at_quick_exit(hp_library_exit);
+    (void)at_quick_exit(hp_library_exit); /* fails without memory: then only quick_exit goes unnoticed */
     install_handler(hp_library.options.signal);
     if (!hp_library.options.follow)
         stop_following();

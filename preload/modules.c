@@ -201,6 +201,11 @@ static uint32_t find_or_add(const struct dl_find_object *object)
     return index;
 }
 
+void hp_modules_forget(void)
+{
+    memset(loads, 0, sizeof loads);
+}
+
 uint64_t hp_module_frame(uintptr_t address, const struct dl_find_object *object)
 {
     if (!object)

@@ -262,10 +262,9 @@ static void put_number(struct builder *builder, uint64_t value, unsigned width)
     put(builder, p, (size_t)(digits + sizeof digits - p));
 }
 
-int hp_expand_pattern(char *path, const char *pattern, const char *exe, int pid, uint32_t sequence, uint64_t seconds)
+int hp_expand_pattern(char *path, const char *pattern, const char *program, int pid, uint32_t sequence, uint64_t seconds)
 {
     struct builder builder = {.path = path};
-    const char *base = strrchr(exe, '/') ? strrchr(exe, '/') + 1 : exe;
     for (const char *p = pattern; *p; p++) {
         if (*p != '%' || !p[1]) {
             put(&builder, p, 1);
@@ -273,7 +272,7 @@ int hp_expand_pattern(char *path, const char *pattern, const char *exe, int pid,
         }
         switch (*++p) {
         case 'e':
-            put(&builder, base, strlen(base));
+            put(&builder, program, strlen(program));
             break;
         case 'p':
             put_number(&builder, (uint64_t)pid, 1);

@@ -39,6 +39,6 @@ bool hp_parse_duration(const char *text, uint64_t *ns);
 
 /* The file name that `pattern` makes: %e program, %p pid, %n number of the dump, %t Unix seconds, %%. -ENAMETOOLONG if
  * it does not fit into HP_PATH_MAX bytes. */
-int hp_expand_pattern(char *path, const char *pattern, const char *exe, int pid, uint32_t sequence, uint64_t seconds);
+int hp_expand_pattern(char *path, const char *pattern, const char *program, int pid, uint32_t sequence, uint64_t seconds);
 
 #endif

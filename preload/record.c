@@ -15,6 +15,8 @@
 #define SHALLOW_DEPTH 64
 #define DEEP_ROOM (24u << 10)
 
+uint32_t hp_filter[HP_FILTER_SLOTS];
+uint32_t hp_look_always;
 static uint64_t unmarked_live; /* objects in the ledger that hp_is_marked() does not tell */
 static uint32_t next_thread_number;
 
@@ -30,6 +32,7 @@ void hp_marking_update(void)
     if (!ledger)
         return;
     uint64_t interval = ledger->intervals[ledger->epoch];
+    hp_look_always = interval == 1;
     bool all = interval && (interval < HP_MARK_INTERVAL || !hp_next.can_mark);
     hp_next_set_lookup(all || __atomic_load_n(&unmarked_live, __ATOMIC_ACQUIRE));
 }
@@ -93,6 +96,7 @@ void hp_forget_taken(struct hp_live_ref *ref)
     __atomic_fetch_sub(&ledger->live_estimate, weight_of(ledger, ref->data), __ATOMIC_RELAXED);
     hp_pair_add(&entry->freed, 1, ref->data->size);
     hp_live_drop(ref);
+    __atomic_fetch_sub(hp_filter_slot(ref->address), 1u, __ATOMIC_RELAXED);
     if (unmarked)
         change_unmarked(-1);
 }
@@ -185,7 +189,9 @@ static bool add_object(struct hp_ledger *ledger, const void *pointer, size_t n, 
     }
     if (data.unmarked)
         change_unmarked(1); /* before its address gets out, so that every free of it is looked up */
+    __atomic_fetch_add(hp_filter_slot((uintptr_t)pointer), 1u, __ATOMIC_RELAXED);
     if (!hp_live_insert(ledger, (uint64_t)(uintptr_t)pointer, &data)) {
+        __atomic_fetch_sub(hp_filter_slot((uintptr_t)pointer), 1u, __ATOMIC_RELAXED);
         if (data.unmarked)
             change_unmarked(-1);
         return false;

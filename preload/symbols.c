@@ -2,6 +2,7 @@
 
 #include <elf.h>
 #include <link.h>
+#include <stdbool.h>
 #include <string.h>
 
 struct tables {
@@ -13,12 +14,6 @@ struct tables {
 };
 
 extern const ElfW(Ehdr) __ehdr_start __attribute__((visibility("hidden")));
-
-bool hp_is_own_address(uintptr_t address)
-{
-    extern char _end[] __attribute__((visibility("hidden")));
-    return address >= (uintptr_t)&__ehdr_start && address < (uintptr_t)_end;
-}
 
 /* glibc turns most d_ptr into addresses when it loads an object, but not those of the vDSO. */
 static const void *table_at(const struct dl_phdr_info *info, ElfW(Addr) pointer)

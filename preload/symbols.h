@@ -8,7 +8,6 @@
 #ifndef HP_PRELOAD_SYMBOLS_H
 #define HP_PRELOAD_SYMBOLS_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
 enum hp_symbol_scope {
@@ -26,8 +25,5 @@ struct hp_symbol {
 
 /* Look all of them up in one pass over the objects; those already found are left alone. */
 void hp_find_symbols(struct hp_symbol *symbols, unsigned count, enum hp_symbol_scope scope);
-
-/* True if `address` lies in this library. */
-bool hp_is_own_address(uintptr_t address);
 
 #endif

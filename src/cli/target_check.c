@@ -226,7 +226,7 @@ static int check_program(const char *command, unsigned depth, struct hp_error *e
         return hp_error_set(error, -errno, "%s: %s", command,
                             errno == ENOENT && !strchr(command, '/') ? "no such command"
                                                                      : strerror(errno));
-    struct stat file;
+    struct stat file = {0};
     int status = 0, descriptor = open(path, O_RDONLY | O_CLOEXEC);
     if (descriptor < 0 && errno == EACCES) { /* may be run, not read: nothing can be known */
         free(path);

@@ -10,20 +10,22 @@
 #include "cli/report_options.h"
 #include "cli/say.h"
 #include "cli/verb.h"
+#include "report/trim.h"
 
-static int write_text(const struct hp_profile *profile, const struct hp_report_options *options,
+static int write_text(struct hp_profile *profile, const struct hp_report_options *options,
                       hp_sink_fn *sink, void *state, struct hp_error *error)
 {
     return hp_profile_write_text(profile, true, sink, state);
 }
 
-static int write_pprof(const struct hp_profile *profile, const struct hp_report_options *options,
+static int write_pprof(struct hp_profile *profile, const struct hp_report_options *options,
                        hp_sink_fn *sink, void *state, struct hp_error *error)
 {
+    hp_trim_allocator(profile);
     return hp_profile_write_proto(profile, sink, state);
 }
 
-static int write_folded(const struct hp_profile *profile, const struct hp_report_options *options,
+static int write_folded(struct hp_profile *profile, const struct hp_report_options *options,
                         hp_sink_fn *sink, void *state, struct hp_error *error)
 {
     char *text = NULL;
@@ -56,7 +58,7 @@ const struct hp_format *hp_format_of_name(const char *path)
     return proto ? &hp_format_pprof : &hp_format_text;
 }
 
-int hp_write_profile(const struct hp_profile *profile, const struct hp_format *format,
+int hp_write_profile(struct hp_profile *profile, const struct hp_format *format,
                      const struct hp_report_options *options, const char *path)
 {
     bool to_stdout = !path || !strcmp(path, "-");

@@ -12,7 +12,7 @@ struct hp_format {
     bool binary;    /* not for a terminal */
     unsigned takes; /* the report options that mean anything to it: enum hp_report_option */
     /* 0 or -errno; -EINVAL with *error for wrong options. */
-    int (*write)(const struct hp_profile *profile, const struct hp_report_options *options,
+    int (*write)(struct hp_profile *profile, const struct hp_report_options *options,
                  hp_sink_fn *sink, void *state, struct hp_error *error);
 };
 
@@ -21,9 +21,10 @@ extern const struct hp_format *const hp_formats[]; /* ends with NULL */
 
 /* By how the name of an output file ends. */
 const struct hp_format *hp_format_of_name(const char *path);
-/* To `path`, or NULL or "-": standard output. Names that end in .gz are compressed. The exit
+/* The profile may lose frames that the format has no use for.
+ * To `path`, or NULL or "-": standard output. Names that end in .gz are compressed. The exit
  * status. */
-int hp_write_profile(const struct hp_profile *profile, const struct hp_format *format,
+int hp_write_profile(struct hp_profile *profile, const struct hp_format *format,
                      const struct hp_report_options *options, const char *path);
 
 #endif

@@ -13,10 +13,10 @@ struct row {
 struct bases {
     uint64_t base[HP_MODULES];        /* the addresses that each module has in the profile */
     uint64_t addresses[HP_DEPTH_MAX]; /* of the entry being written */
-    char path[HP_PATH_MAX];           /* of the module being written: a copy, which nobody can change */
+    char path[HP_PATH_MAX];           /* of the module being written */
 };
 
-int hp_view_open(struct hp_view *view, const void *memory, uint64_t size)
+int hp_ledger_view_open(struct hp_ledger_view *view, const void *memory, uint64_t size)
 {
     const struct hp_ledger *ledger = memory;
     if (size < sizeof *ledger || __atomic_load_n(&ledger->magic, __ATOMIC_ACQUIRE) != HP_LEDGER_MAGIC)
@@ -34,7 +34,7 @@ int hp_view_open(struct hp_view *view, const void *memory, uint64_t size)
 }
 
 /* `size` readable bytes at `at`, or NULL. Unreserved blocks are never touched: they are holes in the file. */
-static const void *bytes_at(const struct hp_view *view, uint64_t at, uint64_t size)
+static const void *bytes_at(const struct hp_ledger_view *view, uint64_t at, uint64_t size)
 {
     if (at > view->layout.size || size > view->layout.size - at)
         return NULL;
@@ -44,14 +44,14 @@ static const void *bytes_at(const struct hp_view *view, uint64_t at, uint64_t si
     return (const char *)view->ledger + at;
 }
 
-static const void *record_at(const struct hp_view *view, hp_offset offset, enum hp_record_kind kind, uint64_t size)
+static const void *record_at(const struct hp_ledger_view *view, hp_offset offset, enum hp_record_kind kind, uint64_t size)
 {
     uint64_t at = (uint64_t)offset * 16;
     const struct hp_record *record = at < view->layout.arena_at ? NULL : bytes_at(view, at, size);
     return record && record->kind == kind ? record : NULL;
 }
 
-static const struct hp_ledger_module *module_at(const struct hp_view *view, uint32_t index)
+static const struct hp_ledger_module *module_at(const struct hp_ledger_view *view, uint32_t index)
 {
     const struct hp_ledger_module *module =
         index < HP_MODULES ? bytes_at(view, view->layout.modules_at + index * sizeof *module, sizeof *module) : NULL;
@@ -61,7 +61,7 @@ static const struct hp_ledger_module *module_at(const struct hp_view *view, uint
     return state == HP_MODULE_LOADED || state == HP_MODULE_UNLOADED ? module : NULL;
 }
 
-static uint32_t module_count(const struct hp_view *view)
+static uint32_t module_count(const struct hp_ledger_view *view)
 {
     uint32_t count = __atomic_load_n(&view->ledger->module_count, __ATOMIC_ACQUIRE);
     return count < HP_MODULES ? count : HP_MODULES;
@@ -69,7 +69,7 @@ static uint32_t module_count(const struct hp_view *view)
 
 /* A module whose place was taken by a later one gets addresses that nothing else has: 4 GiB for each, where Linux puts
  * neither programs nor libraries. Otherwise modules keep their addresses, which people know from debuggers. */
-static void give_addresses(const struct hp_view *view, struct bases *bases)
+static void give_addresses(const struct hp_ledger_view *view, struct bases *bases)
 {
     uint32_t count = module_count(view);
     for (uint32_t i = 0; i < count; i++) {
@@ -92,7 +92,7 @@ static uint64_t address_of(const struct bases *bases, uint32_t count, uint64_t f
     return module && module <= count ? bases->base[module - 1] + offset : offset;
 }
 
-uint64_t hp_view_scratch_size(const struct hp_view *view)
+uint64_t hp_ledger_view_scratch_size(const struct hp_ledger_view *view)
 {
     uint64_t entries = __atomic_load_n(&view->ledger->entry_count, __ATOMIC_ACQUIRE);
     uint64_t most = (view->layout.arena_limit - view->layout.arena_at) / sizeof(struct hp_entry);
@@ -162,21 +162,21 @@ static struct hp_counts read_counts(const struct hp_entry *entry, double from, d
                               .alloc_bytes = alloc.bytes};
 }
 
-static double interval_of(const struct hp_view *view, uint32_t epoch)
+static double interval_of(const struct hp_ledger_view *view, uint32_t epoch)
 {
     uint64_t interval = epoch < HP_EPOCHS ? view->ledger->intervals[epoch] : 0;
     return interval ? (double)interval : 1;
 }
 
 /* The interval that the profile is given in: the one in force, or, when sampling is off, the last one that was. */
-static uint64_t profile_interval(const struct hp_view *view)
+static uint64_t profile_interval(const struct hp_ledger_view *view)
 {
     uint32_t epoch = __atomic_load_n(&view->ledger->armed_epoch, __ATOMIC_ACQUIRE);
     uint64_t interval = epoch < HP_EPOCHS ? view->ledger->intervals[epoch] : 0;
     return interval ? interval : 524288;
 }
 
-static uint64_t collect(const struct hp_view *view, struct row *rows, uint64_t most)
+static uint64_t collect(const struct hp_ledger_view *view, struct row *rows, uint64_t most)
 {
     uint64_t count = 0, steps = 0;
     uint64_t step_limit = (view->layout.arena_limit - view->layout.arena_at) / sizeof(struct hp_record);
@@ -201,7 +201,7 @@ static uint64_t collect(const struct hp_view *view, struct row *rows, uint64_t m
                     if (row.counts.alloc_objects)
                         rows[count++] = row;
                 }
-                at = record->next;
+                at = __atomic_load_n(&record->next, __ATOMIC_RELAXED);
             }
         }
     }
@@ -247,11 +247,12 @@ static void sort_rows(struct row *rows, uint64_t count)
     }
 }
 
-static void write_entry(const struct hp_view *view, struct bases *bases, const struct row *row, uint64_t front,
+static void write_entry(const struct hp_ledger_view *view, struct bases *bases, const struct row *row, uint64_t front,
                         struct hp_text *text)
 {
     const struct hp_stack *stack = record_at(view, row->stack, HP_RECORD_STACK, sizeof *stack);
-    uint32_t depth = stack ? stack->record.depth : 0, modules = module_count(view);
+    uint32_t depth = stack ? __atomic_load_n(&stack->record.depth, __ATOMIC_RELAXED) : 0;
+    uint32_t modules = module_count(view);
     if (depth > HP_DEPTH_MAX)
         depth = HP_DEPTH_MAX;
     if (!stack || !record_at(view, row->stack, HP_RECORD_STACK, sizeof *stack + depth * sizeof stack->frames[0]))
@@ -267,7 +268,19 @@ static void put_pair(struct hp_text *text, const char *name, uint64_t value)
     hp_text_put_dec(text, value);
 }
 
-static void write_own_facts(const struct hp_view *view, const struct hp_moment *moment, uint64_t front,
+/* A value on a line of several, each of which ends at a space. */
+static void put_word(struct hp_text *text, const char *word, size_t most)
+{
+    for (const char *p = word; *p && p < word + most - 1; p++) {
+        char letter[2] = {*p, '\0'};
+        if (*p == ' ')
+            hp_text_put(text, "\\040");
+        else
+            hp_text_put_name(text, letter);
+    }
+}
+
+static void write_own_facts(const struct hp_ledger_view *view, const struct hp_moment *moment, uint64_t front,
                             struct hp_text *text)
 {
     const struct hp_ledger *ledger = view->ledger;
@@ -275,18 +288,14 @@ static void write_own_facts(const struct hp_view *view, const struct hp_moment *
     hp_text_put(text, "heapprof: version=" HP_VERSION);
     put_pair(text, " pid=", (uint64_t)ledger->pid);
     hp_text_put(text, " exe=");
-    for (const char *p = ledger->exe; *p && p < ledger->exe + sizeof ledger->exe - 1; p++) {
-        char letter[2] = {*p, '\0'};
-        if (*p == ' ')
-            hp_text_put(text, "\\040"); /* the values of this line end at a space */
-        else
-            hp_text_put_name(text, letter);
-    }
+    put_word(text, ledger->exe, sizeof ledger->exe);
     put_pair(text, " sequence=", moment->sequence);
     put_pair(text, " time=", moment->time_ns / 1000000000);
     put_pair(text, " start=", ledger->start_time_ns);
     put_pair(text, " interval=", profile_interval(view));
     put_pair(text, " depth=", ledger->depth);
+    hp_text_put(text, " program=");
+    put_word(text, ledger->program, sizeof ledger->program);
     hp_text_line_end(text);
     hp_text_comment(text);
     put_pair(text, "heapprof: samples=", ledger->audit.samples);
@@ -337,7 +346,7 @@ static uint64_t smaller(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
-static void write_memstats(const struct hp_view *view, const struct hp_moment *moment, const struct totals *totals,
+static void write_memstats(const struct hp_ledger_view *view, const struct hp_moment *moment, const struct totals *totals,
                            struct hp_text *text)
 {
     struct hp_figures figures = read_figures(view->ledger);
@@ -354,17 +363,19 @@ static void write_memstats(const struct hp_view *view, const struct hp_moment *m
         uint64_t arenas = figures.sys > figures.released ? figures.sys - figures.released : 0; /* released: mmapped */
         released = resident == UINT64_MAX || resident > arenas ? 0 : arenas - resident;
     }
+    /* Rounded once, so that HeapObjects = Mallocs - Frees. */
+    uint64_t mallocs = whole(totals->alloc_objects + 0.5), objects = whole(totals->live_objects + 0.5);
     hp_text_put(text, "# runtime.MemStats\n");
     hp_text_fact(text, "Alloc", figures.alloc);
     hp_text_fact(text, "TotalAlloc", whole(totals->alloc_bytes + 0.5));
-    hp_text_fact(text, "Mallocs", whole(totals->alloc_objects + 0.5));
-    hp_text_fact(text, "Frees", whole(totals->alloc_objects - totals->live_objects + 0.5));
+    hp_text_fact(text, "Mallocs", mallocs);
+    hp_text_fact(text, "Frees", mallocs > objects ? mallocs - objects : 0);
     hp_text_fact(text, "HeapAlloc", figures.alloc);
     hp_text_fact(text, "HeapSys", figures.inuse + idle);
     hp_text_fact(text, "HeapIdle", idle);
     hp_text_fact(text, "HeapInuse", figures.inuse);
     hp_text_fact(text, "HeapReleased", smaller(released, idle));
-    hp_text_fact(text, "HeapObjects", whole(totals->live_objects + 0.5));
+    hp_text_fact(text, "HeapObjects", objects);
     hp_text_fact(text, "MaxRSS", moment->max_rss);
     hp_text_comment(text);
     hp_text_put(text, "heapprof.allocator = ");
@@ -385,25 +396,24 @@ static void write_memstats(const struct hp_view *view, const struct hp_moment *m
     hp_text_line_end(text);
 }
 
-static const char *module_path(const struct hp_view *view, const struct hp_ledger_module *module, char *copy)
+/* Copied, so that it ends where it ended when it was looked at. */
+static void copy_path(const struct hp_ledger_view *view, uint64_t at, char path[HP_PATH_MAX])
 {
-    uint64_t at = module->path_at, most = HP_PATH_MAX;
-    while (most && !bytes_at(view, at, most))
-        most /= 2;
-    memcpy(copy, (const char *)view->ledger + (most ? at : 0), most);
-    return most && memchr(copy, '\0', most) ? copy : "";
+    size_t used = 0;
+    for (const char *p; used + 1 < HP_PATH_MAX && (p = bytes_at(view, at + used, 1)) && *p; used++)
+        path[used] = *p;
+    path[used] = '\0';
 }
 
-static void write_modules(const struct hp_view *view, struct bases *bases, struct hp_text *text, bool maps)
+static void write_modules(const struct hp_ledger_view *view, struct bases *bases, struct hp_text *text, bool maps)
 {
     for (uint32_t i = 0; i < module_count(view); i++) {
-        const struct hp_ledger_module *module = module_at(view, i);
-        if (!module)
+        const struct hp_ledger_module *there = module_at(view, i);
+        if (!there)
             continue;
-        const char *path = module_path(view, module, bases->path);
-        uint32_t id_size = __atomic_load_n(&module->build_id_size, __ATOMIC_RELAXED);
-        if (id_size > sizeof module->build_id)
-            id_size = 0;
+        const struct hp_ledger_module copy = *there, *module = &copy;
+        copy_path(view, module->path_at, bases->path);
+        uint32_t id_size = module->build_id_size <= sizeof module->build_id ? module->build_id_size : 0;
         char id[2 * sizeof module->build_id + 1];
         for (uint32_t j = 0; j < id_size; j++) {
             id[2 * j] = "0123456789abcdef"[module->build_id[j] >> 4];
@@ -414,14 +424,14 @@ static void write_modules(const struct hp_view *view, struct bases *bases, struc
             const struct hp_segment *segment = &module->segments[j];
             uint64_t start = bases->base[i] + segment->address;
             if (maps)
-                hp_text_map(text, start, start + segment->size, segment->offset, path);
+                hp_text_map(text, start, start + segment->size, segment->offset, bases->path);
             else if (id_size)
                 hp_text_module(text, start, id);
         }
     }
 }
 
-int hp_view_write(const struct hp_view *view, const struct hp_moment *moment, struct hp_text *text, void *scratch,
+int hp_ledger_view_write(const struct hp_ledger_view *view, const struct hp_moment *moment, struct hp_text *text, void *scratch,
                   uint64_t scratch_size)
 {
     struct bases *bases = scratch;

@@ -254,3 +254,13 @@ void hp_profile_each_comment(const struct hp_profile *profile,
     }
     free(line.data);
 }
+
+const char *hp_profile_program(const struct hp_profile *profile)
+{
+    const char *program = hp_profile_fact(profile, "heapprof.program");
+    if (program)
+        return program;
+    const char *exe = hp_profile_fact(profile, "heapprof.exe");
+    const char *slash = exe ? strrchr(exe, '/') : NULL;
+    return slash ? slash + 1 : exe;
+}

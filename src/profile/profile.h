@@ -127,6 +127,9 @@ const char *hp_profile_fact(const struct hp_profile *profile, const char *name);
  * and equal. Their surviving samples are then shared. */
 bool hp_profile_same_process(const struct hp_profile *a, const struct hp_profile *b);
 
+/* The name that the profiled program was started by; NULL if the profile does not say. */
+const char *hp_profile_program(const struct hp_profile *profile);
+
 /* An estimate: value, its variance, and how many samples it rests on. Estimates of disjoint samples add up. */
 struct hp_estimate {
     double value, variance;

@@ -17,7 +17,7 @@ struct text_reader {
     /* Symbol lines that belong to one address, until the next address or another kind of line
      * comes. */
     struct hp_line lines[LINES_PER_ADDRESS];
-    size_t line_count;
+    size_t line_count; /* lines may come again for each call of a direct recursion; counted on beyond the array */
     uint64_t line_pc;
 };
 
@@ -120,14 +120,32 @@ static uint32_t line_location(const struct text_reader *reader)
     return location;
 }
 
-static void flush_lines(struct text_reader *reader)
+/* How often the location stands in a row in the latest stack: a function that called itself from one place. */
+static size_t recursion(const struct text_reader *reader, uint32_t location)
+{
+    size_t longest = 1, run = 0;
+    for (size_t i = 0; i < reader->stack.depth; i++) {
+        run = reader->stack.locations[i] == location ? run + 1 : 0;
+        longest = run > longest ? run : longest;
+    }
+    return longest;
+}
+
+static int flush_lines(struct text_reader *reader)
 {
     if (!reader->line_count)
-        return;
+        return 0;
     uint32_t location = line_location(reader);
-    if (location != HP_MAP_NONE && !reader->profile->locations[location].symbolized)
-        hp_profile_set_lines(reader->profile, location, reader->lines, reader->line_count);
+    if (location != HP_MAP_NONE && !reader->profile->locations[location].symbolized) {
+        size_t calls = recursion(reader, location), count = reader->line_count;
+        if (count % calls == 0)
+            count /= calls;
+        if (count > LINES_PER_ADDRESS)
+            return hp_input_error(reader->input, "more than %d lines for one address", LINES_PER_ADDRESS);
+        hp_profile_set_lines(reader->profile, location, reader->lines, count);
+    }
     reader->line_count = 0;
+    return 0;
 }
 
 /* The end of `function+0xoffset`: the mark with nothing but hexadecimal digits up to the next
@@ -178,14 +196,12 @@ static int read_symbol_line(struct text_reader *reader, char *line)
         size = (size_t)(colon - file);
     }
     symbol.file = unescape_and_intern(reader, file, size);
-    if (reader->line_count && reader->line_pc != pc)
-        flush_lines(reader);
-    if (reader->line_count == LINES_PER_ADDRESS)
-        return hp_input_error(reader->input, "more than %d lines for one address",
-                              LINES_PER_ADDRESS);
+    int error = reader->line_pc != pc ? flush_lines(reader) : 0;
     reader->line_pc = pc;
-    reader->lines[reader->line_count++] = symbol;
-    return 0;
+    if (reader->line_count < LINES_PER_ADDRESS)
+        reader->lines[reader->line_count] = symbol;
+    reader->line_count++;
+    return error;
 }
 
 static int read_build_id(struct text_reader *reader, const char *text)
@@ -247,16 +263,16 @@ static int read_body(struct text_reader *reader)
         if (*p == '#') {
             status = read_comment(reader, line + (p - line), size - (size_t)(p - line));
         } else {
-            flush_lines(reader);
-            if (hp_is_maps_start(p))
+            status = flush_lines(reader);
+            if (!status && hp_is_maps_start(p))
                 return hp_read_maps(reader->input, reader->profile, &reader->build_ids);
-            status = *p ? read_entry(reader, p) : 0;
+            if (!status && *p)
+                status = read_entry(reader, p);
         }
         if (status)
             return status;
     }
-    flush_lines(reader);
-    return status;
+    return status ? status : flush_lines(reader);
 }
 
 int hp_read_text(struct hp_input *input, struct hp_profile *profile)

@@ -9,12 +9,11 @@
 
 static char *program_of(const struct hp_profile *profile)
 {
-    const char *exe = hp_profile_fact(profile, "heapprof.exe"),
+    const char *program = hp_profile_program(profile),
                *pid = hp_profile_fact(profile, "heapprof.pid");
-    if (!exe)
+    if (!program)
         return hp_strdup("");
-    return pid ? hp_print("%s (pid %s), ", hp_basename(exe), pid)
-               : hp_print("%s, ", hp_basename(exe));
+    return pid ? hp_print("%s (pid %s), ", program, pid) : hp_print("%s, ", program);
 }
 
 void hp_header_write(FILE *out, const struct hp_profile *profile,

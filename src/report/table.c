@@ -7,7 +7,7 @@
 #include "report/memory.h"
 #include "report/units.h"
 
-#define LAST_AT_LEAST 32
+#define LAST_AT_LEAST 40
 #define GAP 2
 
 struct cell {
@@ -94,9 +94,9 @@ static void put_last(FILE *out, const struct hp_look *look, const struct cell *c
 {
     size_t tail = hp_text_width(cell->tail);
     bool fits = *cell->tail && (!room || cell->width + GAP + tail <= room ||
-                                tail + GAP + LAST_AT_LEAST <= room || 2 * tail + GAP <= room);
+                                tail + GAP + LAST_AT_LEAST <= room || 3 * tail + GAP <= room);
     size_t text_room = !room ? SIZE_MAX : fits ? room - tail - GAP : room;
-    char *text = hp_shorten(cell->text, text_room);
+    char *text = hp_shorten_function(cell->text, text_room);
     hp_put_styled(out, look, cell->style, text);
     if (fits) {
         fprintf(out, "%*s", GAP, "");

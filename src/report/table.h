@@ -16,7 +16,7 @@ enum hp_style { HP_PLAIN, HP_BOLD, HP_DIM, HP_RED, HP_GREEN };
 
 struct hp_column {
     const char *title;
-    /* On a terminal so narrow that the last column would get less than 32, columns are left out,
+    /* On a terminal so narrow that the last column would get less than 40, columns are left out,
      * the highest rank first. 0: never. */
     unsigned rank;
 };
@@ -30,7 +30,7 @@ void hp_table_free(struct hp_table *table);
 /* Cells in the order of the columns, row by row. The table keeps a clean copy (units.h) of each
  * text. */
 void hp_table_cell(struct hp_table *table, enum hp_style style, const char *text);
-/* The cell of the last column: `text` is shortened in the middle if need be; `tail` follows dimmed,
+/* The cell of the last column: `text` is shortened if need be; `tail` follows dimmed,
  * while there is room for both. */
 void hp_table_last(struct hp_table *table, enum hp_style style, const char *text, const char *tail);
 

@@ -77,7 +77,7 @@ static void write_table(FILE *out, const struct hp_rows *rows,
         hp_table_cell(table, HP_DIM, hp_percent(figure, sum, total));
         add_estimate(table, &row->cum.growth, total, bytes, exact);
         snprintf(figure, sizeof figure, "%" PRIu64,
-                 hp_row_measure(row, options->by_cum)->growth.samples);
+                 row->cum.growth.samples); /* which include those of flat */
         hp_table_cell(table, HP_PLAIN, figure);
         char *place = hp_header_place(row->place, options);
         hp_table_last(table, HP_PLAIN, row->place->label, place);

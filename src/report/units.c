@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "report/memory.h"
@@ -111,6 +112,60 @@ char *hp_shorten(const char *text, size_t width)
     size_t head = (width - 1) / 2, tail = width - 1 - head;
     const char *head_end = skip(text, head), *tail_start = skip(text, all - tail);
     return hp_print("%.*s…%s", (int)(head_end - text), text, tail_start);
+}
+
+/* The end of the bracket that opens at `open`, behind its closing partner; NULL if it is none that
+ * holds arguments: an operator's name, a Rust path that begins with it, an unnamed namespace. */
+static const char *bracket_end(const char *name, const char *open)
+{
+    static const char operator_name[] = "operator", anonymous[] = "(anonymous namespace)";
+    size_t word = sizeof operator_name - 1;
+    if (open == name || !strncmp(open, anonymous, sizeof anonymous - 1) || open[1] == ')' ||
+        ((size_t)(open - name) >= word && !memcmp(open - word, operator_name, word)) ||
+        ((size_t)(open - name) > word && !memcmp(open - word - 1, operator_name, word)))
+        return NULL;
+    int depth = 0;
+    for (const char *c = open; *c; c++) {
+        bool arrow = *c == '>' && c[-1] == '-';
+        if (*c == '<' || *c == '(')
+            depth++;
+        else if ((*c == '>' && !arrow) || *c == ')')
+            depth--;
+        if (!depth)
+            return c + 1;
+    }
+    return NULL;
+}
+
+/* Parameters tell least, so they go first; then the template arguments. */
+static char *elide(const char *name, char bracket)
+{
+    char *result = hp_alloc(3 * strlen(name) + 1, 1), *out = result; /* "<…>" for "<a>" */
+    for (const char *c = name; *c;) {
+        const char *end = *c == bracket ? bracket_end(name, c) : NULL;
+        if (!end) {
+            *out++ = *c++;
+            continue;
+        }
+        out += sprintf(out, "%c…%c", bracket, end[-1]);
+        c = end;
+    }
+    *out = 0;
+    return result;
+}
+
+char *hp_shorten_function(const char *name, size_t width)
+{
+    if (hp_text_width(name) <= width)
+        return hp_strdup(name);
+    char *no_parameters = elide(name, '(');
+    if (hp_text_width(no_parameters) <= width)
+        return no_parameters;
+    char *bare = elide(no_parameters, '<');
+    free(no_parameters);
+    char *shorter = hp_shorten(bare, width);
+    free(bare);
+    return shorter;
 }
 
 const char *hp_basename(const char *path)

@@ -52,10 +52,8 @@ for file in before after exact; do
     for sample in inuse_space inuse_objects alloc_space alloc_objects; do
         for options in "" "-focus=dict|main" "-ignore=recurse" "-hide=sds"; do
             ours=${options:+-$options}
-            # What heapprof drops from stacks by itself. A name for what has none is each tool's own.
-            hidden="^(malloc|operator new.*)\$"
-            [ "$options" = "-hide=sds" ] && hidden="$hidden|sds"
-            rows_of_pprof $sample ${options:+"$options"} "-hide=$hidden" "$work/$file.pb.gz" | grep -v 'query-server\|^0x\|^\[' >"$work/pprof"
+            # A name for what has none is each tool's own.
+            rows_of_pprof $sample ${options:+"$options"} "$work/$file.pb.gz" | grep -v 'query-server\|^0x\|^\[' >"$work/pprof"
             rows_of_heapprof $sample $ours $file.prof | grep -v query-server >"$work/heapprof"
             count=$(wc -l <"$work/heapprof")
             [ "$count" -ge 3 ] || { echo "FAIL: $file $sample $options: $count rows"; failures=1; }

@@ -213,7 +213,7 @@ static void expands_patterns(void **state)
     };
     char path[HP_PATH_MAX];
     for (unsigned i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        assert_int_equal(hp_expand_pattern(path, cases[i].pattern, "/usr/bin/app", 42, 7, 1700000000), 0);
+        assert_int_equal(hp_expand_pattern(path, cases[i].pattern, "app", 42, 7, 1700000000), 0);
         assert_string_equal(path, cases[i].path);
     }
     assert_int_equal(hp_expand_pattern(path, "%e.%n", "app", 42, 123456, 0), 0);

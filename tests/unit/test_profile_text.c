@@ -133,6 +133,26 @@ static void test_lines_round_trip(void **state)
     free(twice.data);
 }
 
+/* A function that calls itself from one place: its lines come once for each call. */
+static void test_direct_recursion(void **state)
+{
+    (void)state;
+    static const char text[] = "heap profile: 1: 64 [1: 65] @ heapprofile\n"
+                               "1: 64 [1: 64] @ 0x1001 0x2001 0x2001 0x2001 0x3001\n"
+                               "#\t0x1000\tleaf+0x10\ta.c:1\n"
+                               "#\t0x2000\tinlined+0x20\ta.c:2\n#\t0x2000\trec+0x20\ta.c:3\n"
+                               "#\t0x2000\tinlined+0x20\ta.c:2\n#\t0x2000\trec+0x20\ta.c:3\n"
+                               "#\t0x2000\tinlined+0x20\ta.c:2\n#\t0x2000\trec+0x20\ta.c:3\n"
+                               "#\t0x3000\tmain+0x30\ta.c:4\n\n";
+    struct hp_profile *profile = read_bytes(text, strlen(text));
+    const struct hp_location *rec = &profile->locations[profile->frames[profile->samples[0].first + 1]];
+    assert_int_equal(profile->samples[0].depth, 5);
+    assert_int_equal(rec->line_count, 2);
+    assert_string_equal(rec->lines[0].function, "inlined");
+    assert_string_equal(rec->lines[1].function, "rec");
+    hp_profile_free(profile);
+}
+
 static void test_gperftools(void **state)
 {
     struct hp_profile *profile =
@@ -359,6 +379,7 @@ int main(void)
         cmocka_unit_test(test_front),
         cmocka_unit_test(test_go_debug1),
         cmocka_unit_test(test_lines_round_trip),
+        cmocka_unit_test(test_direct_recursion),
         cmocka_unit_test(test_gperftools),
         cmocka_unit_test(test_jemalloc),
         cmocka_unit_test(test_malformed),

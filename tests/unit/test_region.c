@@ -17,13 +17,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "ledger/place.h"
 #include "ledger/region.h"
 #include "ledger_help.h"
 
 #define BUDGET (32ull << 20)
 
 static char folder[] = "/dev/shm/heapprof-test-XXXXXX";
-static char file[256], inner[128];
+static char file[HP_PATH_MAX], inner[128];
 static struct hp_region region;
 
 static int make_folder(void **state)
@@ -32,8 +33,7 @@ static int make_folder(void **state)
     if (!mkdtemp(folder))
         return -1;
     snprintf(inner, sizeof inner, "%s/heapprof-%u", folder, (unsigned)geteuid());
-    snprintf(file, sizeof file, "%s/%d.ledger", inner, (int)getpid());
-    return 0;
+    return hp_place_ledger(file, folder, geteuid(), getpid(), hp_process_start(0));
 }
 
 static int remove_folder(void **state)
@@ -299,15 +299,22 @@ static bool is_consistent(const struct hp_ledger *ledger)
            sums.alloc.bytes - sums.freed.bytes == live.bytes && sums.entries > 0;
 }
 
+static int fork_file = -1; /* between prepare and parent or child */
+
+/* The path that the ledger of this process has. */
+static void own_name(char path[HP_PATH_MAX])
+{
+    assert_int_equal(hp_place_ledger(path, folder, getuid(), getpid(), hp_process_start(0)), 0);
+}
+
 static bool check_child(void)
 {
     const struct hp_ledger *before = region.ledger;
-    char own[256];
+    char own[HP_PATH_MAX];
     struct stat status;
-    hp_region_fork_child(&region, folder);
-    snprintf(own, sizeof own, "%s/%d.ledger", inner, (int)getpid());
-    bool placed = region.ledger == before && region.shared && !strcmp(region.path, own) && !lstat(own, &status) &&
-                  region.copy == NULL;
+    hp_region_fork_child(&region, fork_file, false);
+    own_name(own);
+    bool placed = region.ledger == before && region.shared && !strcmp(region.path, own) && !lstat(own, &status);
     bool settled = is_consistent(region.ledger), usable = true;
     for (uint64_t i = 1; usable && i < 2000; i++) {
         const uint64_t frames[] = {i, 8};
@@ -334,14 +341,14 @@ static void gives_forked_children_their_own(void **state)
         pthread_create(&threads[i], NULL, mutate, (void *)(i + 1));
     unsigned bad = 0; /* asserted when nobody works on the region any more */
     for (unsigned round = 0; round < 40; round++) {
-        hp_region_fork_prepare(&region);
-        bad += region.copy == NULL;
+        fork_file = hp_region_fork_prepare(&region);
+        bad += fork_file < 0;
         pid_t child = fork();
         if (child == 0) {
             alarm(30);
             _exit(check_child() ? 0 : 1);
         }
-        hp_region_fork_parent(&region);
+        hp_region_fork_parent(fork_file);
         int status = -1;
         bad += waitpid(child, &status, 0) != child || status != 0;
     }
@@ -358,7 +365,7 @@ static bool child_equals_parent(void)
 {
     struct ledger_sums before = sum_ledger(region.ledger);
     struct hp_pair live = sum_live(region.ledger);
-    hp_region_fork_child(&region, folder);
+    hp_region_fork_child(&region, fork_file, false);
     struct ledger_sums after = sum_ledger(region.ledger);
     struct hp_pair live_after = sum_live(region.ledger);
     hp_region_remove(&region);
@@ -376,28 +383,28 @@ static void copies_exactly(void **state)
             if (i % 3 == 0)
                 remove_object(region.ledger, i * 4096);
         }
-        hp_region_fork_prepare(&region);
+        fork_file = hp_region_fork_prepare(&region);
         assert_in_child(child_equals_parent);
-        hp_region_fork_parent(&region);
+        hp_region_fork_parent(fork_file);
         hp_region_remove(&region);
         free_ledger(region.ledger);
         region = (struct hp_region){0};
     }
 }
 
-static bool child_starts_empty(void)
+static bool child_copies_by_itself(void)
 {
     struct hp_ledger *ledger = region.ledger;
-    hp_region_fork_child(&region, folder);
+    hp_region_fork_child(&region, fork_file, false);
     bool good = region.ledger == ledger && !region.shared && ledger->depth == 77 && ledger->intervals[3] == 4096 &&
                 ledger->epoch == 3 && ledger->epoch_count == 4 && ledger->wanted_interval == 4096 &&
-                !strcmp(ledger->exe, "/bin/app") && !strcmp(ledger->allocator, "glibc") && ledger->stack_count == 0 &&
-                sum_live(ledger).objects == 0;
+                !strcmp(ledger->exe, "/bin/app") && !strcmp(ledger->allocator, "glibc") && ledger->stack_count == 1 &&
+                sum_live(ledger).objects == sum_live(region.ledger).objects;
     const uint64_t frames[] = {1};
     return good && hp_ledger_entry(ledger, add_stack(ledger, frames, 1), 1, 0);
 }
 
-static void keeps_settings_without_a_copy(void **state)
+static void copies_when_fork_went_around_its_handlers(void **state)
 {
     int error;
     assert_int_equal(hp_region_create(&region, folder, BUDGET, 77, &error), 0);
@@ -408,16 +415,17 @@ static void keeps_settings_without_a_copy(void **state)
     strcpy(ledger->exe, "/bin/app");
     strcpy(ledger->allocator, "glibc");
     assert_usable(BUDGET);
-    assert_in_child(child_starts_empty);
+    fork_file = -1;
+    assert_in_child(child_copies_by_itself);
     assert_int_equal(ledger->stack_count, 1); /* the parent's is its own */
 }
 
 static bool sealed_child_makes_no_file(void)
 {
-    char own[256];
+    char own[HP_PATH_MAX];
     struct stat status;
-    hp_region_fork_child(&region, folder);
-    snprintf(own, sizeof own, "%s/%d.ledger", inner, (int)getpid());
+    hp_region_fork_child(&region, fork_file, false);
+    own_name(own);
     const uint64_t frames[] = {1};
     bool good = !region.shared && lstat(own, &status) < 0 && is_consistent(region.ledger);
     return good && hp_ledger_entry(region.ledger, add_stack(region.ledger, frames, 1), 1, 0);
@@ -438,13 +446,13 @@ static bool seals(void)
         taken += entry && add_object(region.ledger, entry, i * 4096, 1);
     }
     bool good = taken > 500 && taken < 90000 && region.ledger->reserved == reserved && is_consistent(region.ledger);
-    hp_region_fork_prepare(&region);
+    fork_file = hp_region_fork_prepare(&region);
     pid_t child = fork();
     if (child == 0)
         _exit(sealed_child_makes_no_file() ? 0 : 1);
     int status = -1;
     waitpid(child, &status, 0);
-    hp_region_fork_parent(&region);
+    hp_region_fork_parent(fork_file);
     hp_region_remove(&region);
     return good && status == 0;
 }
@@ -466,7 +474,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(survives_full_file_systems, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(gives_forked_children_their_own, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(copies_exactly, make_folder, remove_folder),
-        cmocka_unit_test_setup_teardown(keeps_settings_without_a_copy, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(copies_when_fork_went_around_its_handlers, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(reserves_nothing_more_once_sealed, make_folder, remove_folder),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -124,6 +124,28 @@ static void cleans_and_shortens(void **state)
         assert_true(hp_text_width(shorter) <= width);
         free(shorter);
     }
+    static const struct {
+        const char *name;
+        size_t width;
+        const char *shorter;
+    } functions[] = {
+        {"f(int, long)", 12, "f(int, long)"},
+        {"f(int, long)", 11, "f(…)"},
+        {"main()", 5, "ma…()"},
+        {"a<b<c>, d>::f<int>(g<h> const&)", 22, "a<b<c>, d>::f<int>(…)"},
+        {"a<b<c>, d>::f<int>(g<h> const&)", 20, "a<…>::f<…>(…)"},
+        {"(anonymous namespace)::f(int, long)", 30, "(anonymous namespace)::f(…)"},
+        {"operator<< <char>(std::ostream&)", 19, "operator<< <…>(…)"},
+        {"x::operator()(int, long, int) const", 25, "x::operator()(…) const"},
+        {"<T as alloc::Trait<u8, u16>>::grow", 28, "<T as alloc::Trait<…>>::grow"},
+        {"broken<((", 6, "br…<(("},
+    };
+    for (size_t i = 0; i < sizeof functions / sizeof *functions; i++) {
+        char *got = hp_shorten_function(functions[i].name, functions[i].width);
+        print_message("%s\n", got);
+        assert_string_equal(got, functions[i].shorter);
+        free(got);
+    }
     char *shorter = hp_shorten("abcdefghij", 7);
     assert_string_equal(shorter, "abc…hij");
     free(shorter);

@@ -21,19 +21,19 @@ static int write_out(const struct hp_ledger *ledger, struct memory *text)
     const struct hp_moment moment = {
         .time_ns = 1700000000ull * 1000000000, .clock_ns = 5, .sequence = 3, .heap_resident = UINT64_MAX};
     struct hp_text writer;
-    struct hp_view view;
+    struct hp_ledger_view view;
     text->size = 0;
-    int error = hp_view_open(&view, ledger, hp_ledger_layout(BUDGET).size);
+    int error = hp_ledger_view_open(&view, ledger, hp_ledger_layout(BUDGET).size);
     if (error)
         return error;
-    uint64_t size = hp_view_scratch_size(&view);
+    uint64_t size = hp_ledger_view_scratch_size(&view);
     assert_true(size < 1 << 30);
     if (size > scratch_room) {
         scratch = realloc(scratch, size);
         scratch_room = size;
     }
     hp_text_init(&writer, append, text, buffer);
-    return hp_view_write(&view, &moment, &writer, scratch, size);
+    return hp_ledger_view_write(&view, &moment, &writer, scratch, size);
 }
 
 static uint64_t store_text(struct hp_ledger *ledger, const char *text)
@@ -249,30 +249,30 @@ static void converts_intervals_without_bias(void **state)
 static void refuses_what_is_no_ledger(void **state)
 {
     struct hp_ledger *ledger = make_full();
-    struct hp_view view;
+    struct hp_ledger_view view;
     uint64_t size = ledger->layout.size;
-    assert_int_equal(hp_view_open(&view, ledger, size), 0);
-    assert_int_equal(hp_view_open(&view, ledger, 0), -EINVAL);
-    assert_int_equal(hp_view_open(&view, ledger, sizeof *ledger - 1), -EINVAL);
-    assert_int_equal(hp_view_open(&view, ledger, sizeof *ledger), -EBADMSG);
-    assert_int_equal(hp_view_open(&view, ledger, size - 1), -EBADMSG);
+    assert_int_equal(hp_ledger_view_open(&view, ledger, size), 0);
+    assert_int_equal(hp_ledger_view_open(&view, ledger, 0), -EINVAL);
+    assert_int_equal(hp_ledger_view_open(&view, ledger, sizeof *ledger - 1), -EINVAL);
+    assert_int_equal(hp_ledger_view_open(&view, ledger, sizeof *ledger), -EBADMSG);
+    assert_int_equal(hp_ledger_view_open(&view, ledger, size - 1), -EBADMSG);
     ledger->version++;
-    assert_int_equal(hp_view_open(&view, ledger, size), -EPROTONOSUPPORT);
+    assert_int_equal(hp_ledger_view_open(&view, ledger, size), -EPROTONOSUPPORT);
     ledger->version--;
     ledger->layout.arena_at -= 16;
-    assert_int_equal(hp_view_open(&view, ledger, size), -EBADMSG);
+    assert_int_equal(hp_ledger_view_open(&view, ledger, size), -EBADMSG);
     ledger->layout.arena_at += 16;
     static const uint64_t budgets[] = {0, BUDGET + HP_BLOCK, 1ull << 31, 1ull << 62, UINT64_MAX, UINT64_MAX - HP_BLOCK};
     for (unsigned i = 0; i < sizeof budgets / sizeof budgets[0]; i++) {
         ledger->budget = budgets[i];
         ledger->layout = hp_ledger_layout(budgets[i]);
         if (budgets[i] >= BUDGET)
-            assert_int_equal(hp_view_open(&view, ledger, size), -EBADMSG);
+            assert_int_equal(hp_ledger_view_open(&view, ledger, size), -EBADMSG);
         if (budgets[i] >= BUDGET)
-            assert_int_equal(hp_view_open(&view, ledger, 1ull << 63), budgets[i] <= BUDGET + HP_BLOCK ? 0 : -EBADMSG);
+            assert_int_equal(hp_ledger_view_open(&view, ledger, 1ull << 63), budgets[i] <= BUDGET + HP_BLOCK ? 0 : -EBADMSG);
     }
     ledger->magic++;
-    assert_int_equal(hp_view_open(&view, ledger, size), -EINVAL);
+    assert_int_equal(hp_ledger_view_open(&view, ledger, size), -EINVAL);
     munmap(ledger, size);
 }
 
