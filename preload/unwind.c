@@ -418,7 +418,8 @@ static unsigned walk_frame_pointers(const void *frame_address, uint64_t *frames,
     return count;
 }
 
-static unsigned walk_libunwind(const void *frame_address, uint64_t *frames, unsigned most, bool *truncated)
+/* Not inlined: the other engines have no 4 KiB of stack to spare. */
+static __attribute__((noinline)) unsigned walk_libunwind(const void *frame_address, uint64_t *frames, unsigned most, bool *truncated)
 {
     uintptr_t caller = ((const uintptr_t *)frame_address)[1];
     void *addresses[HP_DEPTH_MAX];

@@ -30,7 +30,7 @@ struct use {
 static volatile int after;
 
 /* Fill the stack below with a pattern, take a sample, and see how far down it was overwritten. */
-static __attribute__((noinline, noipa)) void measure(struct use *use)
+static __attribute__((noinline)) void measure(struct use *use)
 {
     char *here = __builtin_frame_address(0);
     volatile uint64_t *low = (volatile uint64_t *)(((uintptr_t)here - WINDOW) & ~7ul);
@@ -49,7 +49,7 @@ static __attribute__((noinline, noipa)) void measure(struct use *use)
     free(object);
 }
 
-static __attribute__((noinline, noipa)) void descend(unsigned levels, struct use *use)
+static __attribute__((noinline)) void descend(unsigned levels, struct use *use)
 {
     if (levels)
         descend(levels - 1, use);

@@ -22,7 +22,11 @@
 #include "unwind.h"
 
 /* Called by name only, kept out of line, and not turned into jumps: each has its frame. */
+#if defined(__clang__)
+#define FRAME __attribute__((noinline, disable_tail_calls))
+#else
 #define FRAME __attribute__((noinline, noipa, optimize("no-optimize-sibling-calls")))
+#endif
 
 void inner(void);
 void middle(void);
@@ -80,7 +84,7 @@ static int find(const char *name, unsigned from)
 }
 
 /* All of `names`, in this order; others may stand between if `gaps`. */
-static void assert_chain(bool gaps, ...)
+static void assert_chain(int gaps, ...)
 {
     va_list names;
     const char *name;
