@@ -93,7 +93,7 @@ $0 == "# runtime.MemStats" {
 END {
     if (section != "maps")
         bad("no MAPPED_LIBRARIES")
-    if (!entries || !maps)
+    if ((!entries && figure("samples")) || !maps)
         bad("no entries or no mappings")
     for (i = 1; i <= 4; i++) {
         more = i == 4 && header[4] == sum[4] + 1 && sum[1] == sum[3] && sum[2] == sum[4]

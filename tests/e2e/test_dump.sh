@@ -109,7 +109,7 @@ for file in folder/x.0001 folder/absolute plain.heap.gz 00010001.gz; do
 done
 expect "a dump that is gzip" "$(printf '\037\213')" "$(head -c 2 plain.heap.gz)"
 gzip -t plain.heap.gz || fail "plain.heap.gz is no gzip file"
-"$HEAPPROF" top plain.heap.gz 2>/dev/null | grep -q allocate_some || fail "heapprof top of a .gz"
+"$HEAPPROF" top plain.heap.gz 2>/dev/null | grep allocate_some >rows || fail "heapprof top of a .gz"
 rm -rf folder ./a%* ./*.gz
 ls ./*.tmp 2>/dev/null && fail "drafts are left"
 (umask 0 && run glibc HEAPPROF_OUTPUT=open.heap HEAPPROF_AT_EXIT=1 HEAPPROF_INTERVAL=1 $target)
@@ -133,7 +133,8 @@ for depth in 1 10 128 512; do
     expect "depth $depth: frames" $((depth + 1)) "$(awk '/@/ && !/heap/ && NF - 5 > most { most = NF - 5 } END { print most }' deep.heap)"
     [ $depth = 1 ] || expect "depth $depth: truncated" 1 "$(fact deep.heap truncated)"
     [ "$(fact deep.heap truncated)" -ge 1 ] || fail "depth $depth: nothing counted as truncated"
-    rows inuse_space deep.heap | grep -q '^allocate_some' || fail "depth $depth: the innermost frame is not there"
+    rows inuse_space deep.heap >rows
+    grep -q "^allocate_some" rows || fail "depth $depth: the innermost frame is not there"
 done
 rm -f ./*.heap
 

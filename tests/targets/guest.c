@@ -78,9 +78,9 @@ static volatile int stop;
 static void *churn(void *argument)
 {
     for (unsigned i = 0; !stop; i++) {
-        allocate_much(i % 1000 * 10, 10);
-        if (i % 16 == 0)
-            usleep(100); /* so that 8 of them leave something for the children */
+        allocate_much(i % 50 * 10, 10);
+        if (i % 4 == 0)
+            usleep(1000); /* so that 8 of them leave something for the children */
     }
     return NULL;
 }
