@@ -27,7 +27,7 @@ static int file_in(struct hp_region *region, const char *folder)
     if (error < 0)
         return error;
     int pid = hp_sys_getpid();
-    if (pid % 8 == 0) /* looking at many processes takes time; one start in eight is enough */
+    if ((uint32_t)pid * 0x9e3779b1u >> 30 == 0) /* looking at many processes takes time; one start in four is enough */
         hp_place_prune(region->path);
     region->process_start = hp_process_start(0);
     error = hp_place_ledger(region->path, folder, uid, pid, region->process_start);

@@ -37,8 +37,8 @@ for allocator in $(allocators glibc jemalloc); do
         rm -rf files ./*.heap
         unset HEAPPROF_INTERVAL
     done
-    HEAPPROF_INTERVAL=4K same "2,000 forks under load" $allocator $guest forks 2000
-    HEAPPROF_INTERVAL=1 same "forks under load at 1" $allocator $guest forks 200
+    HEAPPROF_INTERVAL=4K same "500 forks under load" $allocator $guest forks 500
+    HEAPPROF_INTERVAL=1 same "forks under load at 1" $allocator $guest forks 100
 done
 GUEST_STRICT=1 HEAPPROF_INTERVAL=1 same "seccomp without madvise" glibc $guest filtered
 expect "files that nobody asked for" "" "$(ls | grep heap)"

@@ -128,6 +128,15 @@ for my $round (1 .. $ARGV[0]) {
 EOF
 run perl 999 perl work.pl $((4 * scale))
 
+cat >work.js <<'EOF'
+const map = new Map();
+function fill(n) { map.set('key' + n, JSON.stringify({ a: n, b: [n, n] })); return n ? fill(n - 1) : map; }
+for (let i = 0; i < 40; i++) { fill(300); Buffer.alloc(10000); try { null.x; } catch (e) { e.stack; } }
+const crypto = require('crypto');
+for (let i = 0; i < 500; i++) crypto.createHash('sha256').update('x' + i).digest('hex');
+EOF
+run node 990 node work.js
+
 if command -v redis-server >/dev/null && command -v redis-benchmark >/dev/null; then
     : >redis-server.judge
     JUDGE_OUTPUT=$folder/redis-server.judge LD_PRELOAD=$judge timeout 300 redis-server --port 0 \
