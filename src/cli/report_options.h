@@ -46,7 +46,7 @@ extern const struct argp hp_report_argp;
 enum hp_report_option {
     HP_TAKES_SAMPLE = 1,
     HP_TAKES_ORDER = 2, /* --sort */
-    HP_TAKES_VIEW = 4, /* --granularity, --focus, --ignore, --hide, --show */
+    HP_TAKES_VIEW = 4,  /* --granularity, --focus, --ignore, --hide, --show */
     HP_TAKES_BASE = 8,
     HP_TAKES_JSON = 16,
     HP_TAKES_RAW = 32,

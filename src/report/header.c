@@ -88,6 +88,6 @@ void hp_header_report(FILE *out, const struct hp_report_input *input,
 
 bool hp_header_exact(const struct hp_report_input *input, const struct hp_report_options *options)
 {
-    return options->raw || (hp_is_exact(input->profile) &&
-                            (!input->before || hp_is_exact(input->before)));
+    return options->raw ||
+           (hp_is_exact(input->profile) && (!input->before || hp_is_exact(input->before)));
 }

@@ -7,8 +7,8 @@
 #include <stdint.h>
 
 struct hp_source {
-    char *path; /* as found; NULL: not found */
-    char *text; /* NUL for each newline */
+    char *path;   /* as found; NULL: not found */
+    char *text;   /* NUL for each newline */
     char **lines; /* lines[0] is line 1 */
     size_t line_count;
     int64_t time_ns; /* last change of the file */

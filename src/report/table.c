@@ -111,10 +111,10 @@ static void put_last(FILE *out, const struct hp_look *look, const struct cell *c
                                 tail + GAP + LAST_AT_LEAST <= room || 3 * tail + GAP <= room);
     size_t text_room = !room ? SIZE_MAX : fits ? room - tail - GAP : room;
     size_t lead_width = cell->width - hp_text_width(cell->text + lead);
-    char *text = cell->source ? hp_cut(cell->text, text_room)
-                              : hp_shorten_function(name, text_room > lead_width + 8
-                                                              ? text_room - lead_width
-                                                              : 8);
+    char *text =
+        cell->source
+            ? hp_cut(cell->text, text_room)
+            : hp_shorten_function(name, text_room > lead_width + 8 ? text_room - lead_width : 8);
     fprintf(out, "%.*s", lead, cell->text);
     hp_put_styled(out, look, cell->style, text);
     if (fits) {

@@ -55,8 +55,8 @@ static char *class_name(const struct size_class *class)
 static void write_table(FILE *out, const struct size_class *classes, double total,
                         const struct hp_report_options *options, bool exact)
 {
-    const struct hp_column columns[] = {
-        {"flat", 0}, {"±", 0}, {"flat%", 0}, {"sum%", 0}, {"samples", 0}, {"size of an object", 0}};
+    const struct hp_column columns[] = {{"flat", 0}, {"±", 0},       {"flat%", 0},
+                                        {"sum%", 0}, {"samples", 0}, {"size of an object", 0}};
     const struct hp_column exact_columns[] = {{"flat", 0},
                                               {"flat%", 0},
                                               {"sum%", 0},
@@ -128,8 +128,7 @@ static int write_tags(FILE *out, const struct hp_report_input *input,
         hp_header_report(out, input, &stacks.total, options);
         fprintf(out, "%zu size %s\n", count, count == 1 ? "class" : "classes");
         if (count)
-            write_table(out, classes, stacks.total.value, options,
-                        hp_header_exact(input, options));
+            write_table(out, classes, stacks.total.value, options, hp_header_exact(input, options));
     }
     hp_stacks_free(&stacks);
     return 0;

@@ -33,12 +33,12 @@ static void write_stack(FILE *out, const struct hp_stacks *stacks, const struct 
     bool bytes = hp_in_bytes(options);
     hp_figure(value, estimate->value, bytes);
     hp_percent(percent, estimate->value, stacks->total.value);
-    char *more = exact ? hp_print(" (%s, objects of %s)", percent,
-                                  hp_figure(size, object_size(stack), true))
-                       : hp_print(" ± %s (%s, %" PRIu64 " %s of %s)",
-                                  hp_figure(error, hp_estimate_error(estimate), bytes), percent,
-                                  estimate->samples, estimate->samples == 1 ? "sample" : "samples",
-                                  hp_figure(size, object_size(stack), true));
+    char *more =
+        exact ? hp_print(" (%s, objects of %s)", percent, hp_figure(size, object_size(stack), true))
+              : hp_print(" ± %s (%s, %" PRIu64 " %s of %s)",
+                         hp_figure(error, hp_estimate_error(estimate), bytes), percent,
+                         estimate->samples, estimate->samples == 1 ? "sample" : "samples",
+                         hp_figure(size, object_size(stack), true));
     fputc('\n', out);
     hp_put_styled(out, &options->look, HP_BOLD, value);
     fprintf(out, "%s\n", more);

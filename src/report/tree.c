@@ -105,10 +105,11 @@ static void write_text(FILE *out, const struct hp_report_input *input, const str
 {
     const struct hp_column columns[] = {{"cum", 0},  {"±", 2},       {"cum%", 3},
                                         {"flat", 1}, {"samples", 4}, {hp_header_row(options), 0}};
-    const struct hp_column exact_columns[] = {
-        {"cum", 0},     {"cum%", 3},
-        {"flat", 1},    {options->raw ? "samples" : "objects", 4},
-        {hp_header_row(options), 0}};
+    const struct hp_column exact_columns[] = {{"cum", 0},
+                                              {"cum%", 3},
+                                              {"flat", 1},
+                                              {options->raw ? "samples" : "objects", 4},
+                                              {hp_header_row(options), 0}};
     bool exact = hp_header_exact(input, options);
     struct hp_table *table = exact ? hp_table_new(exact_columns, 5) : hp_table_new(columns, 6);
     size_t depth = 0, deepest = 0;

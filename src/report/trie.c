@@ -32,8 +32,7 @@ static uint32_t step(struct hp_trie *trie, uint32_t parent, const struct hp_fram
     size_t slot = slot_of(trie, parent, frame->row);
     if (trie->slots[slot])
         return trie->slots[slot];
-    trie->nodes =
-        hp_grow(trie->nodes, &trie->capacity, trie->count + 1, sizeof *trie->nodes);
+    trie->nodes = hp_grow(trie->nodes, &trie->capacity, trie->count + 1, sizeof *trie->nodes);
     trie->nodes[trie->count] =
         (struct hp_trie_node){.row = frame->row, .parent = parent, .inlined = frame->inlined};
     return trie->slots[slot] = (uint32_t)trie->count++;
@@ -56,8 +55,8 @@ static int compare_nodes(const void *a, const void *b, void *state)
     double x = fabs(left->cum.value), y = fabs(right->cum.value);
     if (ordering->order == HP_TRIE_BY_SIZE && x != y)
         return x > y ? -1 : 1;
-    int names = strcmp(ordering->places->rows[left->row].label,
-                       ordering->places->rows[right->row].label);
+    int names =
+        strcmp(ordering->places->rows[left->row].label, ordering->places->rows[right->row].label);
     return names ? names : (left->row > right->row) - (left->row < right->row);
 }
 

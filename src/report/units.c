@@ -162,8 +162,8 @@ static char *elide(const char *name, char bracket)
     return result;
 }
 
-/* The longest end of a qualified name that fits: the outer scopes tell less than the inner ones. NULL
- * if not even the innermost name does. */
+/* The longest end of a qualified name that fits: the outer scopes tell less than the inner ones.
+ * NULL if not even the innermost name does. */
 static char *drop_scopes(const char *name, size_t width)
 {
     for (const char *c = name; *c; c++) {

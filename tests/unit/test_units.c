@@ -17,15 +17,16 @@ static void shortens(const char *name, size_t width, const char *expected)
     free(text);
 }
 
-static const char reserve[] =
-    "std::vector<std::pair<unsigned long, std::string>, std::allocator<int> >::reserve(unsigned long)";
+static const char reserve[] = "std::vector<std::pair<unsigned long, std::string>, "
+                              "std::allocator<int> >::reserve(unsigned long)";
 
 static void names_lose_what_tells_least_first(void **state)
 {
     shortens("short", 10, "short");
     shortens(reserve, 200, reserve);
-    shortens(reserve, 90,
-             "std::vector<std::pair<unsigned long, std::string>, std::allocator<int> >::reserve(…)");
+    shortens(
+        reserve, 90,
+        "std::vector<std::pair<unsigned long, std::string>, std::allocator<int> >::reserve(…)");
     shortens(reserve, 30, "std::vector<…>::reserve(…)");
     shortens(reserve, 25, "…::vector<…>::reserve(…)");
     shortens(reserve, 14, "…::reserve(…)");
