@@ -14,7 +14,7 @@
 #define LEAST 0.5 /* pixels: narrower boxes are left out */
 #define ROW 17
 #define LETTER 6.6 /* of the 11 pixel monospaced font */
-#define TOP 46
+#define LINE 16 /* of the heading */
 #define MOST_DEPTH 512
 
 struct picture {
@@ -26,6 +26,7 @@ struct picture {
     double *size;            /* by node: what its box is as wide as */
     double *left;            /* by node, in pixels */
     double scale;            /* pixels a byte or object */
+    size_t top;              /* of the boxes, in pixels */
 };
 
 /* In a difference a box is as wide as the later profile's share. */
@@ -94,12 +95,12 @@ static void put_box(const struct picture *picture, uint32_t index, size_t depth)
     fputs("<g>", picture->out);
     put_title(picture, index);
     fprintf(picture->out, "<rect x=\"%.2f\" y=\"%zu\" width=\"%.2f\" height=\"%d\" fill=\"%s\"/>",
-            left, TOP + depth * ROW, fmax(width - 0.5, 0.3), ROW - 1, colour);
+            left, picture->top + depth * ROW, fmax(width - 0.5, 0.3), ROW - 1, colour);
     size_t letters = (size_t)(fmax(width - 6, 0) / LETTER);
     if (letters >= 3) {
         char *name = hp_clean(index ? place->label : "all");
         char *text = hp_shorten_function(name, letters);
-        fprintf(picture->out, "<text x=\"%.2f\" y=\"%zu\">", left + 3, TOP + depth * ROW + 12);
+        fprintf(picture->out, "<text x=\"%.2f\" y=\"%zu\">", left + 3, picture->top + depth * ROW + 12);
         hp_markup_text(picture->out, text);
         fputs("</text>", picture->out);
         free(text);
@@ -128,6 +129,14 @@ static void put_boxes(const struct picture *picture)
     free(next);
 }
 
+static void put_line(FILE *out, int *y, const char *text)
+{
+    fprintf(out, "<text x=\"4\" y=\"%d\">", *y);
+    hp_markup_text(out, text);
+    fputs("</text>\n", out);
+    *y += LINE;
+}
+
 static void put_heading(const struct picture *picture, const struct hp_report_input *input)
 {
     char *lines = NULL;
@@ -141,11 +150,10 @@ static void put_heading(const struct picture *picture, const struct hp_report_in
     if (length > 2)
         lines[length - 2] = 0; /* ", " */
     int y = 18;
-    for (char *line = strtok(lines, "\n"); line && y <= 36; line = strtok(NULL, "\n"), y += 16) {
-        fprintf(picture->out, "<text x=\"4\" y=\"%d\">", y);
-        hp_markup_text(picture->out, line);
-        fputs("</text>\n", picture->out);
-    }
+    for (char *line = strtok(lines, "\n"); line; line = strtok(NULL, "\n"))
+        put_line(picture->out, &y, line);
+    if (picture->significant)
+        put_line(picture->out, &y, "orange: grew; blue: shrank; grey: no more than noise explains");
     free(lines);
 }
 
@@ -162,9 +170,10 @@ static int write_svg(FILE *out, const struct hp_report_input *input,
         status = hp_rows_significant(input, options, &significant, error);
     struct hp_trie trie;
     hp_trie_build(&stacks, HP_TRIE_BY_NAME, &trie);
-    struct picture picture = {out, &stacks, &trie, options, significant, NULL, NULL, 0};
+    struct picture picture = {out, &stacks, &trie, options, significant, NULL, NULL, 0, 0};
+    picture.top = 14 + (input->before ? 4 : 2) * LINE;
     measure(&picture);
-    size_t height = TOP + (deepest_shown(&picture) + 1) * ROW + 6;
+    size_t height = picture.top + (deepest_shown(&picture) + 1) * ROW + 6;
     fprintf(out,
             "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%.0f\" height=\"%zu\" "
             "viewBox=\"0 0 %.0f %zu\" font-family=\"DejaVu Sans Mono,Menlo,Consolas,monospace\" "

@@ -75,7 +75,7 @@ for name in "before", "exact", "odd", "diff":
     check(f"{name}.svg: root on top", float(boxes["all"].get("y")) < float(boxes["main"].get("y")) <
           float(boxes["dict_add"].get("y")) < float(boxes["dict_key"].get("y")))
     if name == "diff":
-        check("growth is orange", boxes["dict_key"].get("fill") == "#e6850f")
+        check("growth is orange", boxes["dict_key"].get("fill") == "#ea9230")
         check("noise is grey", boxes["sds_new"].get("fill") == "#d0d0d0")
 titles = [t.text for t in tree.parse(f"{work}/odd.svg").getroot().iter(svg + "title")]
 check("an odd name in svg", any(t.startswith("read<\"&'\\>(char const*, {lambda()#1}) (net.c:900)") for t in titles))
