@@ -58,9 +58,10 @@ static const struct hp_format speedscope = {"speedscope", false, VIEWED | HP_TAK
                                             &hp_report_speedscope};
 static const struct hp_format whole = {"json", false, VIEWED, NULL, &hp_report_whole};
 static const struct hp_format svg = {"svg", false, MEASURED, NULL, &hp_report_svg};
+static const struct hp_format html = {"html", false, MEASURED, NULL, &hp_report_html};
 static const struct hp_format dot = {"dot", false, MEASURED | HP_TAKES_ROWS, NULL, &hp_report_dot};
 const struct hp_format *const hp_formats[] = {
-    &hp_format_pprof, &hp_format_text, &folded, &speedscope, &whole, &svg, &dot, NULL};
+    &hp_format_pprof, &hp_format_text, &folded, &speedscope, &whole, &svg, &html, &dot, NULL};
 
 const struct hp_format *hp_format_of_name(const char *path)
 {

@@ -54,5 +54,6 @@ extern const struct hp_report hp_report_speedscope;
 extern const struct hp_report hp_report_whole;
 extern const struct hp_report hp_report_svg;
 extern const struct hp_report hp_report_dot;
+extern const struct hp_report hp_report_html;
 
 #endif

@@ -14,7 +14,7 @@
 #define LEAST 0.5 /* pixels: narrower boxes are left out */
 #define ROW 17
 #define LETTER 6.6 /* of the 11 pixel monospaced font */
-#define LINE 16 /* of the heading */
+#define LINE 16    /* of the heading */
 #define MOST_DEPTH 512
 
 struct picture {
@@ -100,7 +100,8 @@ static void put_box(const struct picture *picture, uint32_t index, size_t depth)
     if (letters >= 3) {
         char *name = hp_clean(index ? place->label : "all");
         char *text = hp_shorten_function(name, letters);
-        fprintf(picture->out, "<text x=\"%.2f\" y=\"%zu\">", left + 3, picture->top + depth * ROW + 12);
+        fprintf(picture->out, "<text x=\"%.2f\" y=\"%zu\">", left + 3,
+                picture->top + depth * ROW + 12);
         hp_markup_text(picture->out, text);
         fputs("</text>", picture->out);
         free(text);
@@ -166,12 +167,18 @@ static int write_svg(FILE *out, const struct hp_report_input *input,
     if (status)
         return status;
     char *significant = NULL;
-    if (input->before)
-        status = hp_rows_significant(input, options, &significant, error);
+    if (input->before) {
+        struct hp_report_options by_cum = *options;
+        size_t count;
+        by_cum.by_cum = true;
+        status = hp_rows_significant(input, &by_cum, &significant, &count, error);
+    }
     struct hp_trie trie;
     hp_trie_build(&stacks, HP_TRIE_BY_NAME, &trie);
     struct picture picture = {out, &stacks, &trie, options, significant, NULL, NULL, 0, 0};
-    picture.top = 14 + (input->before ? 4 : 2) * LINE;
+    const char *lost = hp_profile_fact(input->profile, "heapprof.lost");
+    size_t lines = (input->before ? 4 : 2) + (lost && strcmp(lost, "0") != 0);
+    picture.top = 14 + lines * LINE;
     measure(&picture);
     size_t height = picture.top + (deepest_shown(&picture) + 1) * ROW + 6;
     fprintf(out,

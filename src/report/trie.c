@@ -87,6 +87,7 @@ void hp_trie_build(const struct hp_stacks *stacks, enum hp_trie_order order, str
         for (size_t frame = stack->depth; frame-- > 0;)
             node = step(trie, node, &stacks->frames[stack->first + frame]);
         struct hp_measure *flat = &trie->nodes[node].flat;
+        trie->nodes[node].ends = true;
         hp_estimate_add(&flat->before, &stack->pair.was);
         hp_estimate_add(&flat->after, &stack->pair.is);
         hp_estimate_add(&flat->growth, &stack->pair.growth);

@@ -15,6 +15,7 @@ struct hp_trie_node {
     uint32_t row, parent;
     uint32_t child, sibling; /* 0: none */
     bool inlined;            /* into its parent */
+    bool ends;               /* stacks end here: flat may be more than nothing */
     struct hp_measure flat;
     struct hp_estimate cum; /* growth */
 };
