@@ -88,7 +88,8 @@ function filterBy(id) {
 // The widest node of a row: what a click in the table chooses.
 function widest(f) {
     let best = 0;
-    for (let i = 1; i < N; i++) if (row[i] === f && (!best || sizeOf(i) > sizeOf(best))) best = i;
+    for (let n = firstOf[f]; n < firstOf[f + 1]; n++)
+        if (!best || sizeOf(nodesOf[n]) > sizeOf(best)) best = nodesOf[n];
     return best;
 }
 

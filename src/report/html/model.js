@@ -50,6 +50,24 @@ for (let i = 0, k = 0; i <= N; i++) {
     begin[i] = k;
 }
 
+// The nodes of row f: nodesOf[firstOf[f]] up to nodesOf[firstOf[f + 1]]; with their stacks, and
+// whether no node of the same row is above: recursion counts once.
+const firstOf = new Uint32Array(F + 1), nodesOf = new Uint32Array(N);
+const from = new Uint32Array(N), to = new Uint32Array(N), outermost = new Uint8Array(N);
+{
+    for (let i = 1; i < N; i++) firstOf[row[i] + 1]++;
+    for (let f = 0; f < F; f++) firstOf[f + 1] += firstOf[f];
+    const next = firstOf.slice(), openUntil = new Uint32Array(F);
+    for (let i = 1; i < N; i++) {
+        const f = row[i], n = next[f]++;
+        nodesOf[n] = i;
+        from[n] = begin[i];
+        to[n] = begin[end[i]];
+        outermost[n] = i >= openUntil[f] ? 1 : 0;
+        if (outermost[n]) openUntil[f] = end[i];
+    }
+}
+
 // Estimates by node, from sums over all stacks before each one.
 class NodeSums {
     constructor(type, kept) {
@@ -108,24 +126,17 @@ function keptStacks(focus, ignore) {
     return kept;
 }
 
-// Recursion counts once: only where no node of the same row is above.
 function addRows() {
     const flat = model.flat = new Estimates(F), cum = model.cum = new Estimates(F);
-    const openUntil = new Uint32Array(F);
-    const from = new Uint32Array(N), to = new Uint32Array(N), rows = new Uint32Array(N);
-    let count = 0;
-    for (let i = 1; i < N; i++) {
-        const f = row[i];
-        if (i < openUntil[f]) continue;
-        openUntil[f] = end[i];
-        from[count] = begin[i];
-        to[count] = begin[end[i]];
-        rows[count++] = f;
-    }
     for (const key of keys) {
         const sums = model.nodes[key], flats = flat[key], cums = cum[key];
         for (let k = 0; k < K; k++) flats[row[last[k]]] += sums[k + 1] - sums[k];
-        for (let n = 0; n < count; n++) cums[rows[n]] += sums[to[n]] - sums[from[n]];
+        for (let f = 0; f < F; f++) {
+            let sum = 0;
+            for (let n = firstOf[f]; n < firstOf[f + 1]; n++)
+                if (outermost[n]) sum += sums[to[n]] - sums[from[n]];
+            cums[f] = sum;
+        }
     }
 }
 
@@ -151,11 +162,13 @@ function edgesOf(f) {
         for (const key of keys) edge.sums[key][0] += model.nodes.get(key, node);
         edge.inlined &&= Boolean(inlined[node]);
     };
-    for (let i = 1; i < N; i++) {
-        if (row[i] === f && parent[i] && !repeats(i, (a) => row[a] === f && parent[a] && row[parent[a]] === row[parent[i]]))
+    for (let n = firstOf[f]; n < firstOf[f + 1]; n++) {
+        const i = nodesOf[n];
+        if (parent[i] && !repeats(i, (a) => row[a] === f && parent[a] && row[parent[a]] === row[parent[i]]))
             count(callers, row[parent[i]], i);
-        if (parent[i] && row[parent[i]] === f && !repeats(i, (a) => row[a] === row[i] && parent[a] && row[parent[a]] === f))
-            count(callees, row[i], i);
+        for (let child = i + 1; child < end[i]; child = end[child])
+            if (!repeats(child, (a) => row[a] === row[child] && parent[a] && row[parent[a]] === f))
+                count(callees, row[child], child);
     }
     const sorted = (map) => [...map.values()].filter((edge) => edge.sums.samples[0] || edge.sums.value[0])
         .sort((a, b) => Math.abs(b.sums.value[0]) - Math.abs(a.sums.value[0]));
