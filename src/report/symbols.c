@@ -1,10 +1,12 @@
 #include "report/symbols.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "report/memory.h"
 #include "report/names.h"
 #include "report/view.h"
+#include "symbolize/perf_map.h"
 
 /* Inlined calls at one address: the deepest seen in large C++ programs is below 40. */
 #define MOST_INLINED 64
@@ -39,9 +41,54 @@ static void complain(const struct hp_module *module, enum hp_module_status statu
     free(text);
 }
 
+/* Only one that the profiled process wrote itself: a number may have belonged to another before. */
+static struct hp_perf_map *map_of(const struct hp_profile *profile)
+{
+    const char *pid = hp_profile_fact(profile, "heapprof.pid");
+    const char *start = hp_profile_fact(profile, "heapprof.start");
+    if (!pid || !*pid || pid[strspn(pid, "0123456789")] || !start)
+        return NULL;
+    char *path = hp_print("/tmp/perf-%s.map", pid);
+    long long started = strtoll(start, NULL, 10);
+    /* Seconds in the profiles of the first versions. */
+    struct hp_perf_map *map =
+        hp_perf_map_read(path, started < 9000000000 ? started * 1000000000 : started);
+    free(path);
+    return map;
+}
+
+static bool is_code_of_runtime(const struct hp_profile *profile, const struct hp_location *location)
+{
+    return location->module == HP_NO_MODULE || profile->modules[location->module].path[0] != '/' ||
+           !strncmp(profile->modules[location->module].path, "//anon", 6);
+}
+
+static void name_runtime_code(struct hp_profile *profile)
+{
+    struct hp_perf_map *map = NULL;
+    bool looked = false;
+    for (uint32_t i = 0; i < profile->location_count; i++) {
+        const struct hp_location *location = &profile->locations[i];
+        if (location->symbolized || location->line_count || !is_code_of_runtime(profile, location))
+            continue;
+        if (!looked)
+            map = map_of(profile);
+        looked = true;
+        uint64_t entry;
+        const char *name = map ? hp_perf_map_find(map, location->address, &entry) : NULL;
+        if (!name)
+            continue;
+        const struct hp_line line = {
+            .function = name, .linkage = "", .file = "", .entry_offset = location->address - entry};
+        hp_profile_set_lines(profile, i, &line, 1);
+    }
+    hp_perf_map_free(map);
+}
+
 void hp_symbolize_profile(struct hp_profile *profile, struct hp_symbolizer *symbolizer,
                           void (*note)(void *state, const char *text), void *state)
 {
+    name_runtime_code(profile);
     struct hp_symbol_module **modules = hp_alloc(profile->module_count, sizeof *modules);
     for (uint32_t i = 0; i < profile->location_count; i++) {
         uint32_t index = profile->locations[i].module;

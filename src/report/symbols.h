@@ -5,7 +5,8 @@
 #include "profile/profile.h"
 #include "symbolize/symbolize.h"
 
-/* Looks up each location that has a module and no lines yet. For each module that can't be read, or
+/* Looks up each location that has no lines yet: in its module, or, of code made at run time, in the
+ * /tmp/perf-PID.map of the process. For each module that can't be read, or
  * whose file was replaced since (its code is never guessed at), calls `note` with a line that says
  * so and what to do. */
 void hp_symbolize_profile(struct hp_profile *profile, struct hp_symbolizer *symbolizer,
