@@ -63,6 +63,8 @@ const struct hp_verb hp_verb_merge = {
     "text\n"
     "  --symbols=DIR          where else to look for binaries with debug information\n"
     "\n"
-    "Code is joined by build id and offset, so that the files may come from different runs.\n",
+    "Code is joined by build id and offset, so that the files may come from different runs.\n"
+    "\n"
+    "Example: heapprof merge -o all.heap 0001.heap 0002.heap\n",
     run,
 };

@@ -30,14 +30,14 @@ static void lines_of(struct hp_profile *profile, uint32_t index, struct hp_symbo
 }
 
 static void complain(const struct hp_module *module, enum hp_module_status status,
-                     void (*note)(void *state, const char *text), void *state)
+                     const struct hp_symbolize_watch *watch)
 {
     const char *why =
         status == HP_MODULE_REPLACED ? "is another build than the one profiled" : "can't be read";
     char *text = hp_print(
         "%s %s: its functions are shown as addresses (--symbols=DIR says where else to look)",
         module->path, why);
-    note(state, text);
+    watch->note(watch->state, text);
     free(text);
 }
 
@@ -86,11 +86,12 @@ static void name_runtime_code(struct hp_profile *profile)
 }
 
 void hp_symbolize_profile(struct hp_profile *profile, struct hp_symbolizer *symbolizer,
-                          void (*note)(void *state, const char *text), void *state)
+                          const struct hp_symbolize_watch *watch)
 {
     name_runtime_code(profile);
     struct hp_symbol_module **modules = hp_alloc(profile->module_count, sizeof *modules);
     for (uint32_t i = 0; i < profile->location_count; i++) {
+        watch->progress(i, profile->location_count);
         uint32_t index = profile->locations[i].module;
         if (profile->locations[i].symbolized || index == HP_NO_MODULE)
             continue;
@@ -104,7 +105,7 @@ void hp_symbolize_profile(struct hp_profile *profile, struct hp_symbolizer *symb
                 noted |= other != index && modules[other] == modules[index];
             enum hp_module_status status = hp_symbol_module_status(modules[index]);
             if (!noted && (status == HP_MODULE_MISSING || status == HP_MODULE_REPLACED))
-                complain(module, status, note, state);
+                complain(module, status, watch);
         }
         lines_of(profile, i, modules[index]);
     }
