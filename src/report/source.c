@@ -75,15 +75,17 @@ bool hp_source_read(struct hp_source *source, const char *file, const char *cons
                     size_t directory_count)
 {
     *source = (struct hp_source){0};
-    for (size_t i = 0; i < directory_count && !climbs(file); i++)
-        for (const char *tail = file; tail; tail = strchr(tail, '/')) {
+    for (size_t i = 0; i < directory_count && !climbs(file); i++) {
+        const char *tail = file;
+        do {
             tail += *tail == '/';
             char *path = hp_print("%s/%s", directories[i], tail);
             bool found = *tail && try(source, path);
             free(path);
             if (found)
                 return true;
-        }
+        } while ((tail = strchr(tail, '/')));
+    }
     return *file == '/' && try(source, file);
 }
 
