@@ -41,7 +41,7 @@ struct hp_row {
     bool signal_frame;     /* the interrupted address is exact, not a return address */
 };
 
-/* The row that covers `pc` in `object` (from _dl_find_object). False if there is none, or it can't be read. */
+/* The row that covers `pc` in `object` (from hp_find_object). False if there is none, or it can't be read. */
 bool hp_cfi_row(const struct dl_find_object *object, uintptr_t pc, struct hp_row *row);
 
 /* Bytes of a DWARF expression. */

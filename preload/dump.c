@@ -20,7 +20,7 @@ struct work {
     char smaps[SMAPS_BUFFER];
     char text_buffer[HP_TEXT_BUFFER];
     struct hp_gzip gzip;
-    struct hp_view view;
+    struct hp_ledger_view view;
     uint64_t scratch_size;
     uint64_t scratch[] __attribute__((aligned(16)));
 };
@@ -93,13 +93,13 @@ static int write_profile(struct work *work, struct output *output)
     struct hp_moment moment = moment_of(work);
     if (!ends_in_gz(work->path)) {
         hp_text_init(&text, write_all, output, work->text_buffer);
-        return hp_view_write(&work->view, &moment, &text, work->scratch, work->scratch_size);
+        return hp_ledger_view_write(&work->view, &moment, &text, work->scratch, work->scratch_size);
     }
     int error = hp_gzip_begin(&work->gzip, write_all, output);
     if (error < 0)
         return error;
     hp_text_init(&text, hp_gzip_write, &work->gzip, work->text_buffer);
-    error = hp_view_write(&work->view, &moment, &text, work->scratch, work->scratch_size);
+    error = hp_ledger_view_write(&work->view, &moment, &text, work->scratch, work->scratch_size);
     int end_error = hp_gzip_end(&work->gzip);
     return error < 0 ? error : end_error;
 }
@@ -169,13 +169,13 @@ static void complain_of_dump(const char *path, int error)
 static int dump_now(const char *path, bool complain)
 {
     struct hp_ledger *ledger = hp_ledger_now();
-    struct hp_view view;
+    struct hp_ledger_view view;
     if (!ledger)
         return -ENOSYS;
-    int error = hp_view_open(&view, ledger, ledger->layout.size);
+    int error = hp_ledger_view_open(&view, ledger, ledger->layout.size);
     if (error < 0)
         return error;
-    uint64_t scratch_size = hp_view_scratch_size(&view), size = sizeof(struct work) + scratch_size;
+    uint64_t scratch_size = hp_ledger_view_scratch_size(&view), size = sizeof(struct work) + scratch_size;
     struct work *work = hp_sys_mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
     if (!work) {
         if (complain)
@@ -234,6 +234,13 @@ static void serve_requests(void)
     }
 }
 
+void hp_dump_forked(void)
+{
+    if (dumper != (uintptr_t)&hp_thread)
+        end();
+    requests = 0;
+}
+
 void hp_dump_requested(void)
 {
     int kept = errno;
@@ -255,12 +262,6 @@ int hp_dump(const char *path)
     serve_requests();
     errno = kept;
     return error;
-}
-
-void hp_dump_after_fork(void)
-{
-    __atomic_store_n(&requests, 0, __ATOMIC_RELAXED);
-    end();
 }
 
 void hp_dump_triggers(struct hp_ledger *ledger)

@@ -17,8 +17,8 @@ int hp_dump(const char *path);
 /* A signal asked for a dump; failure gets a line on standard error. */
 void hp_dump_requested(void);
 
-/* In a forked child: another thread may have been in the middle of a dump, which the parent finishes. */
-void hp_dump_after_fork(void);
+/* In the child of a fork: a dump that another thread of the parent was making goes on there, not here. */
+void hp_dump_forked(void);
 
 /* After a sample: HEAPPROF_EVERY, HEAPPROF_GROWTH and HEAPPROF_TRACE. */
 void hp_dump_triggers(struct hp_ledger *ledger);

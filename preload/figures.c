@@ -140,11 +140,6 @@ static void publish(struct hp_ledger *ledger, const struct hp_figures *figures)
     __atomic_store_n(&there->version, version + 1, __ATOMIC_RELEASE);
 }
 
-void hp_figures_after_fork(void)
-{
-    __atomic_store_n(&reading, 0, __ATOMIC_RELEASE);
-}
-
 void hp_figures_refresh(struct hp_ledger *ledger, bool now)
 {
     struct hp_figures figures = {0};
@@ -165,8 +160,15 @@ void hp_figures_refresh(struct hp_ledger *ledger, bool now)
         read_glibc(&figures);
     hp_thread.own_call = false;
     figures.time_ns = clock_ns(CLOCK_MONOTONIC);
-    publish(ledger, &figures);
     uint64_t cost = figures.time_ns - start;
-    __atomic_store_n(&due_at_ns, figures.time_ns + AGE_LEAST_NS + AGE_COSTS * cost, __ATOMIC_RELAXED);
+    if (figures.sys) { /* tcmalloc knows nothing before its constructors have run */
+        publish(ledger, &figures);
+        __atomic_store_n(&due_at_ns, figures.time_ns + AGE_LEAST_NS + AGE_COSTS * cost, __ATOMIC_RELAXED);
+    }
+    __atomic_store_n(&reading, 0, __ATOMIC_RELEASE);
+}
+
+void hp_figures_forked(void)
+{
     __atomic_store_n(&reading, 0, __ATOMIC_RELEASE);
 }

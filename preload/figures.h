@@ -11,10 +11,10 @@
 
 #include "ledger/ledger.h"
 
-/* In a forked child: another thread may have been reading them. */
-void hp_figures_after_fork(void);
-
 /* Read them again if they are old enough, or `now`. */
 void hp_figures_refresh(struct hp_ledger *ledger, bool now);
+
+/* In the child of a fork: another thread of the parent, which was at it, is not here. */
+void hp_figures_forked(void);
 
 #endif

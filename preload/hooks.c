@@ -221,36 +221,47 @@ const struct hp_hot hp_lookup_hooks = {.free = sampled_free, .realloc = moved_re
 
 /* The aligned family: allocate as asked, so that errors are the allocator's own, then mark. */
 
-static HP_COLD void *record_aligned(void *pointer, size_t alignment, size_t size, const void *frame)
+static HP_COLD void *record_aligned(void *pointer, size_t alignment, size_t size, size_t asked, const void *frame)
 {
     bool power = alignment && !(alignment & (alignment - 1));
     if (power || !alignment)
         pointer = hp_mark_fresh(pointer, size, alignment);
     if (pointer)
-        hp_record(pointer, size, frame);
+        hp_record(pointer, asked, frame);
     return pointer;
+}
+
+/* What the target asked for: less than the size when operator new rounded that up. */
+static size_t take_asked(size_t alignment, size_t size)
+{
+    uint64_t asked = hp_thread.asked;
+    hp_thread.asked = 0;
+    return asked && asked - 1 <= size && size - (asked - 1) <= alignment ? asked - 1 : size;
 }
 
 HP_HOOK void *memalign(size_t alignment, size_t size)
 {
-    bool due = hp_charge(size) && hp_due(size);
+    size_t asked = take_asked(alignment, size);
+    bool due = hp_charge(asked) && hp_due(asked);
     void *pointer = hp_next.memalign(alignment, size);
-    return due ? record_aligned(pointer, alignment, size, HP_FRAME) : pointer;
+    return due ? record_aligned(pointer, alignment, size, asked, HP_FRAME) : pointer;
 }
 
 HP_HOOK void *aligned_alloc(size_t alignment, size_t size)
 {
-    bool due = hp_charge(size) && hp_due(size);
+    size_t asked = take_asked(alignment, size);
+    bool due = hp_charge(asked) && hp_due(asked);
     void *pointer = hp_next.aligned_alloc(alignment, size);
-    return due ? record_aligned(pointer, alignment, size, HP_FRAME) : pointer;
+    return due ? record_aligned(pointer, alignment, size, asked, HP_FRAME) : pointer;
 }
 
 HP_HOOK int posix_memalign(void **pointer, size_t alignment, size_t size)
 {
-    bool due = hp_charge(size) && hp_due(size);
+    size_t asked = take_asked(alignment, size);
+    bool due = hp_charge(asked) && hp_due(asked);
     int error = hp_next.posix_memalign(pointer, alignment, size);
     if (due && !error)
-        *pointer = record_aligned(*pointer, alignment, size, HP_FRAME);
+        *pointer = record_aligned(*pointer, alignment, size, asked, HP_FRAME);
     return error;
 }
 

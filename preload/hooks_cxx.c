@@ -78,15 +78,16 @@ static enum mode learn(unsigned which)
     if (!__atomic_load_n(&next[OPERATORS - 1], __ATOMIC_ACQUIRE))
         find_operators();
     uint64_t left = thread->left;
+    bool kept = thread->own_call; /* an allocator that is asked for its figures may use new itself */
     bool aligned = which >= NEW_ALIGNED;
     thread->left = 0;
     thread->own_hit = false;
     thread->own_call = true;
     void *probe = call_new(which, 1, aligned ? 16 : (uintptr_t)&nothrow, (uintptr_t)&nothrow);
+    enum mode mode = thread->own_hit ? FORWARD : COUNT; /* told by new alone: jemalloc's delete calls free */
     unsigned back = (aligned ? DELETE_ALIGNED : DELETE) + (which & 1);
     ((delete_function *)next[back])(probe, aligned ? 16 : 0, 0);
-    enum mode mode = thread->own_hit ? FORWARD : COUNT;
-    thread->own_call = false;
+    thread->own_call = kept;
     thread->left = left;
     __atomic_store_n(&modes[which], mode, __ATOMIC_RELEASE);
     return mode;
@@ -105,8 +106,10 @@ static HP_COLD void *sampled_new(unsigned which, size_t size, uintptr_t b, uintp
 
 static HP_COLD void *first_new(unsigned which, size_t size, uintptr_t b, uintptr_t c)
 {
-    if (learn(which) == COUNT && hp_charge(size))
+    enum mode mode = learn(which);
+    if (mode == COUNT && hp_charge(size))
         return sampled_new(which, size, b, c);
+    hp_thread.asked = mode == FORWARD && which >= NEW_ALIGNED ? size + 1 : 0;
     return call_new(which, size, b, c);
 }
 
@@ -120,14 +123,26 @@ static inline __attribute__((always_inline)) void *new_object(unsigned which, si
     return call_new(which, size, b, c);
 }
 
+/* libstdc++ rounds the size up to a multiple of the alignment before it calls aligned_alloc, which has to count what the
+ * program asked for. */
+static inline __attribute__((always_inline)) void *new_aligned(unsigned which, size_t size, uintptr_t b, uintptr_t c)
+{
+    hp_thread.asked = modes[which] == FORWARD ? size + 1 : 0;
+    return new_object(which, size, b, c);
+}
+
 /* The size of a marked object must not reach the allocator: it was allocated larger, to be aligned. */
 static HP_COLD void sampled_delete(unsigned which, void *pointer, uintptr_t b, uintptr_t c)
 {
+    struct hp_thread *thread = &hp_thread;
+    bool kept = thread->own_call;
     hp_forget(pointer);
+    thread->own_call = true; /* where it ends in a call of free, that must not look for the object again */
     if (hp_is_marked(pointer))
         ((delete_function *)next[DELETE + (which & 1)])(pointer, 0, 0);
     else
         ((delete_function *)next[which])(pointer, b, c);
+    thread->own_call = kept;
 }
 
 static HP_COLD void first_delete(unsigned which, void *pointer, uintptr_t b, uintptr_t c)
@@ -190,22 +205,22 @@ void *_ZnamRKSt9nothrow_t(size_t size, uintptr_t nothrow)
 
 void *_ZnwmSt11align_val_t(size_t size, uintptr_t alignment)
 {
-    return new_object(NEW_ALIGNED, size, alignment, 0);
+    return new_aligned(NEW_ALIGNED, size, alignment, 0);
 }
 
 void *_ZnamSt11align_val_t(size_t size, uintptr_t alignment)
 {
-    return new_object(NEW_ARRAY_ALIGNED, size, alignment, 0);
+    return new_aligned(NEW_ARRAY_ALIGNED, size, alignment, 0);
 }
 
 void *_ZnwmSt11align_val_tRKSt9nothrow_t(size_t size, uintptr_t alignment, uintptr_t nothrow)
 {
-    return new_object(NEW_ALIGNED_NOTHROW, size, alignment, nothrow);
+    return new_aligned(NEW_ALIGNED_NOTHROW, size, alignment, nothrow);
 }
 
 void *_ZnamSt11align_val_tRKSt9nothrow_t(size_t size, uintptr_t alignment, uintptr_t nothrow)
 {
-    return new_object(NEW_ARRAY_ALIGNED_NOTHROW, size, alignment, nothrow);
+    return new_aligned(NEW_ARRAY_ALIGNED_NOTHROW, size, alignment, nothrow);
 }
 
 void _ZdlPv(void *pointer)

@@ -1,7 +1,8 @@
-/* The hooks that are not about memory: ways to end a process that run no destructors, and the way into a seccomp
- * filter. And the functions of heapprof.h. */
+/* The hooks that are not about memory: ways to end a process that run no destructors, the way into a seccomp filter, and
+ * the end of a library. And the functions of heapprof.h. */
 #include "hooks.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -14,8 +15,10 @@
 #include "ledger/snapshot.h"
 #include "ledger/sys.h"
 #include "library.h"
+#include "modules.h"
 #include "next.h"
 #include "record.h"
+#include "unwind.h"
 
 _Noreturn void _Exit(int status);
 int heapprof_v1_dump(const char *path);
@@ -54,6 +57,17 @@ HP_HOOK int prctl(int operation, ...)
     if (!hp_next.prctl)
         hp_next_resolve();
     return hp_next.prctl(operation, a[0], a[1], a[2], a[3]);
+}
+
+/* The next library may come to stand at the same addresses, with a link map at the same place, and look the same. */
+HP_HOOK int dlclose(void *handle)
+{
+    if (!hp_next.dlclose)
+        hp_next_resolve();
+    int result = hp_next.dlclose(handle);
+    hp_modules_forget();
+    hp_unwind_forget();
+    return result;
 }
 
 HP_HOOK int heapprof_v1_dump(const char *path)

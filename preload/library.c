@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <sys/single_threaded.h>
 #include <time.h>
 
 #include "dump.h"
@@ -110,16 +111,22 @@ static void stop_following(void)
 
 static void before_fork(void)
 {
-    if (hp_ledger_now() && !hp_thread.busy)
-        hp_region_fork_prepare(&hp_library.region);
+    hp_thread.fork_alone = __libc_single_threaded;
+    hp_thread.fork_file = hp_ledger_now() && !hp_thread.busy ? hp_region_fork_prepare(&hp_library.region) : -1;
 }
 
 static void after_fork_in_parent(void)
 {
-    hp_region_fork_parent(&hp_library.region);
+    hp_region_fork_parent(hp_thread.fork_file);
 }
 
-static void after_fork_in_child(void)
+static uint64_t pid_namespace(void)
+{
+    struct stat status = {0};
+    return hp_sys_stat("/proc/self/ns/pid", &status) == 0 ? (uint64_t)status.st_ino : 0;
+}
+
+static void move_to_child(int fork_file)
 {
     struct hp_region *region = &hp_library.region;
     if (!hp_ledger_now())
@@ -128,24 +135,32 @@ static void after_fork_in_child(void)
     hp_library.pid = hp_sys_getpid();
     if (hp_library.fork_guard)
         *(volatile uint32_t *)(uintptr_t)hp_library.fork_guard = 1;
-    hp_region_fork_child(region, hp_library.options.ledger);
+    hp_region_fork_child(region, fork_file, fork_file >= 0 && hp_thread.fork_alone);
     if (!region->ledger) {
         __atomic_store_n(&hp_library.state, OFF, __ATOMIC_RELEASE);
         return;
     }
     region->ledger->pid = hp_library.pid;
+    region->ledger->uid = hp_sys_getuid();
+    region->ledger->process_start = region->process_start;
+    region->ledger->pid_namespace = pid_namespace();
     region->ledger->parent_pid = parent;
-    hp_figures_after_fork();
-    hp_dump_after_fork();
+    hp_dump_forked();
+    hp_figures_forked();
     hp_thread.random = 0; /* not the same samples as the parent's */
     hp_thread.epoch = 0;
     hp_marking_update();
 }
 
+static void after_fork_in_child(void)
+{
+    move_to_child(hp_thread.fork_file);
+}
+
 void hp_library_check_fork(void)
 {
     if (hp_library.fork_guard && *hp_library.fork_guard == 0)
-        after_fork_in_child();
+        move_to_child(-1);
 }
 
 static void make_fork_guard(void)
@@ -164,7 +179,7 @@ static void set_front(struct hp_ledger *ledger)
 {
     struct dl_find_object object;
     /* The malloc that the process uses; readers drop a frame of that name, whoever's it is. */
-    if (_dl_find_object((void *)(uintptr_t)malloc, &object) != 0)
+    if (!hp_find_object((uintptr_t)malloc, &object))
         return;
     uint64_t frame = hp_module_frame((uintptr_t)malloc + 1, &object);
     ledger->front_module = (uint32_t)(frame >> HP_FRAME_MODULE_SHIFT);
@@ -174,9 +189,9 @@ static void set_front(struct hp_ledger *ledger)
 static void add_main_module(void)
 {
     struct dl_find_object object;
-    const void *entry = (const void *)getauxval(AT_ENTRY);
-    if (_dl_find_object((void *)(uintptr_t)entry, &object) == 0)
-        hp_module_frame((uintptr_t)entry, &object);
+    uintptr_t entry = getauxval(AT_ENTRY);
+    if (hp_find_object(entry, &object))
+        hp_module_frame(entry, &object);
 }
 
 static void set_program(struct hp_ledger *ledger)
@@ -205,6 +220,8 @@ static bool start_ledger(void)
     struct hp_ledger *ledger = hp_library.region.ledger;
     ledger->pid = hp_library.pid;
     ledger->uid = hp_sys_getuid();
+    ledger->process_start = hp_library.region.process_start;
+    ledger->pid_namespace = pid_namespace();
     ledger->start_time_ns = clock_ns(CLOCK_REALTIME);
     ledger->start_clock_ns = clock_ns(CLOCK_MONOTONIC);
     ledger->start_ticks = hp_ticks();

@@ -3,8 +3,9 @@
 #include <elf.h>
 #include <link.h>
 #include <string.h>
+#include <sys/auxv.h>
 
-/* What _dl_find_object says of the module's latest load, to see whether that is still there. Private to the process:
+/* What hp_find_object says of the module's latest load, to see whether that is still there. Private to the process:
  * these are pointers. */
 struct load {
     void *link_map, *start, *eh_frame;
@@ -18,6 +19,25 @@ void hp_modules_init(struct hp_ledger *region, const char *directory)
 {
     ledger = region;
     start_directory = directory;
+}
+
+bool hp_find_object(uintptr_t address, struct dl_find_object *object)
+{
+    const ElfW(Phdr) *segment = (const ElfW(Phdr) *)getauxval(AT_PHDR);
+    if (_dl_find_object((void *)address, object) != 0)
+        return false;
+    const struct link_map *map = object->dlfo_link_map;
+    if (map->l_prev || !map->l_name || *map->l_name || !segment)
+        return true; /* no program: ld.so maps libraries in one piece */
+    for (unsigned long left = getauxval(AT_PHNUM); left; left--, segment++) {
+        uintptr_t start = map->l_addr + (segment->p_vaddr & ~4095ul);
+        uintptr_t limit = map->l_addr + segment->p_vaddr + segment->p_memsz;
+        if (segment->p_type == PT_LOAD && start < (uintptr_t)object->dlfo_map_start)
+            object->dlfo_map_start = (void *)start;
+        if (segment->p_type == PT_LOAD && limit > (uintptr_t)object->dlfo_map_end)
+            object->dlfo_map_end = (void *)limit;
+    }
+    return true;
 }
 
 static struct hp_ledger_module *module_at(uint32_t index)
@@ -181,6 +201,11 @@ static uint32_t find_or_add(const struct dl_find_object *object)
     return index;
 }
 
+void hp_modules_forget(void)
+{
+    memset(loads, 0, sizeof loads);
+}
+
 uint64_t hp_module_frame(uintptr_t address, const struct dl_find_object *object)
 {
     if (!object)
@@ -207,7 +232,7 @@ bool hp_module_frame_holds(uint64_t frame)
     const struct hp_ledger_module *module = module_at((uint32_t)number - 1);
     if (!module)
         return true;
-    void *address = (void *)(module->base + (frame & HP_FRAME_OFFSET_MASK) - 1);
-    return _dl_find_object(address, &object) == 0 && object.dlfo_link_map == load->link_map &&
+    uintptr_t address = module->base + (frame & HP_FRAME_OFFSET_MASK) - 1;
+    return hp_find_object(address, &object) && object.dlfo_link_map == load->link_map &&
            object.dlfo_map_start == load->start && object.dlfo_eh_frame == load->eh_frame;
 }

@@ -16,9 +16,17 @@
 /* Where relative names of libraries start from; kept, not copied. */
 void hp_modules_init(struct hp_ledger *ledger, const char *directory);
 
-/* The frame of `address`, which lies in `object` (from _dl_find_object of that address, or of one byte before); NULL:
+/* The loaded object that `address` lies in, as _dl_find_object says, but with the whole range of its mappings. Of a
+ * program that the kernel mapped with gaps between its segments, that function tells one segment only, in which neither
+ * the ELF header nor the unwind tables are. False if it lies in none. */
+bool hp_find_object(uintptr_t address, struct dl_find_object *object);
+
+/* The frame of `address`, which lies in `object` (from hp_find_object of that address, or of one byte before); NULL:
  * in no object. An absolute frame if the module table is full. */
 uint64_t hp_module_frame(uintptr_t address, const struct dl_find_object *object);
+
+/* After an object was unloaded: look at all of them again, by their contents. */
+void hp_modules_forget(void);
 
 /* True if the module that `frame` names is still the one at its address: it is not when it was unloaded and something
  * else was loaded there after the frame was cached. */

@@ -35,6 +35,7 @@ struct hp_next {
     void (*dallocx)(void *, int);
     void (*sdallocx)(void *, size_t, int);
     size_t (*nallocx)(size_t, int);
+    int (*dlclose)(void *);
     int (*prctl)(int, unsigned long, unsigned long, unsigned long, unsigned long);
 
     enum hp_allocator allocator;

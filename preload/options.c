@@ -98,6 +98,8 @@ static bool parse_signal(const char *text, int *number)
     value += (uint64_t)base;
     if (value < 1 || value > (uint64_t)SIGRTMAX || value == SIGKILL || value == SIGSTOP)
         return false;
+    if (value > SIGSYS && value < (uint64_t)SIGRTMIN)
+        return false; /* libc keeps them for itself */
     return *number = (int)value, true;
 }
 
@@ -128,18 +130,32 @@ static bool copy_path(char *to, const char *from)
     return true;
 }
 
+/* The folder's own percent signs are doubled: they mean nothing. */
+static size_t pattern_size(const char *directory)
+{
+    size_t size = strlen(directory);
+    for (const char *p = directory; *p; p++)
+        size += *p == '%';
+    return size;
+}
+
 static bool parse_output(const char *text, char *output, const char *directory)
 {
-    size_t length = text[0] == '/' ? 0 : strlen(directory);
+    size_t length = text[0] == '/' ? 0 : pattern_size(directory);
     if (!*text || length + strlen(text) + 2 > HP_PATH_MAX)
         return false;
     for (const char *p = text; *p; p++)
         if (*p == '%' && !strchr("epnt%", p[1] ? *++p : '?'))
             return false;
-    memcpy(output, directory, length);
-    if (length)
-        output[length++] = '/';
-    memcpy(output + length, text, strlen(text) + 1);
+    if (length) {
+        for (const char *p = directory; *p; p++) {
+            *output++ = *p;
+            if (*p == '%')
+                *output++ = '%';
+        }
+        *output++ = '/';
+    }
+    memcpy(output, text, strlen(text) + 1);
     return true;
 }
 
@@ -250,7 +266,7 @@ int hp_expand_pattern(char *path, const char *pattern, const char *program, int 
 {
     struct builder builder = {.path = path};
     for (const char *p = pattern; *p; p++) {
-        if (*p != '%') {
+        if (*p != '%' || !p[1]) {
             put(&builder, p, 1);
             continue;
         }

@@ -31,10 +31,13 @@ struct hp_thread {
     uint64_t random;
     uint32_t epoch;  /* that left was drawn for, plus 1; 0: none yet */
     uint32_t number; /* of the thread, from 1; 0: not given yet */
+    int fork_file;   /* between the handlers of fork: of the child's ledger, or -1 */
+    bool fork_alone; /* between the handlers of fork: there is no other thread */
     bool busy;       /* inside the library's cold path */
     bool own_call;   /* the library itself calls the allocator: not the target's allocations */
     bool own_hit;    /* ... and that came by the hooks */
     bool dump_wanted; /* a signal came while busy */
+    uint64_t asked; /* of an aligned operator new that is about to call the allocator, plus 1; 0: none */
     uintptr_t stack_low, stack_high; /* of the thread's own stack; 0: not known yet */
     uintptr_t checked_page; /* of a foreign stack, found readable */
 };

@@ -4,6 +4,7 @@
 
 #define PAGE 4096ul
 #define MAIN_STACK_MOST (128ul << 20) /* Linux keeps at least this much free of mappings below the main stack's top */
+#define RED_ZONE 128ul
 #define FOREIGN_MOST (1ul << 20)      /* how far up a foreign stack is followed */
 
 extern void *__libc_stack_end; /* of the dynamic linker: the stack pointer at the program's start */
@@ -54,6 +55,19 @@ void hp_stack_find(struct hp_stack_range *range, struct hp_thread *thread, uintp
 static bool can_read(uintptr_t page)
 {
     return hp_syscall(SYS_rt_sigprocmask, -1, (long)page, 0, 8, 0, 0) == -EINVAL;
+}
+
+bool hp_stack_find_interrupted(struct hp_stack_range *range, struct hp_thread *thread, uintptr_t pointer)
+{
+    uintptr_t low = pointer - RED_ZONE, page = pointer & ~(PAGE - 1);
+    bool known = pointer >= range->low && pointer < range->high;
+    hp_stack_find(range, thread, pointer);
+    if (pointer >= thread->stack_low && pointer < thread->stack_high) {
+        range->low = low > thread->stack_low ? low : thread->stack_low;
+        return true;
+    }
+    range->low = low > page ? low : page; /* whether the page before can be read is not known */
+    return known || can_read(page);
 }
 
 bool hp_stack_extend(struct hp_stack_range *range, uintptr_t address)

@@ -1,3 +1,7 @@
+/* The walks of the stack. Two of them: the usual one knows a frame by rsp and rbp alone and takes each step from a cache;
+ * the full one keeps all registers, and starts over where the usual one meets a frame that needs them. They stand in one
+ * file, of more than 400 lines, because they share the cache and what a step is, and must agree on every frame.
+ */
 #include "unwind.h"
 
 #include <dlfcn.h>
@@ -10,7 +14,7 @@
 
 /* How to leave the frame of one return address: the common forms of a row, with the expressions gone. */
 enum step_kind {
-    STEP_UNKNOWN = 0, /* no tables: the walk ends after this frame */
+    STEP_UNKNOWN = 0, /* no tables: made at run time, or by hand; most such code keeps frame pointers */
     STEP_END,         /* outermost */
     STEP_SP,          /* CFA = rsp + cfa */
     STEP_FP,          /* CFA = rbp + cfa */
@@ -53,6 +57,8 @@ struct walk {
     uintptr_t pc, sp, fp;
     bool exact; /* pc is where a signal struck, not a return address */
 };
+
+#define GUESS_MOST (1ul << 20) /* bytes of stack that a frame without tables may take */
 
 static bool equals(const struct hp_expression *expression, const char *bytes, size_t size)
 {
@@ -112,8 +118,8 @@ static void learn(uintptr_t pc, bool exact, struct step *step)
     struct dl_find_object object;
     struct hp_row row;
     uintptr_t inside = exact ? pc : pc - 1;
-    *step = (struct step){.kind = STEP_UNKNOWN};
-    if (_dl_find_object((void *)inside, &object) != 0) {
+    *step = (struct step){.kind = STEP_UNKNOWN, .fp_kind = FP_AT_FP};
+    if (!hp_find_object(inside, &object)) {
         step->frame = hp_module_frame(pc, NULL);
         return;
     }
@@ -193,8 +199,7 @@ static bool leave_signal_frame(struct walk *walk)
     walk->sp = sp;
     walk->fp = fp;
     walk->exact = true;
-    hp_stack_find(&walk->range, walk->range.thread, sp);
-    return true;
+    return hp_stack_find_interrupted(&walk->range, walk->range.thread, sp);
 }
 
 static inline bool take_step(struct walk *walk, const struct step *step)
@@ -213,15 +218,22 @@ static inline bool take_step(struct walk *walk, const struct step *step)
         break;
     case STEP_SIGNAL:
         return leave_signal_frame(walk);
+    case STEP_UNKNOWN:
+        if (walk->fp < walk->sp || walk->fp - walk->sp > GUESS_MOST)
+            return false;
+        cfa = walk->fp + 16;
+        break;
     default:
         return false;
     }
     if (cfa <= walk->sp || !hp_stack_read(&walk->range, cfa - 8, &pc) || !pc)
         return false;
+    /* A frame pointer that can't be read may never be needed: gcc's tables are wrong about it in the last instructions
+     * of functions that realigned their stack. */
     if (step->fp_kind == FP_AT_CFA && !hp_stack_read(&walk->range, cfa + (uintptr_t)(intptr_t)step->fp, &fp))
-        return false;
+        fp = 0;
     if (step->fp_kind == FP_AT_FP && !hp_stack_read(&walk->range, walk->fp + (uintptr_t)(intptr_t)step->fp, &fp))
-        return false;
+        fp = 0;
     walk->pc = pc;
     walk->sp = cfa;
     walk->fp = fp;
@@ -284,13 +296,16 @@ static bool apply_row(struct full_walk *walk, const struct hp_row *row)
         default: /* same; undefined: nobody may ask for it */
             break;
         }
-        if (!good)
+        if (!good && i == HP_REG_RIP)
             return false;
+        if (!good)
+            registers[i] = 0; /* as in take_step: it may never be needed */
     }
     memcpy(walk->registers, registers, sizeof registers);
     walk->exact = row->signal_frame;
-    if (row->signal_frame)
-        hp_stack_find(&walk->range, walk->range.thread, registers[HP_REG_RSP]);
+    if (row->signal_frame &&
+        !hp_stack_find_interrupted(&walk->range, walk->range.thread, registers[HP_REG_RSP]))
+        return false;
     return registers[HP_REG_RIP] && (row->signal_frame || registers[HP_REG_RSP] > old_sp);
 }
 
@@ -299,7 +314,7 @@ static bool step_full(struct full_walk *walk)
     struct dl_find_object object;
     struct hp_row row;
     uintptr_t inside = walk->registers[HP_REG_RIP] - !walk->exact;
-    return _dl_find_object((void *)inside, &object) == 0 && hp_cfi_row(&object, inside, &row) &&
+    return hp_find_object(inside, &object) && hp_cfi_row(&object, inside, &row) &&
            row.rules[HP_REG_RIP].kind != HP_RULE_UNDEFINED && apply_row(walk, &row);
 }
 
@@ -336,29 +351,54 @@ static __attribute__((noinline)) unsigned walk_fully(uintptr_t start_sp, uint64_
 }
 #endif
 
+/* True if the instruction before `pc`, an address in code with tables, can be a call: e8 and four bytes, or ff with 2 in
+ * the middle three bits of the next byte, and up to five more. */
+static bool follows_call(uintptr_t pc)
+{
+    const uint8_t *code = (const uint8_t *)pc;
+    if (pc % 4096 < 8) /* the page before may not be there */
+        return false;
+    if (code[-5] == 0xe8)
+        return true;
+    for (int size = 2; size <= 7; size++)
+        if (code[-size] == 0xff && (code[1 - size] >> 3 & 7) == 2)
+            return true;
+    return false;
+}
+
+/* Through code without tables by its frame pointers. That is a guess, so the frames from there on are kept only if they
+ * lead to a call in code with tables. */
 static unsigned walk_cfi(const void *frame_address, uint64_t *frames, unsigned most, bool *truncated)
 {
     const uintptr_t *frame = frame_address;
     struct walk walk = {.pc = frame[1], .sp = (uintptr_t)(frame + 2), .fp = frame[0]};
     uintptr_t start_sp = walk.sp;
-    unsigned count = 0;
+    unsigned count = 0, sure = 0;
+    bool guessed = false, guessing = false;
     hp_stack_find(&walk.range, &hp_thread, walk.sp);
     for (;;) {
         struct step step;
         find_step(walk.pc, walk.exact, &step);
-        if (step.kind == STEP_COMPLEX) {
-            count = walk_fully(start_sp, frames, most, truncated);
-            break;
+        if (step.kind == STEP_COMPLEX && !guessed) /* after a guess only rsp and rbp are known */
+            return walk_fully(start_sp, frames, most, truncated);
+        if (guessing && step.kind != STEP_UNKNOWN) {
+            if (!follows_call(walk.pc))
+                break;
+            guessing = false;
         }
         if (count == most) {
             *truncated = true;
-            break;
+            return count; /* a chain as long as that is no accident */
         }
         frames[count++] = step.frame;
+        if (!guessing)
+            sure = count;
+        if (step.kind == STEP_UNKNOWN)
+            guessed = guessing = true;
         if (!take_step(&walk, &step))
             break;
     }
-    return count;
+    return sure;
 }
 
 static unsigned walk_frame_pointers(const void *frame_address, uint64_t *frames, unsigned most, bool *truncated)
@@ -384,7 +424,8 @@ static unsigned walk_frame_pointers(const void *frame_address, uint64_t *frames,
     return count;
 }
 
-static unsigned walk_libunwind(const void *frame_address, uint64_t *frames, unsigned most, bool *truncated)
+/* Not inlined: the other engines have no 4 KiB of stack to spare. */
+static __attribute__((noinline)) unsigned walk_libunwind(const void *frame_address, uint64_t *frames, unsigned most, bool *truncated)
 {
     uintptr_t caller = ((const uintptr_t *)frame_address)[1];
     void *addresses[HP_DEPTH_MAX];

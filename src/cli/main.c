@@ -6,9 +6,9 @@
 #include "cli/verb.h"
 
 const struct hp_verb *const hp_verbs[] = {
-    &hp_verb_run,   &hp_verb_dump,    &hp_verb_top,  &hp_verb_tree, &hp_verb_peek,
-    &hp_verb_list,  &hp_verb_traces,  &hp_verb_tags, &hp_verb_diff, &hp_verb_stats,
-    &hp_verb_merge, &hp_verb_convert, &hp_verb_help, NULL,
+    &hp_verb_run,  &hp_verb_dump,  &hp_verb_ps,      &hp_verb_recover, &hp_verb_rm,   &hp_verb_interval,
+    &hp_verb_top,  &hp_verb_tree,  &hp_verb_peek,    &hp_verb_list,    &hp_verb_traces, &hp_verb_tags,
+    &hp_verb_diff, &hp_verb_stats, &hp_verb_merge,   &hp_verb_convert, &hp_verb_help, NULL,
 };
 
 #define LONGEST_VERB 32
@@ -40,12 +40,14 @@ static unsigned distance(const char *from, const char *to)
 
 const struct hp_verb *hp_verb_find(const char *name, const struct hp_verb **nearest)
 {
-    unsigned least = 3; /* farther away it is another word */
+    unsigned least = 5; /* of half steps; farther away it is another word */
     *nearest = NULL;
     for (const struct hp_verb *const *verb = hp_verbs; *verb; verb++) {
         if (!strcmp((*verb)->name, name))
             return *verb;
-        unsigned steps = strlen(name) < LONGEST_VERB ? distance(name, (*verb)->name) : least;
+        unsigned steps = strlen(name) < LONGEST_VERB ? 2 * distance(name, (*verb)->name) : least;
+        if (name[0] != (*verb)->name[0])
+            steps++; /* people seldom mistype the first letter */
         if (steps < least) {
             least = steps;
             *nearest = *verb;

@@ -10,7 +10,7 @@
 #include "cli/input.h"
 #include "cli/run.h"
 #include "cli/say.h"
-#include "cli/verb.h"
+#include "ledger/reader.h"
 #include "report/header.h"
 #include "report/memory.h"
 #include "report/report.h"
@@ -92,25 +92,38 @@ static void write_files(const struct hp_run_dumps *where)
     hp_dumps_free(&dumps);
 }
 
+/* What a target that was killed had in its ledger; NULL, and a line, if there is none. */
+static struct hp_profile *from_ledger(pid_t pid)
+{
+    struct hp_ledger_info info;
+    struct hp_memory dump = {0};
+    struct hp_profile *profile = NULL;
+    struct hp_error failure;
+    char number[16], error[HP_PATH_MAX + 256];
+    snprintf(number, sizeof number, "%d", (int)pid);
+    if (hp_ledger_find(number, &info, error, sizeof error) < 0 ||
+        hp_ledger_write(&info, hp_memory_sink, &dump, error, sizeof error) < 0)
+        hp_fail("its profile is lost: %s", error);
+    else if (hp_profile_read_memory("when it was killed", dump.data, dump.size, &profile, &failure))
+        hp_fail("%s", failure.text);
+    else
+        fprintf(stderr, "heapprof: its profile was kept: 'heapprof recover %d' writes it to a file\n", (int)pid);
+    free(dump.data);
+    return profile;
+}
+
 void hp_run_report(const struct hp_run_dumps *where)
 {
     char *path = NULL;
-    struct hp_profile *profile = last_dump(where, &path);
-    if (!profile) {
-        const struct hp_verb *nearest;
-        if (!where->killed)
-            hp_fail("process %d left no profile", (int)where->pid);
-        else if (hp_verb_find("recover", &nearest))
-            hp_fail("it was killed before it could write a profile: try 'heapprof recover %d'",
-                    (int)where->pid);
-        else
-            hp_fail("it was killed before it could write a profile");
-    } else {
-        if (where->folder)
+    struct hp_profile *profile = where->killed ? from_ledger(where->pid) : last_dump(where, &path);
+    if (profile) {
+        if (where->folder && !where->killed)
             profile->name = hp_profile_intern(profile, "at exit");
         write_top(profile);
         write_allocated(profile);
         hp_profile_free(profile);
+    } else if (!where->killed) {
+        hp_fail("process %d left no profile", (int)where->pid);
     }
     if (!where->folder)
         write_files(where);

@@ -68,7 +68,8 @@ static bool reserve_block(struct hp_ledger *ledger, uint64_t block)
     uint64_t bit = 1ull << (block % 64);
     if (__atomic_load_n(word, __ATOMIC_ACQUIRE) & bit)
         return true;
-    if (__atomic_load_n(&ledger->reserved, __ATOMIC_RELAXED) + HP_BLOCK > ledger->budget)
+    uint64_t header = (uint64_t)hp_ledger_header_blocks() * HP_BLOCK;
+    if (header + __atomic_load_n(&ledger->reserved, __ATOMIC_RELAXED) + HP_BLOCK > ledger->budget)
         return false;
     if (reserve_region && reserve_region(ledger, block * HP_BLOCK, HP_BLOCK) < 0)
         return false;

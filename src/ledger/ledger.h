@@ -153,7 +153,7 @@ struct hp_ledger {
     uint64_t magic;
     uint32_t version;
     uint32_t header_size;
-    uint64_t budget;   /* most bytes that may be reserved */
+    uint64_t budget;   /* most bytes that may be reserved, with the header's */
     uint64_t reserved; /* bytes reserved, without the header's block(s) */
 
     int32_t pid;
@@ -164,6 +164,7 @@ struct hp_ledger {
     uint64_t start_clock_ns; /* CLOCK_MONOTONIC */
     uint64_t start_ticks;    /* hp_ticks() at that moment */
     uint64_t process_start;  /* field 22 of /proc/PID/stat; 0 if not read */
+    uint64_t pid_namespace;  /* inode of /proc/PID/ns/pid, in which pid counts; 0 if not known */
 
     uint32_t depth;
     uint32_t epoch;       /* index of the current interval */

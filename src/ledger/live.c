@@ -49,6 +49,26 @@ static struct hp_live_data *data_of(const struct hp_ledger *ledger, unsigned lev
     return (struct hp_live_data *)((char *)ledger + ledger->layout.live[level].data_at) + index;
 }
 
+/* A slot's data as hp_live_each may meet them, half way between two owners: release and acquire make the change of the
+ * key that came before the new data visible with them, so that a reader that got any of them sees another key. */
+static void store_data(struct hp_live_data *there, const struct hp_live_data *data)
+{
+    __atomic_store_n(&there->size, data->size, __ATOMIC_RELEASE);
+    __atomic_store_n(&there->entry, data->entry, __ATOMIC_RELEASE);
+    __atomic_store_n(&there->time_ms, data->time_ms, __ATOMIC_RELEASE);
+    __atomic_store_n(&there->thread, data->thread, __ATOMIC_RELEASE);
+    __atomic_store_n(&there->unmarked, data->unmarked, __ATOMIC_RELEASE);
+}
+
+static struct hp_live_data load_data(const struct hp_live_data *there)
+{
+    return (struct hp_live_data){.size = __atomic_load_n(&there->size, __ATOMIC_ACQUIRE),
+                                 .entry = __atomic_load_n(&there->entry, __ATOMIC_ACQUIRE),
+                                 .time_ms = __atomic_load_n(&there->time_ms, __ATOMIC_ACQUIRE),
+                                 .thread = __atomic_load_n(&there->thread, __ATOMIC_ACQUIRE),
+                                 .unmarked = __atomic_load_n(&there->unmarked, __ATOMIC_ACQUIRE)};
+}
+
 static bool insert_in_group(struct hp_ledger *ledger, unsigned level, const struct place *place, uint64_t address,
                             const struct hp_live_data *data)
 {
@@ -62,7 +82,7 @@ static bool insert_in_group(struct hp_ledger *ledger, unsigned level, const stru
             return false;
         if (!__atomic_compare_exchange_n(key, &empty, address | BUSY, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
             continue;
-        *there = *data;
+        store_data(there, data);
         __atomic_store_n(key, address, __ATOMIC_RELEASE);
         return true;
     }
@@ -169,7 +189,7 @@ void hp_live_each(const struct hp_ledger *ledger,
                 uint64_t key = __atomic_load_n(&place.group->keys[slot], __ATOMIC_ACQUIRE);
                 if (!key || key & BUSY)
                     continue;
-                struct hp_live_data data = *data_of(ledger, level, &place, slot);
+                struct hp_live_data data = load_data(data_of(ledger, level, &place, slot));
                 if (__atomic_load_n(&place.group->keys[slot], __ATOMIC_ACQUIRE) == key)
                     visit(state, key, &data);
             }

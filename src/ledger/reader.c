@@ -1,5 +1,7 @@
 #include "ledger/reader.h"
 
+#include <dirent.h>
+#include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -7,13 +9,9 @@
 #include <string.h>
 #include <time.h>
 
+#include "ledger/place.h"
+#include "ledger/process.h"
 #include "ledger/sys.h"
-
-struct mapping {
-    void *memory;
-    size_t size;
-    char path[HP_PATH_MAX];
-};
 
 static int say(char *error, size_t size, int code, const char *format, ...) __attribute__((format(printf, 4, 5)));
 
@@ -26,81 +24,217 @@ static int say(char *error, size_t size, int code, const char *format, ...)
     return code;
 }
 
-/* A file of the process's own user, in a folder of that user, opened without following links. */
-static int open_ledger(const char *folder, unsigned uid, pid_t pid, struct mapping *mapping)
+/* A ledger that is cut while we read it raises SIGBUS. */
+static sigjmp_buf on_cut;
+
+static void jump_out(int number)
+{
+    siglongjmp(on_cut, number);
+}
+
+struct guard {
+    struct sigaction old;
+};
+
+static void guard_begin(struct guard *guard)
+{
+    struct sigaction action = {.sa_handler = jump_out};
+    sigaction(SIGBUS, &action, &guard->old);
+}
+
+static void guard_end(const struct guard *guard)
+{
+    sigaction(SIGBUS, &guard->old, NULL);
+}
+
+struct mapping {
+    void *memory;
+    size_t size;
+};
+
+static int map_ledger(const char *path, bool writable, struct mapping *mapping, unsigned *uid)
 {
     struct stat status = {0};
-    int length = snprintf(mapping->path, sizeof mapping->path, "%s/heapprof-%u/%d.ledger", folder, uid, (int)pid);
-    if (length < 0 || (size_t)length >= sizeof mapping->path)
-        return -ENAMETOOLONG;
-    int fd = hp_sys_open(mapping->path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
+    int fd = hp_sys_open(path, (writable ? O_RDWR : O_RDONLY) | O_NOFOLLOW | O_NONBLOCK, 0);
     if (fd < 0)
         return fd;
     int error = hp_sys_fstat(fd, &status);
-    if (error == 0 && !S_ISREG(status.st_mode))
+    if (error == 0 && (!S_ISREG(status.st_mode) || status.st_size <= 0))
         error = -EINVAL;
-    if (error == 0 && status.st_uid != uid)
-        error = -EPERM;
     mapping->size = (size_t)status.st_size;
-    mapping->memory = error == 0 ? hp_sys_mmap(NULL, mapping->size, PROT_READ, MAP_SHARED, fd) : NULL;
+    mapping->memory =
+        error == 0 ? hp_sys_mmap(NULL, mapping->size, PROT_READ | (writable ? PROT_WRITE : 0), MAP_SHARED, fd) : NULL;
     hp_sys_close(fd);
-    if (error == 0 && !mapping->memory)
-        error = -ENOMEM;
-    return error;
+    *uid = status.st_uid;
+    return error == 0 && !mapping->memory ? -ENOMEM : error;
 }
 
-static int find_ledger(pid_t pid, struct mapping *mapping, char *error, size_t error_size)
+static void copy_text(char *to, const char *from, size_t size)
 {
-    char process[32];
-    struct stat status = {0};
-    snprintf(process, sizeof process, "/proc/%d", (int)pid);
-    if (hp_sys_lstat(process, &status) < 0 && kill(pid, 0) < 0 && errno == ESRCH)
-        return say(error, error_size, -ESRCH, "process %d: no such process", (int)pid);
-    const char *given = getenv("HEAPPROF_LEDGER");
-    const char *folders[] = {given && given[0] == '/' ? given : "/dev/shm", "/dev/shm", "/tmp"};
-    const unsigned users[] = {status.st_uid, hp_sys_getuid()};
-    int worst = -ENOENT;
-    for (unsigned i = 0; i < sizeof folders / sizeof folders[0]; i++) {
-        for (unsigned j = 0; j < sizeof users / sizeof users[0]; j++) {
-            int found = open_ledger(folders[i], users[j], pid, mapping);
-            if (found == 0)
-                return 0;
-            if (found != -ENOENT)
-                worst = found;
-        }
+    memcpy(to, from, size);
+    to[size - 1] = '\0';
+}
+
+static void read_header(const struct hp_ledger *ledger, struct hp_ledger_info *info)
+{
+    uint32_t epoch = ledger->epoch;
+    info->pid = ledger->pid;
+    info->start_time_ns = ledger->start_time_ns;
+    info->live_estimate = ledger->live_estimate;
+    info->inuse = ledger->figures.inuse;
+    info->reserved = ledger->reserved;
+    info->samples = ledger->audit.samples;
+    info->lost = ledger->audit.lost;
+    info->interval = ledger->intervals[epoch < HP_EPOCHS ? epoch : 0];
+    copy_text(info->program, ledger->program, sizeof info->program);
+    copy_text(info->exe, ledger->exe, sizeof info->exe);
+}
+
+static int inspect(const char *path, struct hp_ledger_info *info)
+{
+    struct mapping mapping = {0};
+    struct hp_ledger_view view = {0};
+    struct guard guard;
+    volatile uint64_t start = 0, namespace = 0; /* volatile: set before a jump out */
+    memset(info, 0, sizeof *info);
+    if ((size_t)snprintf(info->path, sizeof info->path, "%s", path) >= sizeof info->path)
+        return -ENAMETOOLONG;
+    int error = map_ledger(path, false, &mapping, &info->uid);
+    if (error < 0)
+        return error;
+    guard_begin(&guard);
+    if (sigsetjmp(on_cut, 1)) {
+        error = -EBADMSG;
+    } else if ((error = hp_ledger_view_open(&view, mapping.memory, mapping.size)) == 0) {
+        read_header(view.ledger, info);
+        start = view.ledger->process_start;
+        namespace = view.ledger->pid_namespace;
     }
-    if (worst == -ENOENT)
-        return say(error, error_size, worst,
-                   "process %d has no ledger: it was not started with libheapprof.so (heapprof run), or has no shared "
-                   "memory to keep one",
-                   (int)pid);
-    return say(error, error_size, worst, "process %d: its ledger can't be read: %s", (int)pid, strerror(-worst));
+    guard_end(&guard);
+    hp_sys_munmap(mapping.memory, mapping.size);
+    if (error < 0)
+        return error;
+    pid_t pid = hp_process_find(path, info->pid, start, namespace);
+    info->running = pid > 0;
+    if (pid > 0)
+        info->pid = pid;
+    return 0;
 }
 
-static uint64_t max_rss(pid_t pid)
+static int each_in_user_folder(const char *folder, void (*visit)(void *, const struct hp_ledger_info *), void *state)
 {
-    char path[64], line[256];
-    unsigned long long kib = 0;
-    snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
-    FILE *file = fopen(path, "re");
-    while (file && fgets(line, sizeof line, file))
-        if (!strncmp(line, "VmHWM:", 6))
-            kib = strtoull(line + 6, NULL, 10);
-    if (file)
-        fclose(file);
-    return kib * 1024;
+    DIR *files = opendir(folder);
+    int damaged = 0;
+    for (struct dirent *entry; files && (entry = readdir(files));) {
+        char path[HP_PATH_MAX];
+        struct hp_ledger_info info;
+        int pid;
+        uint64_t start;
+        if (!hp_place_parse(entry->d_name, &pid, &start) ||
+            (size_t)snprintf(path, sizeof path, "%s/%s", folder, entry->d_name) >= sizeof path)
+            continue;
+        int error = inspect(path, &info);
+        if (error == 0)
+            visit(state, &info);
+        else if (error != -ENOENT) /* gone since we read the folder */
+            damaged++;
+    }
+    if (files)
+        closedir(files);
+    return damaged;
 }
 
-static uint64_t resident(pid_t pid)
+static int each_in_folder(const char *folder, bool all_users, void (*visit)(void *, const struct hp_ledger_info *),
+                          void *state)
 {
-    char path[64], buffer[16384];
-    snprintf(path, sizeof path, "/proc/%d/smaps", (int)pid);
-    int fd = hp_sys_open(path, O_RDONLY, 0);
-    if (fd < 0)
-        return UINT64_MAX;
-    uint64_t bytes = hp_arena_resident(fd, buffer, sizeof buffer);
-    hp_sys_close(fd);
-    return bytes;
+    DIR *users = opendir(folder);
+    int damaged = 0;
+    char own[32];
+    snprintf(own, sizeof own, "heapprof-%u", hp_sys_getuid());
+    for (struct dirent *entry; users && (entry = readdir(users));) {
+        char path[HP_PATH_MAX];
+        if (strncmp(entry->d_name, "heapprof-", 9) || (!all_users && strcmp(entry->d_name, own)) ||
+            (size_t)snprintf(path, sizeof path, "%s/%s", folder, entry->d_name) >= sizeof path)
+            continue;
+        damaged += each_in_user_folder(path, visit, state);
+    }
+    if (users)
+        closedir(users);
+    return damaged;
+}
+
+int hp_ledger_each(bool all_users, void (*visit)(void *state, const struct hp_ledger_info *info), void *state)
+{
+    const char *given = getenv("HEAPPROF_LEDGER");
+    int damaged = each_in_folder("/dev/shm", all_users, visit, state) + each_in_folder("/tmp", all_users, visit, state);
+    if (given && given[0] == '/' && strcmp(given, "/dev/shm") && strcmp(given, "/tmp"))
+        damaged += each_in_folder(given, all_users, visit, state);
+    return damaged;
+}
+
+struct search {
+    pid_t pid;
+    bool found;
+    struct hp_ledger_info *best;
+};
+
+static void consider(void *state, const struct hp_ledger_info *info)
+{
+    struct search *search = state;
+    if (info->pid != search->pid ||
+        (search->found && (search->best->running > info->running ||
+                           (search->best->running == info->running &&
+                            search->best->start_time_ns >= info->start_time_ns))))
+        return;
+    *search->best = *info;
+    search->found = true;
+}
+
+static int say_unreadable(const char *path, int reason, char *error, size_t error_size)
+{
+    if (reason == -EPROTONOSUPPORT)
+        return say(error, error_size, reason, "%s: a ledger of another version of heapprof; use that version's command",
+                   path);
+    if (reason == -EINVAL || reason == -EBADMSG)
+        return say(error, error_size, reason, "%s: not a ledger, or damaged", path);
+    return say(error, error_size, reason, "%s: %s", path, strerror(-reason));
+}
+
+/* The ledger of a process in a container lies in the file system that the process sees. */
+static bool find_in_root(pid_t pid, struct hp_ledger_info *info)
+{
+    char folder[64];
+    struct search search = {.pid = pid, .best = info};
+    snprintf(folder, sizeof folder, "/proc/%d/root/dev/shm", (int)pid);
+    each_in_folder(folder, true, consider, &search);
+    if (!search.found) {
+        snprintf(folder, sizeof folder, "/proc/%d/root/tmp", (int)pid);
+        each_in_folder(folder, true, consider, &search);
+    }
+    return search.found;
+}
+
+int hp_ledger_find(const char *pid_or_path, struct hp_ledger_info *info, char *error, size_t error_size)
+{
+    char *end;
+    long pid = strtol(pid_or_path, &end, 10);
+    if (*end || pid <= 0 || pid > INT32_MAX) {
+        int result = inspect(pid_or_path, info);
+        return result < 0 ? say_unreadable(pid_or_path, result, error, error_size) : 0;
+    }
+    struct search search = {.pid = (pid_t)pid, .best = info};
+    hp_ledger_each(true, consider, &search);
+    bool exists = hp_process_start((int)pid) || kill((pid_t)pid, 0) == 0 || errno == EPERM;
+    if (search.found && (search.best->running || !exists || !find_in_root((pid_t)pid, info)))
+        return 0;
+    if (exists && find_in_root((pid_t)pid, info))
+        return 0;
+    if (!exists)
+        return say(error, error_size, -ESRCH, "process %ld: no such process, and no ledger left of one", pid);
+    return say(error, error_size, -ENOENT,
+               "process %ld has no ledger: it was not started with libheapprof.so (heapprof run), it is another user's, "
+               "or it has no shared memory to keep one",
+               pid);
 }
 
 static uint64_t clock_ns(clockid_t clock)
@@ -110,42 +244,84 @@ static uint64_t clock_ns(clockid_t clock)
     return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
-static int write_profile(const struct hp_view *view, pid_t pid, hp_sink_fn *sink, void *state)
+/* A dead process's figures are as old as they were at its end, whenever that was. */
+static struct hp_moment moment_of(const struct hp_ledger *ledger, const struct hp_ledger_info *info)
 {
-    const struct hp_ledger *ledger = view->ledger;
+    uint64_t now = clock_ns(CLOCK_MONOTONIC);
     struct hp_moment moment = {.time_ns = clock_ns(CLOCK_REALTIME),
-                               .clock_ns = clock_ns(CLOCK_MONOTONIC),
-                               .max_rss = max_rss(pid),
-                               .heap_resident = resident(pid),
+                               .clock_ns = info->running ? now : ledger->figures.time_ns,
+                               .max_rss = info->running ? hp_process_max_rss(info->pid) : 0,
+                               .heap_resident = info->running ? hp_process_resident(info->pid) : UINT64_MAX,
                                .sequence = ledger->dump_sequence};
-    moment.own_ns = hp_ticks_to_ns(ledger, ledger->audit.own_ticks, hp_ticks(), moment.clock_ns);
+    moment.own_ns = hp_ticks_to_ns(ledger, ledger->audit.own_ticks, hp_ticks(), now);
+    return moment;
+}
+
+static int write_view(const struct hp_ledger_view *view, const struct hp_ledger_info *info, hp_sink_fn *sink, void *state,
+                      void *memory, uint64_t scratch_size)
+{
     struct hp_text text;
-    uint64_t scratch_size = hp_view_scratch_size(view);
-    char *memory = hp_sys_mmap(NULL, scratch_size + HP_TEXT_BUFFER, PROT_READ | PROT_WRITE,
-                               MAP_PRIVATE | MAP_ANONYMOUS, -1);
-    if (!memory)
-        return -ENOMEM;
-    hp_text_init(&text, sink, state, memory + scratch_size);
-    int error = hp_view_write(view, &moment, &text, memory, scratch_size);
-    hp_sys_munmap(memory, scratch_size + HP_TEXT_BUFFER);
-    return error;
+    struct hp_moment moment = moment_of(view->ledger, info);
+    hp_text_init(&text, sink, state, (char *)memory + scratch_size);
+    return hp_ledger_view_write(view, &moment, &text, memory, scratch_size);
+}
+
+int hp_ledger_write(const struct hp_ledger_info *info, hp_sink_fn *sink, void *state, char *error, size_t error_size)
+{
+    struct mapping mapping = {0};
+    struct hp_ledger_view view = {0};
+    struct guard guard;
+    unsigned uid;
+    int result = map_ledger(info->path, false, &mapping, &uid);
+    if (result < 0)
+        return say_unreadable(info->path, result, error, error_size);
+    uint64_t scratch_size = 0;
+    void *volatile memory = NULL;
+    guard_begin(&guard);
+    if (sigsetjmp(on_cut, 1)) {
+        result = -EBADMSG;
+    } else if ((result = hp_ledger_view_open(&view, mapping.memory, mapping.size)) == 0) {
+        scratch_size = (hp_ledger_view_scratch_size(&view) + 15) & ~15ull;
+        memory = hp_sys_mmap(NULL, scratch_size + HP_TEXT_BUFFER, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+                             -1);
+        result = memory ? write_view(&view, info, sink, state, memory, scratch_size) : -ENOMEM;
+    }
+    guard_end(&guard);
+    if (memory)
+        hp_sys_munmap(memory, scratch_size + HP_TEXT_BUFFER);
+    hp_sys_munmap(mapping.memory, mapping.size);
+    return result < 0 ? say_unreadable(info->path, result, error, error_size) : 0;
 }
 
 int hp_ledger_dump(pid_t pid, hp_sink_fn *sink, void *state, char *error, size_t error_size)
 {
-    struct mapping mapping = {0};
-    struct hp_view view = {0};
-    int result = find_ledger(pid, &mapping, error, error_size);
+    struct hp_ledger_info info;
+    char number[16];
+    snprintf(number, sizeof number, "%d", (int)pid);
+    int result = hp_ledger_find(number, &info, error, error_size);
     if (result < 0)
         return result;
-    result = hp_view_open(&view, mapping.memory, mapping.size);
-    if (result == -EPROTONOSUPPORT)
-        say(error, error_size, result, "%s: a ledger of another version of heapprof; use that version's command",
-            mapping.path);
-    else if (result < 0)
-        say(error, error_size, result, "%s: not a ledger, or damaged", mapping.path);
-    else if ((result = write_profile(&view, pid, sink, state)) < 0)
-        say(error, error_size, result, "process %d: %s", (int)pid, strerror(-result));
+    if (!info.running)
+        return say(error, error_size, -ESRCH, "process %d is dead; its last profile: heapprof recover %d", (int)pid,
+                   (int)pid);
+    return hp_ledger_write(&info, sink, state, error, error_size);
+}
+
+int hp_ledger_set_interval(const struct hp_ledger_info *info, uint64_t bytes, char *error, size_t error_size)
+{
+    struct mapping mapping = {0};
+    struct hp_ledger_view view = {0};
+    struct guard guard;
+    unsigned uid;
+    int result = map_ledger(info->path, true, &mapping, &uid);
+    if (result < 0)
+        return say_unreadable(info->path, result, error, error_size);
+    guard_begin(&guard);
+    if (sigsetjmp(on_cut, 1))
+        result = -EBADMSG;
+    else if ((result = hp_ledger_view_open(&view, mapping.memory, mapping.size)) == 0)
+        __atomic_store_n(&((struct hp_ledger *)mapping.memory)->wanted_interval, bytes, __ATOMIC_RELAXED);
+    guard_end(&guard);
     hp_sys_munmap(mapping.memory, mapping.size);
-    return result;
+    return result < 0 ? say_unreadable(info->path, result, error, error_size) : 0;
 }

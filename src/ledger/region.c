@@ -1,7 +1,9 @@
 #include "ledger/region.h"
 
+#include <stddef.h>
 #include <string.h>
 
+#include "ledger/place.h"
 #include "ledger/sys.h"
 
 #ifndef MADV_POPULATE_WRITE
@@ -18,68 +20,34 @@ static int populate(struct hp_ledger *ledger, uint64_t offset, uint64_t size)
     return sealed ? -EPERM : hp_sys_madvise((char *)ledger + offset, size, MADV_POPULATE_WRITE);
 }
 
-static size_t append(char *path, size_t at, const char *text)
+static int file_in(struct hp_region *region, const char *folder)
 {
-    while (*text && at + 1 < HP_PATH_MAX)
-        path[at++] = *text++;
-    path[at] = '\0';
-    return at;
-}
-
-static size_t append_number(char *path, size_t at, uint64_t value)
-{
-    char digits[21], *p = digits + sizeof digits - 1;
-    *p = '\0';
-    do {
-        *--p = (char)('0' + value % 10);
-        value /= 10;
-    } while (value);
-    return append(path, at, p);
-}
-
-/* A folder of our own that nobody else can write to: made 0700, or found so. */
-static int own_folder(const char *path)
-{
-    struct stat status = {0};
-    int error = hp_sys_mkdir(path, 0700);
-    if (error < 0 && error != -EEXIST)
-        return error;
-    error = hp_sys_lstat(path, &status);
+    unsigned uid = hp_sys_getuid();
+    int error = hp_place_folder(region->path, folder, uid);
     if (error < 0)
         return error;
-    if (!S_ISDIR(status.st_mode))
-        return -ENOTDIR;
-    if (status.st_uid != hp_sys_getuid() || status.st_mode & 022)
-        return -EPERM;
-    return 0;
-}
-
-/* path: FOLDER/heapprof-UID/PID.ledger */
-static int file_in(char *path, const char *folder)
-{
-    size_t at = append(path, 0, folder);
-    at = append(path, at, "/heapprof-");
-    at = append_number(path, at, hp_sys_getuid());
-    int error = own_folder(path);
+    int pid = hp_sys_getpid();
+    if ((uint32_t)pid * 0x9e3779b1u >> 30 == 0) /* looking at many processes takes time; one start in four is enough */
+        hp_place_prune(region->path);
+    region->process_start = hp_process_start(0);
+    error = hp_place_ledger(region->path, folder, uid, pid, region->process_start);
     if (error < 0)
         return error;
-    at = append(path, at, "/");
-    at = append_number(path, at, (uint64_t)hp_sys_getpid());
-    at = append(path, at, ".ledger");
-    if (at + 1 >= HP_PATH_MAX)
-        return -ENAMETOOLONG;
-    hp_sys_unlink(path); /* of the program that this process ran before exec, or of a dead one with our number */
-    return hp_sys_open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
+    hp_sys_unlink(region->path); /* of the program that this process ran before exec */
+    return hp_sys_open(region->path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
 }
 
 /* Never more than a quarter of what the file system has left: /dev/shm is small in containers. */
-static uint64_t affordable(const char *folder, uint64_t budget)
+static int lower_to_affordable(const char *folder, uint64_t *budget)
 {
     struct statfs status = {0};
-    if (hp_sys_statfs(folder, &status) < 0)
-        return 0;
+    int error = hp_sys_statfs(folder, &status);
+    if (error < 0)
+        return error;
     uint64_t quarter = (uint64_t)status.f_bavail * (uint64_t)status.f_bsize / 4;
-    return status.f_blocks && quarter < budget ? quarter : budget;
+    if (status.f_blocks && quarter < *budget)
+        *budget = quarter;
+    return 0;
 }
 
 static uint64_t within_limit(int resource, uint64_t share, uint64_t budget)
@@ -92,33 +60,37 @@ static uint64_t within_limit(int resource, uint64_t share, uint64_t budget)
     return hp_ledger_layout(budget).size > limit.rlim_cur / share ? 0 : budget;
 }
 
-static struct hp_ledger *map_file(int fd, uint64_t size, void *address)
+static struct hp_ledger *map_file(int fd, uint64_t size)
 {
     struct hp_ledger *ledger = NULL;
     if (hp_sys_ftruncate(fd, size) == 0)
-        ledger = hp_sys_mmap(address, size, PROT_READ | PROT_WRITE, MAP_SHARED | (address ? MAP_FIXED : 0), fd);
+        ledger = hp_sys_mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd);
     hp_sys_close(fd);
     return ledger;
 }
 
-static int create_shared(struct hp_region *region, const char *folder, uint64_t *budget, void *address)
+static int create_shared(struct hp_region *region, const char *folder, uint64_t *budget)
 {
-    uint64_t most = within_limit(RLIMIT_FSIZE, 1, affordable(folder, *budget));
+    uint64_t most = *budget;
+    int error = lower_to_affordable(folder, &most);
+    if (error < 0)
+        return error;
+    most = within_limit(RLIMIT_FSIZE, 1, most);
     if (most < BUDGET_LEAST)
         return -ENOSPC;
-    int fd = file_in(region->path, folder);
+    int fd = file_in(region, folder);
     if (fd < 0) {
         region->path[0] = '\0';
         return fd;
     }
     uint64_t size = hp_ledger_layout(most).size;
-    struct hp_ledger *ledger = map_file(fd, size, address);
-    int error = ledger ? hp_sys_madvise(ledger, (size_t)hp_ledger_header_blocks() * HP_BLOCK, MADV_POPULATE_WRITE)
-                       : -ENOMEM;
+    struct hp_ledger *ledger = map_file(fd, size);
+    error = ledger ? hp_sys_madvise(ledger, (size_t)hp_ledger_header_blocks() * HP_BLOCK, MADV_POPULATE_WRITE)
+                   : -ENOMEM;
     if (error < 0) {
         hp_sys_unlink(region->path);
         region->path[0] = '\0';
-        if (ledger && !address)
+        if (ledger)
             hp_sys_munmap(ledger, size);
         return error;
     }
@@ -128,10 +100,10 @@ static int create_shared(struct hp_region *region, const char *folder, uint64_t 
     return 0;
 }
 
-static int create_private(struct hp_region *region, uint64_t budget, void *address)
+static int create_private(struct hp_region *region, uint64_t budget)
 {
-    void *memory = hp_sys_mmap(address, hp_ledger_layout(budget).size, PROT_READ | PROT_WRITE,
-                               MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | (address ? MAP_FIXED : 0), -1);
+    void *memory = hp_sys_mmap(NULL, hp_ledger_layout(budget).size, PROT_READ | PROT_WRITE,
+                               MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
     if (!memory)
         return -ENOMEM;
     region->ledger = memory;
@@ -140,21 +112,19 @@ static int create_private(struct hp_region *region, uint64_t budget, void *addre
     return 0;
 }
 
-/* With `address`, in place of the region that is there: a child's instead of its parent's. */
-static int create_anywhere(struct hp_region *region, const char *folder, uint64_t *budget, void *address,
-                           int *file_error)
+static int create_anywhere(struct hp_region *region, const char *folder, uint64_t *budget, int *file_error)
 {
     *file_error = -ENOENT;
     if (strcmp(folder, "none")) {
         if (strcmp(folder, "auto")) {
-            *file_error = create_shared(region, folder, budget, address);
+            *file_error = create_shared(region, folder, budget);
         } else {
-            *file_error = create_shared(region, "/dev/shm", budget, address);
+            *file_error = create_shared(region, "/dev/shm", budget);
             if (*file_error < 0)
-                *file_error = create_shared(region, "/tmp", budget, address);
+                *file_error = create_shared(region, "/tmp", budget);
         }
     }
-    return *file_error < 0 ? create_private(region, *budget, address) : 0;
+    return *file_error < 0 ? create_private(region, *budget) : 0;
 }
 
 static void start_using(struct hp_region *region)
@@ -169,7 +139,7 @@ int hp_region_create(struct hp_region *region, const char *folder, uint64_t budg
     budget = within_limit(RLIMIT_AS, 16, budget);
     if (!budget)
         return -ENOMEM;
-    int error = create_anywhere(region, folder, &budget, NULL, file_error);
+    int error = create_anywhere(region, folder, &budget, file_error);
     if (error < 0)
         return error;
     hp_ledger_init(region->ledger, budget, depth);
@@ -200,113 +170,176 @@ void hp_region_remove(struct hp_region *region)
     region->path[0] = '\0';
 }
 
-/* The copy: block_map as copied, arena_next, then the blocks. Other threads go on while it is made, so its order
- * matters: buckets and live objects stand before the arena in the region and are copied first, so that every record
- * they refer to is complete in the copy; arena_next is read last, so that no such record lies beyond it. */
-struct copy {
-    uint64_t block_map[HP_BLOCK_MAX / 64];
-    uint64_t arena_next;
-    char blocks[];
-};
-
-#define COPY_SLACK (64ull << 20) /* address space for what other threads reserve meanwhile */
-
-void hp_region_fork_prepare(struct hp_region *region)
+static int write_at(int fd, const void *data, size_t size, uint64_t offset)
 {
-    struct hp_ledger *ledger = region->ledger;
-    region->copy = NULL;
-    if (!ledger || !region->shared)
-        return;
-    uint64_t room = __atomic_load_n(&ledger->reserved, __ATOMIC_RELAXED) + COPY_SLACK;
-    region->copy_size = sizeof(struct copy) + room;
-    struct copy *copy = hp_sys_mmap(NULL, region->copy_size, PROT_READ | PROT_WRITE,
-                                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
-    if (!copy)
-        return;
-    uint64_t used = 0;
-    for (uint64_t word = 0; word < (ledger->layout.size / HP_BLOCK + 63) / 64; word++) {
+    long n = hp_sys_pwrite(fd, data, size, offset);
+    return n == (long)size ? 0 : n < 0 ? (int)n : -ENOSPC;
+}
+
+/* Mark blocks of the child's ledger as reserved: those of one word of its block_map. */
+static int mark_written(int fd, uint64_t word, uint64_t bits)
+{
+    uint64_t at = offsetof(struct hp_ledger, block_map) + word * sizeof bits, before = 0;
+    if (!bits)
+        return 0;
+    long n = hp_sys_pread(fd, &before, sizeof before, at);
+    bits |= before;
+    return n < 0 ? (int)n : write_at(fd, &bits, sizeof bits, at);
+}
+
+/* Write the used blocks of [from, to), byte offsets, and mark just these: what is reserved from now on is not there. */
+static int write_blocks(const struct hp_ledger *ledger, int fd, uint64_t from, uint64_t to)
+{
+    int error = 0;
+    for (uint64_t block = from / HP_BLOCK, limit = to / HP_BLOCK; block < limit && !error;) {
+        uint64_t word = block / 64, end = (word + 1) * 64 < limit ? (word + 1) * 64 : limit, marks = 0;
         uint64_t bits = __atomic_load_n(&ledger->block_map[word], __ATOMIC_ACQUIRE);
-        for (; bits && used + HP_BLOCK <= room; bits &= bits - 1) {
-            uint64_t bit = bits & -bits;
-            uint64_t block = word * 64 + (uint64_t)__builtin_ctzll(bits);
-            memcpy(copy->blocks + used, (char *)ledger + block * HP_BLOCK, HP_BLOCK);
-            copy->block_map[word] |= bit;
-            used += HP_BLOCK;
+        while (block < end && !error) {
+            uint64_t first = block;
+            while (block < end && bits >> (block % 64) & 1)
+                marks |= 1ull << (block++ % 64);
+            if (block > first) /* blocks beside each other at once */
+                error = write_at(fd, (const char *)ledger + first * HP_BLOCK, (block - first) * HP_BLOCK,
+                                 first * HP_BLOCK);
+            else
+                block++;
         }
+        if (!error)
+            error = mark_written(fd, word, marks);
     }
-    copy->arena_next = __atomic_load_n(&ledger->arena_next, __ATOMIC_ACQUIRE);
-    region->copy = copy;
+    return error;
 }
 
-void hp_region_fork_parent(struct hp_region *region)
+/* Write what is used into the child's file. Other threads go on meanwhile, so its order matters: live objects first,
+ * then the buckets through which their entries are found, which were published before them, then the arena, in which all
+ * records that the buckets lead to are complete; at the end the header without its block_map, whose arena_next no such
+ * record lies beyond. */
+static int write_copy(const struct hp_ledger *ledger, int fd)
 {
-    if (region->copy)
-        hp_sys_munmap(region->copy, region->copy_size);
-    region->copy = NULL;
+    const struct hp_layout *layout = &ledger->layout;
+    const uint64_t header = (uint64_t)hp_ledger_header_blocks() * HP_BLOCK;
+    const uint64_t header_marks = (1ull << hp_ledger_header_blocks()) - 1;
+    int error = mark_written(fd, 0, header_marks);
+    if (!error)
+        error = write_blocks(ledger, fd, layout->live[0].groups_at, layout->arena_at);
+    if (!error)
+        error = write_blocks(ledger, fd, header, layout->live[0].groups_at);
+    if (!error)
+        error = write_blocks(ledger, fd, layout->arena_at, layout->arena_limit);
+    return error ? error : write_at(fd, ledger, offsetof(struct hp_ledger, block_map), 0);
 }
 
-static void unpack(struct hp_ledger *ledger, const struct copy *copy)
+int hp_region_fork_prepare(const struct hp_region *region)
 {
-    uint64_t used = 0;
-    for (uint64_t word = 0; word < HP_BLOCK_MAX / 64; word++) {
-        for (uint64_t bits = copy->block_map[word]; bits; bits &= bits - 1) {
-            uint64_t block = word * 64 + (uint64_t)__builtin_ctzll(bits);
-            memcpy((char *)ledger + block * HP_BLOCK, copy->blocks + used, HP_BLOCK);
-            used += HP_BLOCK;
-        }
-    }
-    memcpy(ledger->block_map, copy->block_map, sizeof ledger->block_map);
-    ledger->arena_next = copy->arena_next;
-    ledger->reserved = used - (uint64_t)hp_ledger_header_blocks() * HP_BLOCK;
+    char folder[HP_PATH_MAX];
+    const char *slash = strrchr(region->path, '/');
+    if (!region->ledger || !region->shared || !slash || sealed) /* sealed: no files any more */
+        return -1;
+    memcpy(folder, region->path, (size_t)(slash - region->path));
+    folder[slash - region->path] = '\0';
+    int fd = hp_sys_open(folder, O_RDWR | O_TMPFILE, 0600); /* nobody sees it before the child names it */
+    if (fd < 0)
+        return -1;
+    if (hp_sys_ftruncate(fd, region->ledger->layout.size) == 0 && write_copy(region->ledger, fd) == 0)
+        return fd;
+    hp_sys_close(fd);
+    return -1;
 }
 
-/* What the copy needs, reserved before it is written; private memory needs nothing. */
-static int reserve_for(struct hp_region *region, const struct copy *copy)
+void hp_region_fork_parent(int file)
 {
-    for (uint64_t word = 0; region->shared && word < HP_BLOCK_MAX / 64; word++) {
-        for (uint64_t bits = copy->block_map[word]; bits; bits &= bits - 1) {
-            uint64_t block = word * 64 + (uint64_t)__builtin_ctzll(bits);
-            int error = populate(region->ledger, block * HP_BLOCK, HP_BLOCK);
-            if (error < 0)
-                return error;
-        }
-    }
-    return 0;
+    if (file >= 0)
+        hp_sys_close(file);
 }
 
-/* From the parent's shared region to one with the copy's content, in the same place. */
-static bool move_to_own(struct hp_region *region, const char *folder)
+/* Give the child's file the child's name. Without /proc, or in a folder that it may not write to any more, it stays
+ * without: the ledger is then only the child's. */
+static void name_file(struct hp_region *region, int file, const char *folder)
 {
-    struct hp_ledger *ledger = region->ledger;
-    uint64_t budget = ledger->budget, wanted = budget;
-    int file_error = 0;
-    if (!region->copy) /* a fork without its handlers: of what the parent has by now */
-        hp_region_fork_prepare(region);
-    const struct copy *copy = region->copy;
-    if (!copy || create_anywhere(region, folder, &wanted, ledger, &file_error) < 0)
-        return false;
-    /* A smaller region than the parent's (a file system that filled up) could not hold the copy. */
-    if (region->shared && (wanted != budget || reserve_for(region, copy) < 0)) {
-        hp_region_remove(region);
-        if (create_private(region, budget, ledger) < 0)
+    char link[HP_PATH_MAX];
+    unsigned uid = hp_sys_getuid();
+    hp_place_descriptor(link, file);
+    region->process_start = hp_process_start(0);
+    bool named = hp_place_folder(region->path, folder, uid) >= 0 &&
+                 hp_place_ledger(region->path, folder, uid, hp_sys_getpid(), region->process_start) == 0 &&
+                 hp_sys_link(link, region->path) == 0;
+    if (!named)
+        region->path[0] = '\0';
+}
+
+/* The folder that the parent's file is in: its path less /heapprof-UID/NAME. */
+static bool folder_of(const struct hp_region *region, char folder[HP_PATH_MAX])
+{
+    memcpy(folder, region->path, strlen(region->path) + 1);
+    for (int parts = 0; parts < 2; parts++) {
+        char *slash = strrchr(folder, '/');
+        if (!slash)
             return false;
+        *slash = '\0';
     }
-    unpack(ledger, copy);
-    hp_region_fork_parent(region);
-    start_using(region);
     return true;
 }
 
-void hp_region_fork_child(struct hp_region *region, const char *folder)
+static bool move_to_file(struct hp_region *region, int file)
+{
+    char folder[HP_PATH_MAX];
+    if (file < 0)
+        return false;
+    bool mapped = hp_sys_mmap(region->ledger, region->ledger->layout.size, PROT_READ | PROT_WRITE,
+                              MAP_SHARED | MAP_FIXED, file) != NULL;
+    if (mapped && folder_of(region, folder))
+        name_file(region, file, folder);
+    hp_sys_close(file);
+    return mapped;
+}
+
+static void copy_blocks(struct hp_ledger *to, const struct hp_ledger *from, const uint64_t *map, uint64_t size)
+{
+    for (uint64_t block = 0; block < size / HP_BLOCK; block++)
+        if (map[block / 64] >> (block % 64) & 1)
+            memcpy((char *)to + block * HP_BLOCK, (const char *)from + block * HP_BLOCK, HP_BLOCK);
+}
+
+/* Without a file, or when fork went around its handlers: a private copy of what the parent's region holds by now, with no
+ * more system calls than an allocator makes. */
+static bool move_to_private(struct hp_region *region)
+{
+    struct hp_ledger *ledger = region->ledger;
+    const uint64_t size = ledger->layout.size;
+    const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+    struct hp_ledger *copy = hp_sys_mmap(NULL, size, PROT_READ | PROT_WRITE, flags, -1);
+    if (!copy)
+        return false;
+    memcpy(copy, ledger, sizeof *copy); /* and with it the map that says which blocks follow */
+    copy_blocks(copy, ledger, copy->block_map, size);
+    bool moved = hp_sys_mmap(ledger, size, PROT_READ | PROT_WRITE, flags | MAP_FIXED, -1) != NULL;
+    if (moved)
+        copy_blocks(ledger, copy, copy->block_map, size);
+    hp_sys_munmap(copy, size);
+    region->path[0] = '\0';
+    region->shared = false;
+    return moved;
+}
+
+void hp_region_fork_child(struct hp_region *region, int file, bool alone)
 {
     struct hp_ledger *ledger = region->ledger;
     if (!ledger)
         return;
-    if (region->shared && !move_to_own(region, folder)) {
+    bool was_shared = region->shared;
+    if (was_shared && !move_to_file(region, file) && !move_to_private(region)) {
         hp_sys_munmap(ledger, ledger->layout.size); /* it is the parent's */
         region->ledger = NULL;
         return;
     }
-    hp_ledger_settle(ledger);
+    if (was_shared)
+        start_using(region);
+    if (was_shared) { /* the copy's blocks are what is reserved */
+        ledger->reserved = 0;
+        for (uint64_t word = 0; word < HP_BLOCK_MAX / 64; word++)
+            ledger->reserved += (uint64_t)__builtin_popcountll(ledger->block_map[word]) * HP_BLOCK;
+        ledger->reserved -= (uint64_t)hp_ledger_header_blocks() * HP_BLOCK;
+    }
+    if (!alone)
+        hp_ledger_settle(ledger);
 }
-

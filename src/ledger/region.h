@@ -12,8 +12,7 @@ struct hp_region {
     struct hp_ledger *ledger;
     bool shared;
     char path[HP_PATH_MAX]; /* of the file; "" when private */
-    void *copy;             /* between prepare and parent/child: the used blocks, one after the other */
-    uint64_t copy_size;
+    uint64_t process_start; /* see place.h; 0 when private */
 };
 
 /* Make a region with room for `budget` bytes. `folder`: where the file goes; "auto": /dev/shm, or /tmp; "none":
@@ -25,11 +24,12 @@ int hp_region_create(struct hp_region *region, const char *folder, uint64_t budg
  * are about to enter a seccomp filter. What does not fit later is lost and counted. */
 void hp_region_seal(struct hp_region *region, uint64_t bytes);
 
-/* Around fork: prepare copies what is used; the child moves to a region of its own with that content at the same
- * address. The parent gives the copy back. */
-void hp_region_fork_prepare(struct hp_region *region);
-void hp_region_fork_parent(struct hp_region *region);
-void hp_region_fork_child(struct hp_region *region, const char *folder);
+/* Around fork: prepare writes what is used into a file for the child and returns its descriptor, or -1; parent closes
+ * it; the child maps it in the place of its parent's region, and closes it. Several threads may fork at once. `alone`: no
+ * other thread was there to be caught in the middle of something. */
+int hp_region_fork_prepare(const struct hp_region *region);
+void hp_region_fork_parent(int file);
+void hp_region_fork_child(struct hp_region *region, int file, bool alone);
 
 /* Remove the file. The mapping stays: other threads may still be at work. */
 void hp_region_remove(struct hp_region *region);

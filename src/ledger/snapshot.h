@@ -9,14 +9,14 @@
 #include "ledger/ledger.h"
 
 /* A checked way into a ledger: its layout is copied once, so that a hostile writer cannot change it under us. */
-struct hp_view {
+struct hp_ledger_view {
     const struct hp_ledger *ledger;
     struct hp_layout layout;
     uint64_t size; /* bytes mapped */
 };
 
 /* 0; -EINVAL: no ledger; -EPROTONOSUPPORT: of another version; -EBADMSG: damaged. */
-int hp_view_open(struct hp_view *view, const void *memory, uint64_t size);
+int hp_ledger_view_open(struct hp_ledger_view *view, const void *memory, uint64_t size);
 
 /* What a profile says that does not stand in the ledger. */
 struct hp_moment {
@@ -28,10 +28,10 @@ struct hp_moment {
     uint32_t sequence;
 };
 
-/* Bytes of scratch memory that hp_view_write needs now (entries may be added meanwhile: they are left out). */
-uint64_t hp_view_scratch_size(const struct hp_view *view);
+/* Bytes of scratch memory that hp_ledger_view_write needs now (entries may be added meanwhile: they are left out). */
+uint64_t hp_ledger_view_scratch_size(const struct hp_ledger_view *view);
 /* Write the whole profile. Returns 0 or the sink's -errno, or -EBADMSG. `scratch` is 16-aligned. */
-int hp_view_write(const struct hp_view *view, const struct hp_moment *moment, struct hp_text *text, void *scratch,
+int hp_ledger_view_write(const struct hp_ledger_view *view, const struct hp_moment *moment, struct hp_text *text, void *scratch,
                   uint64_t scratch_size);
 
 /* Nanoseconds for a number of hp_ticks(), from the ledger's start and now. */

@@ -63,6 +63,22 @@ static inline long hp_sys_write(int fd, const void *data, size_t size)
 }
 
 /* NULL on failure. */
+static inline long hp_sys_pwrite(int fd, const void *data, size_t size, uint64_t offset)
+{
+    return hp_syscall(SYS_pwrite64, fd, (long)data, (long)size, (long)offset, 0, 0);
+}
+
+static inline long hp_sys_pread(int fd, void *data, size_t size, uint64_t offset)
+{
+    return hp_syscall(SYS_pread64, fd, (long)data, (long)size, (long)offset, 0, 0);
+}
+
+/* A name for what `from` links to, as /proc/self/fd/N does. */
+static inline int hp_sys_link(const char *from, const char *to)
+{
+    return (int)hp_syscall(SYS_linkat, AT_FDCWD, (long)from, AT_FDCWD, (long)to, AT_SYMLINK_FOLLOW, 0);
+}
+
 static inline void *hp_sys_mmap(void *address, size_t size, int protection, int flags, int fd)
 {
     long result = hp_syscall(SYS_mmap, (long)address, (long)size, protection, flags, fd, 0);
@@ -87,6 +103,11 @@ static inline int hp_sys_ftruncate(int fd, uint64_t size)
 static inline int hp_sys_fstat(int fd, struct stat *status)
 {
     return (int)hp_syscall(SYS_newfstatat, fd, (long)"", (long)status, AT_EMPTY_PATH, 0, 0);
+}
+
+static inline int hp_sys_stat(const char *path, struct stat *status)
+{
+    return (int)hp_syscall(SYS_newfstatat, AT_FDCWD, (long)path, (long)status, 0, 0, 0);
 }
 
 static inline int hp_sys_lstat(const char *path, struct stat *status)

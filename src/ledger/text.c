@@ -45,11 +45,25 @@ void hp_text_put(struct hp_text *text, const char *string)
     put_bytes(text, string, strlen(string));
 }
 
+/* Bytes of `c` in a name. */
+static size_t escaped_size(unsigned char c)
+{
+    return c < ' ' || c == 127 || c == '\\' ? 4 : 1;
+}
+
 void hp_text_put_name(struct hp_text *text, const char *string)
 {
+    static const char cut[] = "...";
+    size_t left = HP_TEXT_NAME_MAX - (sizeof cut - 1);
     for (; *string; string++) {
         unsigned char c = (unsigned char)*string;
-        if (c < ' ' || c == 127 || c == '\\') {
+        size_t size = escaped_size(c);
+        if (size > left) {
+            hp_text_put(text, cut);
+            return;
+        }
+        left -= size;
+        if (size > 1) {
             char octal[4] = {'\\', (char)('0' + (c >> 6)), (char)('0' + (c >> 3 & 7)), (char)('0' + (c & 7))};
             put_bytes(text, octal, sizeof octal);
         } else {

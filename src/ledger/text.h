@@ -23,6 +23,9 @@ typedef int hp_sink_fn(void *state, const void *data, size_t size);
 #define HP_TEXT_BUFFER 32768
 /* No line of a profile is longer (go tool pprof reads no more); longer stacks lose their outermost frames. */
 #define HP_TEXT_LINE_MAX 65000
+/* What one name may take of a line, escapes included, so that two of them and all figures fit: longer names, which
+ * come from hostile files and wild templates, end in "...". */
+#define HP_TEXT_NAME_MAX (HP_TEXT_LINE_MAX / 2 - 128)
 
 struct hp_text {
     hp_sink_fn *sink;
@@ -63,7 +66,7 @@ void hp_text_fact_string(struct hp_text *text, const char *name, const char *val
 
 /* A comment line is built from parts: hp_text_put... calls between hp_text_comment ("# ") and hp_text_line_end.
  * hp_text_put_name writes a file or program name with control characters and backslashes as \ooo (octal), as
- * /proc/PID/maps does, so that no name can break a line. */
+ * /proc/PID/maps does, and not more than HP_TEXT_NAME_MAX bytes of it, so that no name can break a line. */
 void hp_text_comment(struct hp_text *text);
 void hp_text_put(struct hp_text *text, const char *string);
 void hp_text_put_name(struct hp_text *text, const char *string);

@@ -1,0 +1,14 @@
+/* dump_file.h - the file that `dump` and `recover` write. */
+#ifndef HP_CLI_DUMP_FILE_H
+#define HP_CLI_DUMP_FILE_H
+
+#include <sys/types.h>
+
+#include "cli/input.h"
+
+/* Write the profile of process `pid` to `output` (replaced when the new one is whole; "-": standard output), or with NULL
+ * to heapprof.PROGRAM.PID.NUMBER.heap with the first free number; print the name. Returns the exit status, having said
+ * what went wrong. */
+int hp_dump_file_write(const struct hp_memory *dump, pid_t pid, const char *output);
+
+#endif

@@ -1,0 +1,185 @@
+#include "ledger/place.h"
+
+#include <dirent.h>
+#include <signal.h>
+#include <string.h>
+
+#include "ledger/sys.h"
+
+static size_t append(char *path, size_t at, const char *text)
+{
+    while (*text && at + 1 < HP_PATH_MAX)
+        path[at++] = *text++;
+    path[at] = '\0';
+    return at;
+}
+
+static size_t append_number(char *path, size_t at, uint64_t value)
+{
+    char digits[21], *p = digits + sizeof digits - 1;
+    *p = '\0';
+    do {
+        *--p = (char)('0' + value % 10);
+        value /= 10;
+    } while (value);
+    return append(path, at, p);
+}
+
+/* "PID (NAME) STATE PPID ...": the name may hold anything, also blanks and parentheses. */
+static uint64_t parse_start(char *stat)
+{
+    char *p = strrchr(stat, ')');
+    for (unsigned field = 2; p && field < 22; field++)
+        p = strchr(p + 1, ' ');
+    uint64_t start = 0;
+    for (p = p ? p + 1 : stat; *p >= '0' && *p <= '9'; p++)
+        start = start * 10 + (uint64_t)(*p - '0');
+    return start;
+}
+
+uint64_t hp_process_start(int pid)
+{
+    char text[HP_PATH_MAX] = "/proc/self/stat";
+    if (pid)
+        append(text, append_number(text, append(text, 0, "/proc/"), (uint64_t)pid), "/stat");
+    int fd = hp_sys_open(text, O_RDONLY, 0);
+    if (fd < 0)
+        return 0;
+    long size = hp_sys_read(fd, text, sizeof text - 1);
+    hp_sys_close(fd);
+    text[size > 0 ? size : 0] = '\0';
+    return parse_start(text);
+}
+
+static size_t user_folder(char *path, const char *folder, unsigned uid)
+{
+    return append_number(path, append(path, append(path, 0, folder), "/heapprof-"), uid);
+}
+
+int hp_place_folder(char path[HP_PATH_MAX], const char *folder, unsigned uid)
+{
+    struct stat status = {0};
+    size_t length = user_folder(path, folder, uid);
+    if (length + 64 > HP_PATH_MAX)
+        return -ENAMETOOLONG;
+    int error = hp_sys_mkdir(path, 0700);
+    if (error < 0 && error != -EEXIST)
+        return error;
+    error = hp_sys_lstat(path, &status);
+    if (error < 0)
+        return error;
+    if (!S_ISDIR(status.st_mode))
+        return -ENOTDIR;
+    if (status.st_uid != uid || status.st_mode & 022)
+        return -EPERM; /* somebody else's, or one that others may put things into */
+    return (int)length;
+}
+
+int hp_place_ledger(char path[HP_PATH_MAX], const char *folder, unsigned uid, int pid, uint64_t start)
+{
+    size_t at = user_folder(path, folder, uid);
+    at = append_number(path, append(path, at, "/"), (uint64_t)pid);
+    at = append_number(path, append(path, at, "."), start);
+    at = append(path, at, ".ledger");
+    return at + 1 >= HP_PATH_MAX ? -ENAMETOOLONG : 0;
+}
+
+void hp_place_descriptor(char path[HP_PATH_MAX], int fd)
+{
+    append_number(path, append(path, 0, "/proc/self/fd/"), (uint64_t)fd);
+}
+
+static bool take_number(const char **text, uint64_t most, uint64_t *value)
+{
+    const char *p = *text;
+    uint64_t sum = 0;
+    for (; *p >= '0' && *p <= '9' && sum <= most / 10; p++)
+        sum = sum * 10 + (uint64_t)(*p - '0');
+    bool good = p != *text && sum <= most;
+    *text = p;
+    *value = sum;
+    return good;
+}
+
+bool hp_place_parse(const char *name, int *pid, uint64_t *start)
+{
+    uint64_t number;
+    if (!take_number(&name, INT32_MAX, &number) || *name++ != '.' || !take_number(&name, INT64_MAX, start))
+        return false;
+    *pid = (int)number;
+    return !strcmp(name, ".ledger");
+}
+
+/* What prune knows of a folder: the dead, oldest first by their start; there is room for as many as are kept, and the
+ * one that pushes another out. */
+struct dead {
+    uint64_t start;
+    int pid;
+};
+
+struct prune {
+    const char *folder;
+    struct dead dead[HP_DEAD_MOST];
+    unsigned count;
+};
+
+static void remove_ledger(const char *folder, const struct dead *dead)
+{
+    char path[HP_PATH_MAX];
+    size_t at = append_number(path, append(path, append(path, 0, folder), "/"), (uint64_t)dead->pid);
+    at = append_number(path, append(path, at, "."), dead->start);
+    append(path, at, ".ledger");
+    hp_sys_unlink(path);
+}
+
+static void consider(struct prune *prune, const char *name)
+{
+    struct dead dead;
+    if (!hp_place_parse(name, &dead.pid, &dead.start) || hp_process_start(dead.pid) == dead.start)
+        return;
+    unsigned oldest = 0;
+    for (unsigned i = 1; i < prune->count; i++)
+        if (prune->dead[i].start < prune->dead[oldest].start)
+            oldest = i;
+    if (prune->count < HP_DEAD_MOST) {
+        prune->dead[prune->count++] = dead;
+    } else if (dead.start < prune->dead[oldest].start) {
+        remove_ledger(prune->folder, &dead);
+    } else {
+        remove_ledger(prune->folder, &prune->dead[oldest]);
+        prune->dead[oldest] = dead;
+    }
+}
+
+void hp_place_prune(const char *folder)
+{
+    struct prune prune = {.folder = folder};
+    /* As getdents64(2) lays it out. */
+    struct entry {
+        uint64_t inode, offset;
+        uint16_t size;
+        uint8_t type;
+        char name[];
+    };
+    char buffer[2048] __attribute__((aligned(8)));
+    unsigned files = 0;
+    for (int round = 0; round < 2; round++) {
+        int fd = hp_sys_open(folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+        if (fd < 0)
+            return;
+        long size;
+        while ((size = hp_syscall(SYS_getdents64, fd, (long)buffer, sizeof buffer, 0, 0, 0)) > 0) {
+            for (long at = 0; at < size;) {
+                const struct entry *entry = (const struct entry *)(buffer + at);
+                if (round == 0)
+                    files++;
+                else
+                    consider(&prune, entry->name);
+                at += entry->size;
+            }
+        }
+        hp_sys_close(fd);
+        if (files <= 2 * HP_DEAD_MOST + 2) /* "." and ".."; not each time that one is too many */
+            return;
+    }
+}

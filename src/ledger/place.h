@@ -1,0 +1,40 @@
+/* place.h - where ledgers lie, and what their names say.
+ *
+ *     FOLDER/heapprof-UID/PID.START.ledger
+ *
+ * FOLDER is /dev/shm, /tmp, or what HEAPPROF_LEDGER says; UID the effective user at the start; PID the process as it
+ * knows itself (in its pid namespace); START the time of its start in clock ticks since boot (field 22 of
+ * /proc/PID/stat), which tells it from others that had its number, and stays the same over exec: the program that is
+ * executed takes the name over.
+ *
+ * No malloc, no stdio, no errno; async-signal-safe.
+ */
+#ifndef HP_LEDGER_PLACE_H
+#define HP_LEDGER_PLACE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "ledger/ledger.h"
+
+/* Dead ledgers that a user's folder keeps at least, and twice that at the most; the oldest go first. */
+#define HP_DEAD_MOST 16
+
+/* Clock ticks since boot; 0 if there is no such process, or no /proc. pid 0: this process. */
+uint64_t hp_process_start(int pid);
+
+/* The user's folder in `folder`, made if need be: 0700, a folder, and the user's own; or -errno. Returns its length. */
+int hp_place_folder(char path[HP_PATH_MAX], const char *folder, unsigned uid);
+/* The name of a ledger in there. */
+int hp_place_ledger(char path[HP_PATH_MAX], const char *folder, unsigned uid, int pid, uint64_t start);
+
+/* "/proc/self/fd/N" */
+void hp_place_descriptor(char path[HP_PATH_MAX], int fd);
+
+/* False if `name` (without folders) is not PID.START.ledger. */
+bool hp_place_parse(const char *name, int *pid, uint64_t *start);
+
+/* When there are many ledgers in a user's folder, remove all of dead processes but the newest HP_DEAD_MOST. */
+void hp_place_prune(const char *user_folder);
+
+#endif

@@ -1,0 +1,118 @@
+# What the end-to-end tests have in common; to be sourced. A test gets a folder for itself, $work, and starts in it.
+set -u
+: "${HEAPPROF:?path of the command}" "${LIBHEAPPROF:?path of the library}"
+: "${TARGETS:?folder of the target programs}" "${SOURCE_ROOT:?root of the source}"
+# Open to all: some targets change their user.
+work=$(mktemp -d "${TMPDIR:-/tmp}/heapprof-test.XXXXXX") && chmod 755 "$work"
+trap 'kill $(jobs -p) 2>/dev/null; rm -rf "$work"' EXIT
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd) # with the tests
+cd "$work" || exit 1
+export NO_COLOR=1 LC_ALL=C
+unset LD_PRELOAD "${!HEAPPROF_@}"
+failures=0
+
+fail() {
+    echo "FAIL: $*"
+    failures=$((failures + 1))
+}
+
+expect() { # WHAT WANTED GOT
+    [ "$2" = "$3" ] || fail "$1: '$3', not '$2'"
+}
+
+skip() { # the whole test
+    echo "SKIPPED: $*"
+    exit 77
+}
+
+need() { # COMMAND...
+    local command
+    for command; do
+        command -v "$command" >/dev/null || skip "no $command here"
+    done
+}
+
+finish() {
+    [ $failures = 0 ] && echo "${*:-all is as it should be}"
+    exit $((failures > 0))
+}
+
+declare -A allocator_files=([jemalloc]=libjemalloc.so.2 [tcmalloc]=libtcmalloc.so.4 [mimalloc]=libmimalloc.so.2)
+
+# The allocators of this machine, of those named (all), one per line; for others a note goes to standard error.
+allocators() {
+    local name
+    for name in "${@:-glibc jemalloc tcmalloc mimalloc}"; do
+        for name in $name; do
+            if [ $name = glibc ] || [ -z "$(LD_PRELOAD=${allocator_files[$name]} true 2>&1)" ]; then
+                echo $name
+            else
+                echo "skipped: $name is not here" >&2
+            fi
+        done
+    done
+}
+
+# with ALLOCATOR [VARIABLE=VALUE...] COMMAND...: with the library, and this allocator behind it; at most $limit seconds.
+limit=120
+with() {
+    local allocator=$1
+    shift
+    timeout -k 5 $limit env LD_PRELOAD="$LIBHEAPPROF${allocator_files[$allocator]+:${allocator_files[$allocator]}}" "$@"
+}
+
+# without ALLOCATOR COMMAND...: the same without the library.
+without() {
+    local allocator=$1
+    shift
+    timeout -k 5 $limit env LD_PRELOAD="${allocator_files[$allocator]-}" "$@"
+}
+
+# same NAME ALLOCATOR COMMAND...: standard output, standard error and exit status are the same with and without.
+same() {
+    local name=$1 allocator=$2 status
+    shift 2
+    without $allocator "$@" >"$work/alone.out" 2>"$work/alone.err" </dev/null
+    status=$?
+    with $allocator "$@" >"$work/with.out" 2>"$work/with.err" </dev/null
+    expect "$name on $allocator: exit status" $status $?
+    cmp -s "$work/alone.out" "$work/with.out" ||
+        fail "$name on $allocator: other output: $(diff "$work/alone.out" "$work/with.out" | head -5)"
+    cmp -s "$work/alone.err" "$work/with.err" ||
+        fail "$name on $allocator: other standard error: $(diff "$work/alone.err" "$work/with.err" | head -5)"
+}
+
+# only FILE...: the pattern that made these arguments names one file, which $dump is now.
+only() {
+    dump=$1
+    [ $# = 1 ] && [ -e "$1" ] && return
+    fail "not one file but: $*"
+    return 1
+}
+
+# FUNCTION<TAB>FLAT<TAB>CUM<TAB>FLAT_ERROR of the report: rows SAMPLE FILE [OPTION...]
+rows() {
+    local sample=$1
+    shift
+    { "$HEAPPROF" top --json -n 0 --sample="$sample" "$@" 2>"$work/rows.err" ||
+        echo "FAIL: heapprof top: $(cat "$work/rows.err")" >&2; } | awk -F'": ' '
+        /"function"/ { name = $2; sub(/^"/, "", name); sub(/",$/, "", name) }
+        /^ *"flat":/ { flat = $2 + 0 }
+        /^ *"flat_error":/ { error = $2 + 0 }
+        /^ *"cum":/ { printf "%s\t%d\t%d\t%d\n", name, flat, $2 + 0, error }'
+}
+
+# The value of a fact of a dump: fact FILE NAME
+fact() {
+    sed -n -e "s/^# $2 = //p" -e "s/^# heapprof:.* $2=\([^ ]*\).*/\1/p" "$1" | head -1
+}
+
+# The rules of a dump: check_dump NAME FILE
+check_dump() {
+    local rules=$here/check_dump.awk
+    case $2 in
+    *.gz) gzip -dc "$2" ;;
+    *) cat "$2" ;;
+    esac | awk -v name="$1" -f "$rules" || failures=$((failures + 1))
+    expect "$1: mode" 600 "$(stat -c %a "$2")"
+}
