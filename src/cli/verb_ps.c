@@ -152,6 +152,8 @@ const struct hp_verb hp_verb_ps = {
     "  --json                 the same list for programs; bytes, and seconds since 1970\n"
     "\n"
     "live is estimated from the samples, inuse is what the allocator said last.\n"
-    "The profile of a dead one: heapprof recover PID.\n",
+    "The profile of a dead one: heapprof recover PID.\n"
+    "\n"
+    "Example: heapprof ps --all\n",
     run,
 };

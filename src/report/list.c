@@ -136,7 +136,9 @@ static void write_file(FILE *out, const struct list *list, const struct site *si
     const struct hp_place *place = &places[sites[first].site];
     struct hp_source source;
     bool found = hp_source_read(&source, place->file, options->source, options->source_count);
-    bool changed = found && input->profile->time_ns && source.time_ns > input->profile->time_ns;
+    /* Profiles tell whole seconds. */
+    bool changed =
+        found && input->profile->time_ns && source.time_ns - 1000000000 >= input->profile->time_ns;
     char *clean = hp_clean(found ? source.path : *place->file ? place->file : "no file known");
     fprintf(out, "%s%s\n", clean,
             !found    ? *place->file ? ": not found (--source=DIR says where else to look)" : ""

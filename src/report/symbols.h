@@ -13,8 +13,8 @@ struct hp_symbolize_watch {
 
 /* Looks up each location that has no lines yet: in its module, or, of code made at run time, in the
  * /tmp/perf-PID.map of the process. For each module that can't be read, or
- * whose file was replaced since (its code is never guessed at), calls `note` of `watch` with a line that says
- * so and what to do. */
+ * whose file was replaced since (its code is never guessed at), calls `note` of `watch` with a line
+ * that says so and what to do. */
 void hp_symbolize_profile(struct hp_profile *profile, struct hp_symbolizer *symbolizer,
                           const struct hp_symbolize_watch *watch);
 
