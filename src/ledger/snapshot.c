@@ -118,7 +118,7 @@ static double one_minus_exp(double x)
     return sum;
 }
 
-static double probability(double size, double interval)
+double hp_probability(double size, double interval)
 {
     return interval <= 1 ? 1 : one_minus_exp(size / interval);
 }
@@ -137,7 +137,7 @@ static struct hp_pair convert(struct hp_pair pair, double from, double to, uint6
     if (!pair.objects || from == to)
         return pair;
     double size = (double)pair.bytes / (double)pair.objects;
-    double exact = (double)pair.objects * probability(size, to) / (size > 0 ? probability(size, from) : 1);
+    double exact = (double)pair.objects * hp_probability(size, to) / (size > 0 ? hp_probability(size, from) : 1);
     uint64_t objects = whole(exact);
     if (exact - (double)objects > (double)(hash >> 11) * 0x1p-53)
         objects++;
@@ -176,11 +176,11 @@ static uint64_t profile_interval(const struct hp_ledger_view *view)
     return interval ? interval : 524288;
 }
 
-static uint64_t collect(const struct hp_ledger_view *view, struct row *rows, uint64_t most)
+void hp_ledger_view_each(const struct hp_ledger_view *view, bool (*visit)(void *state, const struct hp_entry *entry),
+                         void *state)
 {
-    uint64_t count = 0, steps = 0;
+    uint64_t steps = 0;
     uint64_t step_limit = (view->layout.arena_limit - view->layout.arena_at) / sizeof(struct hp_record);
-    double to = (double)profile_interval(view);
     for (unsigned level = 0; level < HP_BUCKET_LEVELS; level++) {
         const struct hp_bucket_level *buckets = &view->layout.buckets[level];
         for (uint64_t i = 0; i < buckets->count; i++) {
@@ -190,22 +190,44 @@ static uint64_t collect(const struct hp_ledger_view *view, struct row *rows, uin
                 continue;
             }
             hp_offset at = __atomic_load_n(bucket, __ATOMIC_ACQUIRE);
-            while (at && count < most && steps++ < step_limit) {
+            while (at && steps++ < step_limit) {
                 const struct hp_record *record = bytes_at(view, (uint64_t)at * 16, sizeof *record);
                 if (!record || (uint64_t)at * 16 < view->layout.arena_at)
                     break;
                 const struct hp_entry *entry = record_at(view, at, HP_RECORD_ENTRY, sizeof *entry);
-                if (entry) {
-                    struct row row = {.counts = read_counts(entry, interval_of(view, entry->epoch), to),
-                                      .stack = entry->stack};
-                    if (row.counts.alloc_objects)
-                        rows[count++] = row;
-                }
+                if (entry && !visit(state, entry))
+                    return;
                 at = __atomic_load_n(&record->next, __ATOMIC_RELAXED);
             }
         }
     }
-    return count;
+}
+
+struct collection {
+    const struct hp_ledger_view *view;
+    struct row *rows;
+    uint64_t count, most;
+    double to; /* the profile's interval */
+};
+
+static bool collect_entry(void *state, const struct hp_entry *entry)
+{
+    struct collection *collection = state;
+    if (collection->count == collection->most)
+        return false;
+    struct row row = {.counts = read_counts(entry, interval_of(collection->view, entry->epoch), collection->to),
+                      .stack = entry->stack};
+    if (row.counts.alloc_objects)
+        collection->rows[collection->count++] = row;
+    return true;
+}
+
+static uint64_t collect(const struct hp_ledger_view *view, struct row *rows, uint64_t most)
+{
+    struct collection collection = {
+        .view = view, .rows = rows, .most = most, .to = (double)profile_interval(view)};
+    hp_ledger_view_each(view, collect_entry, &collection);
+    return collection.count;
 }
 
 static bool comes_before(const struct row *a, const struct row *b)
@@ -322,12 +344,12 @@ static void add_scaled(double *bytes, double *objects, uint64_t raw_bytes, uint6
     if (!raw_objects)
         return;
     double size = (double)raw_bytes / (double)raw_objects;
-    double p = raw_bytes ? probability(size, interval) : 1;
+    double p = raw_bytes ? hp_probability(size, interval) : 1;
     *bytes += (double)raw_bytes / p;
     *objects += (double)raw_objects / p;
 }
 
-static struct hp_figures read_figures(const struct hp_ledger *ledger)
+struct hp_figures hp_figures_read(const struct hp_ledger *ledger)
 {
     struct hp_figures figures;
     /* A writer killed half way leaves an odd version for ever: give up after some rounds, with what is there. */
@@ -349,7 +371,7 @@ static uint64_t smaller(uint64_t a, uint64_t b)
 static void write_memstats(const struct hp_ledger_view *view, const struct hp_moment *moment, const struct totals *totals,
                            struct hp_text *text)
 {
-    struct hp_figures figures = read_figures(view->ledger);
+    struct hp_figures figures = hp_figures_read(view->ledger);
     if (figures.estimated || !figures.time_ns)
         figures.alloc = whole(totals->live_bytes);
     if (!figures.time_ns)
