@@ -24,7 +24,7 @@ mkfifo pipe
 head -c 1 <pipe >/dev/null &
 with glibc HEAPPROF_TRACE=1ms HEAPPROF_INTERVAL=16K "$TARGETS/traced" 300 >out 2>pipe
 expect "a reader that went away" 0 $?
-sleep 100 <pipe &
+python3 -c 'import fcntl, time; pipe = open("pipe"); fcntl.fcntl(pipe, 1031, 4096); time.sleep(100)' & # F_SETPIPE_SZ
 reader=$!
 limit=20 with glibc HEAPPROF_TRACE=1ms HEAPPROF_INTERVAL=1 "$TARGETS/traced" 3000 >out 2>pipe
 expect "a reader that does not read" 0 $?
