@@ -152,6 +152,7 @@ static void add_frame(struct hp_view *view, uint32_t index, uint32_t line_index,
     const char *function = line && *line->function ? line->function : place.function;
     const char *texts[] = {function, line ? line->file : place.function,
                            module ? module->path : function, NULL};
+    frame.inlined = line && line_index + 1 < location->line_count;
     frame.allocator = line && *line->function && hp_is_allocator_function(line->function);
     frame.focused = !filter->has_focus || matches(&filter->focus, texts);
     frame.ignored = filter->has_ignore && matches(&filter->ignore, texts);

@@ -30,7 +30,7 @@ enum hp_module_status {
 };
 
 /* Open a module once: the file at `path`, or, when that is missing or of another build, one of this build id in
- * `directories` or /usr/lib/debug. " (deleted)" at the end of a path, as in /proc/PID/maps, is dropped if need be.
+ * `directories` or /usr/lib/debug, or, with DEBUGINFOD_URLS set, from there. " (deleted)" at the end of a path, as in /proc/PID/maps, is dropped if need be.
  * Later calls with the same path and build id return the same handle. build_id is lower-case hex or "" (then any file
  * at `path` is taken). Never NULL. */
 struct hp_symbol_module *hp_symbolizer_module(struct hp_symbolizer *symbolizer, const char *path,
