@@ -9,6 +9,7 @@
  */
 #include "hooks.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "library.h"
@@ -48,19 +49,28 @@ static void fallback_delete(void *pointer, uintptr_t b, uintptr_t c)
 }
 
 /* The operators may be in a library that came with a plugin, and not in the global scope; a program without any has
- * nobody to call these hooks, but for a lookup by name. */
-static void find_operators(void)
+ * nobody to call these hooks, but for a lookup by name, and gets the fallbacks. */
+static void find_operators(bool fall_back)
 {
     struct hp_symbol symbols[OPERATORS];
     for (unsigned i = 0; i < OPERATORS; i++)
         symbols[i] = (struct hp_symbol){.name = names[i]};
     hp_find_symbols(symbols, OPERATORS, HP_SYMBOLS_ANY);
+    if (!symbols[NEW].address && !fall_back)
+        return;
     for (unsigned i = 0; i < OPERATORS; i++) {
         void *found = symbols[i].address;
         if (!found)
             found = i < DELETE ? (void *)fallback_new : (void *)fallback_delete;
         __atomic_store_n(&next[i], found, __ATOMIC_RELEASE);
     }
+}
+
+/* Looking them up takes a lock of the loader, which a thread may hold that waits for the one that is first to use new:
+ * better here, where there is one thread. Only those that come later by dlopen are left for then. */
+__attribute__((constructor)) static void find_early(void)
+{
+    find_operators(false);
 }
 
 static void *call_new(unsigned which, size_t size, uintptr_t b, uintptr_t c)
@@ -76,7 +86,11 @@ static enum mode learn(unsigned which)
     if (!hp_next.version)
         hp_next_resolve();
     if (!__atomic_load_n(&next[OPERATORS - 1], __ATOMIC_ACQUIRE))
-        find_operators();
+        find_operators(true);
+    void *room = hp_next.malloc(256); /* else the probe would call the program's new_handler, or throw */
+    if (!room)
+        return UNKNOWN;
+    hp_next.free(room);
     uint64_t left = thread->left;
     bool kept = thread->own_call; /* an allocator that is asked for its figures may use new itself */
     bool aligned = which >= NEW_ALIGNED;

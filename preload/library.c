@@ -256,6 +256,15 @@ static bool start_ledger(void)
     return true;
 }
 
+/* Before libc is initialised, as in a program's .preinit_array, environ is not set yet: the variables lie where the
+ * kernel put them, behind argc and argv. */
+static char **initial_environment(void)
+{
+    extern void *__libc_stack_end;
+    const long *count = __libc_stack_end;
+    return (char **)(count + 1) + *count + 1;
+}
+
 static void start(void)
 {
     struct stat status = {0};
@@ -272,7 +281,8 @@ static void start(void)
     }
     if (hp_sys_getcwd(hp_library.directory, sizeof hp_library.directory) < 0)
         memcpy(hp_library.directory, "/", 2);
-    hp_options_read(&hp_library.options, environ, hp_library.directory, complain_of_option);
+    hp_options_read(&hp_library.options, environ ? environ : initial_environment(), hp_library.directory,
+                    complain_of_option);
     make_fork_guard();
     if (!start_ledger()) {
         const char *const parts[] = {"no memory for the profile: this process is not profiled"};

@@ -99,7 +99,7 @@ rows() {
         /"function"/ { name = $2; sub(/^"/, "", name); sub(/",$/, "", name) }
         /^ *"flat":/ { flat = $2 + 0 }
         /^ *"flat_error":/ { error = $2 + 0 }
-        /^ *"cum":/ { printf "%s\t%d\t%d\t%d\n", name, flat, $2 + 0, error }'
+        /^ *"cum":/ { printf "%s\t%.0f\t%.0f\t%.0f\n", name, flat, $2 + 0, error }'
 }
 
 # The value of a fact of a dump: fact FILE NAME
