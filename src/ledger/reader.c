@@ -295,7 +295,7 @@ int hp_ledger_write(const struct hp_ledger_info *info, hp_sink_fn *sink, void *s
 
 int hp_ledger_dump(pid_t pid, hp_sink_fn *sink, void *state, char *error, size_t error_size)
 {
-    struct hp_ledger_info info;
+    struct hp_ledger_info info = {0};
     char number[16];
     snprintf(number, sizeof number, "%d", (int)pid);
     int result = hp_ledger_find(number, &info, error, error_size);

@@ -57,7 +57,7 @@ static double one_minus_exp(double x)
     return sum;
 }
 
-static double probability(double size, double interval)
+double hp_probability(double size, double interval)
 {
     return interval <= 1 ? 1 : one_minus_exp(size / interval);
 }
@@ -76,7 +76,7 @@ static struct hp_pair convert(struct hp_pair pair, double from, double to, uint6
     if (!pair.objects || from == to)
         return pair;
     double size = (double)pair.bytes / (double)pair.objects;
-    double exact = (double)pair.objects * probability(size, to) / (size > 0 ? probability(size, from) : 1);
+    double exact = (double)pair.objects * hp_probability(size, to) / (size > 0 ? hp_probability(size, from) : 1);
     uint64_t objects = hp_whole(exact);
     if (exact - (double)objects > (double)(hash >> 11) * 0x1p-53)
         objects++;
@@ -115,11 +115,11 @@ uint64_t hp_ledger_view_interval(const struct hp_ledger_view *view)
     return interval ? interval : 524288;
 }
 
-uint64_t hp_rows_collect(const struct hp_ledger_view *view, struct hp_entry_row *rows, uint64_t most)
+void hp_ledger_view_each(const struct hp_ledger_view *view, bool (*visit)(void *state, const struct hp_entry *entry),
+                         void *state)
 {
-    uint64_t count = 0, steps = 0;
+    uint64_t steps = 0;
     uint64_t step_limit = (view->layout.arena_limit - view->layout.arena_at) / sizeof(struct hp_record);
-    double to = (double)hp_ledger_view_interval(view);
     for (unsigned level = 0; level < HP_BUCKET_LEVELS; level++) {
         const struct hp_bucket_level *buckets = &view->layout.buckets[level];
         for (uint64_t i = 0; i < buckets->count; i++) {
@@ -129,22 +129,44 @@ uint64_t hp_rows_collect(const struct hp_ledger_view *view, struct hp_entry_row 
                 continue;
             }
             hp_offset at = __atomic_load_n(bucket, __ATOMIC_ACQUIRE);
-            while (at && count < most && steps++ < step_limit) {
+            while (at && steps++ < step_limit) {
                 const struct hp_record *record = hp_ledger_view_bytes(view, (uint64_t)at * 16, sizeof *record);
                 if (!record || (uint64_t)at * 16 < view->layout.arena_at)
                     break;
                 const struct hp_entry *entry = hp_ledger_view_record(view, at, HP_RECORD_ENTRY, sizeof *entry);
-                if (entry) {
-                    struct hp_entry_row row = {.counts = read_counts(entry, interval_of(view, entry->epoch), to),
-                                      .stack = entry->stack};
-                    if (row.counts.alloc_objects)
-                        rows[count++] = row;
-                }
+                if (entry && !visit(state, entry))
+                    return;
                 at = __atomic_load_n(&record->next, __ATOMIC_RELAXED);
             }
         }
     }
-    return count;
+}
+
+struct collection {
+    const struct hp_ledger_view *view;
+    struct hp_entry_row *rows;
+    uint64_t count, most;
+    double to; /* the profile's interval */
+};
+
+static bool collect_entry(void *state, const struct hp_entry *entry)
+{
+    struct collection *collection = state;
+    if (collection->count == collection->most)
+        return false;
+    struct hp_entry_row row = {.counts = read_counts(entry, interval_of(collection->view, entry->epoch), collection->to),
+                      .stack = entry->stack};
+    if (row.counts.alloc_objects)
+        collection->rows[collection->count++] = row;
+    return true;
+}
+
+uint64_t hp_rows_collect(const struct hp_ledger_view *view, struct hp_entry_row *rows, uint64_t most)
+{
+    struct collection collection = {
+        .view = view, .rows = rows, .most = most, .to = (double)hp_ledger_view_interval(view)};
+    hp_ledger_view_each(view, collect_entry, &collection);
+    return collection.count;
 }
 
 static bool comes_before(const struct hp_entry_row *a, const struct hp_entry_row *b)
@@ -191,7 +213,7 @@ void hp_add_scaled(double *bytes, double *objects, uint64_t raw_bytes, uint64_t 
     if (!raw_objects)
         return;
     double size = (double)raw_bytes / (double)raw_objects;
-    double p = raw_bytes ? probability(size, interval) : 1;
+    double p = raw_bytes ? hp_probability(size, interval) : 1;
     *bytes += (double)raw_bytes / p;
     *objects += (double)raw_objects / p;
 }

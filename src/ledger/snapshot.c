@@ -130,7 +130,7 @@ struct totals {
     double alloc_bytes, alloc_objects, live_bytes, live_objects;
 };
 
-static struct hp_figures read_figures(const struct hp_ledger *ledger)
+struct hp_figures hp_figures_read(const struct hp_ledger *ledger)
 {
     struct hp_figures figures;
     /* A writer killed half way leaves an odd version for ever: give up after some rounds, with what is there. */
@@ -152,7 +152,7 @@ static uint64_t smaller(uint64_t a, uint64_t b)
 static void write_memstats(const struct hp_ledger_view *view, const struct hp_moment *moment, const struct totals *totals,
                            struct hp_text *text)
 {
-    struct hp_figures figures = read_figures(view->ledger);
+    struct hp_figures figures = hp_figures_read(view->ledger);
     if (figures.estimated || !figures.time_ns)
         figures.alloc = hp_whole(totals->live_bytes);
     if (!figures.time_ns)
