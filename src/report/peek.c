@@ -60,8 +60,9 @@ static void write_block(FILE *out, const struct peek *peek, const struct hp_call
     double whole = peek->stacks.total.value;
     for (size_t i = 0; i < peek->calls.edge_count; i++)
         if (peek->calls.edges[i].callee == node->row)
-            add_line(table, peek, "called by", peek->calls.edges[i].caller, NULL,
-                     &peek->calls.edges[i].sum, whole, false, options, exact);
+            add_line(table, peek, peek->calls.edges[i].inlined ? "inlined into" : "called by",
+                     peek->calls.edges[i].caller, NULL, &peek->calls.edges[i].sum, whole, false,
+                     options, exact);
     add_line(table, peek, "", node->row, &node->flat, &node->cum, whole, false, options, exact);
     for (size_t i = 0; i < peek->calls.edge_count; i++)
         if (peek->calls.edges[i].caller == node->row)

@@ -60,32 +60,45 @@ static bool try(struct hp_source *source, const char *path)
     return true;
 }
 
-/* A profile from elsewhere must not lead out of the folder. */
+/* What is behind the next slash; NULL if there is none. */
+static const char *next_part(const char *path)
+{
+    const char *slash = strchr(path, '/');
+    return slash ? slash + 1 : NULL;
+}
+
+/* A profile from elsewhere must not lead out of the folder; the rest behind a ".." may be in it. */
 static bool climbs(const char *file)
 {
-    for (const char *part = file; part; part = strchr(part, '/')) {
-        part += *part == '/';
+    const char *part = file;
+    do {
         if (!strncmp(part, "..", 2) && (part[2] == '/' || !part[2]))
             return true;
-    }
+        part = next_part(part);
+    } while (part);
     return false;
+}
+
+static bool try_folder(struct hp_source *source, const char *folder, const char *file)
+{
+    const char *tail = file;
+    bool found = false;
+    do {
+        char *path = hp_print("%s/%s", folder, tail);
+        found = *tail && *tail != '/' && !climbs(tail) && try(source, path);
+        free(path);
+        tail = next_part(tail);
+    } while (tail && !found);
+    return found;
 }
 
 bool hp_source_read(struct hp_source *source, const char *file, const char *const *directories,
                     size_t directory_count)
 {
     *source = (struct hp_source){0};
-    for (size_t i = 0; i < directory_count && !climbs(file); i++) {
-        const char *tail = file;
-        do {
-            tail += *tail == '/';
-            char *path = hp_print("%s/%s", directories[i], tail);
-            bool found = *tail && try(source, path);
-            free(path);
-            if (found)
-                return true;
-        } while ((tail = strchr(tail, '/')));
-    }
+    for (size_t i = 0; i < directory_count; i++)
+        if (try_folder(source, directories[i], file))
+            return true;
     return *file == '/' && try(source, file);
 }
 

@@ -115,6 +115,25 @@ for verb in $("$HEAPPROF" help | sed -n 's/^  \([a-z]*\)  *[A-Z].*/\1/p'); do
     "$HEAPPROF" "$verb" --help | grep -q "^usage: heapprof $verb" || fail "$verb --help"
 done
 
+# On a terminal no line is wider than it is, and colours are on.
+for columns in 80 100 132; do
+    for words in "top -n 0" "tree" "peek ." "list --source=source ." "traces" "tags" "diff" "stats" "top --granularity=lines"; do
+        files=before.prof
+        [ "$words" = diff ] && files="before.prof after.prof"
+        env -u NO_COLOR TERM=xterm LC_ALL=C.UTF-8 script -qec "stty cols $columns; '$HEAPPROF' $words $files 2>/dev/null" /dev/null \
+            </dev/null | tr -d '\r' >"$work/terminal"
+        grep -q $'\x1b\[1m' "$work/terminal" || fail "$words at $columns columns: no colours"
+        python3 - "$work/terminal" $columns "$words" <<'PY' || failures=$((failures + 1))
+import re, sys
+name, columns, words = sys.argv[1:]
+wide = [line for line in re.sub(r"\x1b\[[0-9;]*m", "", open(name, encoding="utf-8").read()).split("\n") if len(line) > int(columns)]
+for line in wide:
+    print(f"FAIL: {words} at {columns} columns: {line}")
+sys.exit(bool(wide))
+PY
+    done
+done
+
 # Usage.
 refuse 2 "which verb?"
 refuse 2 "did you mean 'top'?" tpo before.prof

@@ -29,7 +29,8 @@ static void names_lose_what_tells_least_first(void **state)
         "std::vector<std::pair<unsigned long, std::string>, std::allocator<int> >::reserve(…)");
     shortens(reserve, 30, "std::vector<…>::reserve(…)");
     shortens(reserve, 25, "…::vector<…>::reserve(…)");
-    shortens(reserve, 14, "…::reserve(…)");
+    shortens(reserve, 13, "…::reserve(…)");
+    shortens(reserve, 12, "std::…rve(…)");
     shortens("alloc::raw_vec::RawVec<T,A>::grow_one", 16, "…::grow_one");
 }
 

@@ -93,7 +93,7 @@ class NodeSums {
 const model = {
     type: data.types[data.type],
     width: "after", // of two profiles, which one the boxes are as wide as
-    nodes: null, flat: null, cum: null, // NodeSums; Estimates by row
+    nodes: null, flat: null, cum: null, // NodeSums; Estimates, RowSums by row
     markedCum: new Set(), markedFlat: new Set(),
 };
 
@@ -126,17 +126,30 @@ function keptStacks(focus, ignore) {
     return kept;
 }
 
+// Cumulative estimates by row, made when they are asked for: most are never shown.
+class RowSums {
+    constructor() {
+        for (const key of keys) this[key] = new Float64Array(F).fill(NaN);
+    }
+    get(key, f) {
+        const known = this[key][f];
+        if (known === known) return known;
+        const sums = model.nodes[key];
+        let sum = 0;
+        for (let n = firstOf[f]; n < firstOf[f + 1]; n++) if (outermost[n]) sum += sums[to[n]] - sums[from[n]];
+        return this[key][f] = sum;
+    }
+    error(f) {
+        return halfWidth(this.get("variance", f), this.get("squares", f), this.get("samples", f));
+    }
+}
+
 function addRows() {
-    const flat = model.flat = new Estimates(F), cum = model.cum = new Estimates(F);
+    model.flat = new Estimates(F);
+    model.cum = new RowSums();
     for (const key of keys) {
-        const sums = model.nodes[key], flats = flat[key], cums = cum[key];
+        const sums = model.nodes[key], flats = model.flat[key];
         for (let k = 0; k < K; k++) flats[row[last[k]]] += sums[k + 1] - sums[k];
-        for (let f = 0; f < F; f++) {
-            let sum = 0;
-            for (let n = firstOf[f]; n < firstOf[f + 1]; n++)
-                if (outermost[n]) sum += sums[to[n]] - sums[from[n]];
-            cums[f] = sum;
-        }
     }
 }
 

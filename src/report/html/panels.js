@@ -14,19 +14,19 @@ const plainColumns = [
     { key: "flat", title: "flat", value: (f) => model.flat.value[f], text: (f) => figure(model.flat.value[f]) },
     { key: "flat_error", title: "±", error: true, value: (f) => model.flat.error(f), text: (f) => model.flat.samples[f] ? figure(model.flat.error(f)) : "" },
     { key: "flat_percent", title: "flat%", value: (f) => model.flat.value[f], text: (f) => percent(model.flat.value[f], model.type.total) },
-    { key: "cum", title: "cum", value: (f) => model.cum.value[f], text: (f) => figure(model.cum.value[f]) },
+    { key: "cum", title: "cum", value: (f) => model.cum.get("value", f), text: (f) => figure(model.cum.get("value", f)) },
     { key: "cum_error", title: "±", error: true, value: (f) => model.cum.error(f), text: (f) => figure(model.cum.error(f)) },
-    { key: "cum_percent", title: "cum%", value: (f) => model.cum.value[f], text: (f) => percent(model.cum.value[f], model.type.total) },
-    { key: "samples", title: data.exact && !data.raw ? "objects" : "samples", value: (f) => model.cum.samples[f], text: (f) => String(model.cum.samples[f]) },
+    { key: "cum_percent", title: "cum%", value: (f) => model.cum.get("value", f), text: (f) => percent(model.cum.get("value", f), model.type.total) },
+    { key: "samples", title: data.exact && !data.raw ? "objects" : "samples", value: (f) => model.cum.get("samples", f), text: (f) => String(model.cum.get("samples", f)) },
 ];
 const diffColumns = [
     { key: "before", title: "before", value: (f) => model.flat.before[f], text: (f) => figure(model.flat.before[f]) },
     { key: "after", title: "after", value: (f) => model.flat.after[f], text: (f) => figure(model.flat.after[f]) },
     { key: "flat", title: "growth", growth: true, value: (f) => Math.abs(model.flat.value[f]) + (model.markedFlat.has(f) ? 1e18 : 0), text: (f) => signed(model.flat.value[f]) },
     { key: "flat_error", title: "±", error: true, value: (f) => model.flat.error(f), text: (f) => figure(model.flat.error(f)) },
-    { key: "cum", title: "cum", value: (f) => Math.abs(model.cum.value[f]), text: (f) => signed(model.cum.value[f]) },
+    { key: "cum", title: "cum", value: (f) => Math.abs(model.cum.get("value", f)), text: (f) => signed(model.cum.get("value", f)) },
     { key: "cum_error", title: "±", error: true, value: (f) => model.cum.error(f), text: (f) => figure(model.cum.error(f)) },
-    { key: "samples", title: "samples", value: (f) => model.cum.samples[f], text: (f) => String(model.cum.samples[f]) },
+    { key: "samples", title: "samples", value: (f) => model.cum.get("samples", f), text: (f) => String(model.cum.get("samples", f)) },
 ];
 const columns = (data.diff ? diffColumns : plainColumns).filter((column) => !(data.exact && column.error));
 columns.push({ key: "name", title: "function", name: true, value: nameOf });
@@ -70,14 +70,14 @@ function drawTable() {
     const column = columns.find((candidate) => candidate.key === sorting.key);
     const values = new Array(F), list = [];
     for (let f = 0; f < F; f++) {
-        if (!(model.cum.samples[f] || model.cum.value[f]) || (flame.hits && !flame.hits[f])) continue;
+        if (!(model.cum.get("value", f) || model.cum.get("samples", f)) || (flame.hits && !flame.hits[f])) continue;
         values[f] = column.value(f);
         list.push(f);
     }
     const order = sorting.down ? -1 : 1;
     list.sort((a, b) => {
         const by = column.name ? values[a].localeCompare(values[b]) : values[a] - values[b];
-        return order * by || Math.abs(model.cum.value[b]) - Math.abs(model.cum.value[a]);
+        return order * by || Math.abs(model.cum.get("value", b)) - Math.abs(model.cum.get("value", a));
     });
     $("table").tBodies[0].replaceChildren(...list.slice(0, shownRows).map(tableRow));
     $("more").hidden = list.length <= shownRows;
@@ -139,7 +139,7 @@ function drawDetails() {
         return;
     }
     $("chosen-figures").textContent = "flat " + estimateText(model.flat, f) + ", cum " + estimateText(model.cum, f) + ", " +
-        samplesText(model.cum.samples[f]);
+        samplesText(model.cum.get("samples", f));
     const edges = edgesOf(f);
     drawEdges($("callers"), edges.callers);
     drawEdges($("callees"), edges.callees);
