@@ -2,6 +2,7 @@
 
 #include <time.h>
 
+#include "figures.h"
 #include "ledger/snapshot.h"
 #include "library.h"
 
@@ -131,6 +132,7 @@ void hp_trace_trigger(struct hp_ledger *ledger)
     uint64_t now = clock_ns(CLOCK_MONOTONIC);
     due = __atomic_load_n(&due_ns, __ATOMIC_RELAXED);
     if (now >= (due ? due : ledger->start_clock_ns + period)) { /* else another thread has just written it */
+        hp_figures_refresh(ledger, true);
         trace(ledger, now);
         __atomic_store_n(&due_ns, now + period, __ATOMIC_RELAXED);
     }
