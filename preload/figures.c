@@ -151,7 +151,8 @@ void hp_figures_refresh(struct hp_ledger *ledger, bool now)
     if (hp_next.allocator == HP_ALLOCATOR_UNKNOWN || __atomic_exchange_n(&reading, 1, __ATOMIC_ACQUIRE))
         return;
     start = clock_ns(CLOCK_MONOTONIC);
-    hp_thread.own_call = true;
+    /* The others do not allocate while they tell; what a signal handler allocates meanwhile is lost, and counted. */
+    hp_thread.own_call = hp_next.allocator == HP_ALLOCATOR_TCMALLOC || hp_next.allocator == HP_ALLOCATOR_MIMALLOC;
     if (hp_next.allocator == HP_ALLOCATOR_JEMALLOC)
         read_jemalloc(&figures);
     else if (hp_next.allocator == HP_ALLOCATOR_TCMALLOC)

@@ -67,7 +67,7 @@ HP_HOOK void *malloc(size_t size)
 {
     if (__builtin_expect(hp_charge(size), 0))
         return sampled_malloc(size);
-    return hp_next.malloc(size);
+    return hp_hot.malloc(size);
 }
 
 static HP_COLD void found_free(void *pointer)
@@ -152,7 +152,7 @@ HP_HOOK void *calloc(size_t count, size_t size)
     size_t bytes;
     if (__builtin_expect(__builtin_mul_overflow(count, size, &bytes) || hp_charge(bytes), 0))
         return sampled_calloc(count, size);
-    return hp_next.calloc(count, size);
+    return hp_hot.calloc(count, size);
 }
 
 /* An object that may be a sample is resized, and the new size was not drawn. It is out of sight while the allocator has
@@ -218,6 +218,8 @@ HP_HOOK void *reallocarray(void *pointer, size_t count, size_t size)
 }
 
 const struct hp_hot hp_lookup_hooks = {.free = sampled_free, .realloc = moved_realloc};
+const struct hp_hot hp_exact_hooks = {
+    .malloc = sampled_malloc, .free = sampled_free, .calloc = sampled_calloc, .realloc = sampled_realloc};
 
 /* The aligned family: allocate as asked, so that errors are the allocator's own, then mark. */
 

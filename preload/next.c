@@ -86,7 +86,8 @@ struct hp_next hp_next = {
     .malloc_usable_size = first_usable_size,
 };
 
-struct hp_hot hp_hot = {.free = first_free, .realloc = first_realloc};
+struct hp_hot hp_hot = {
+    .malloc = first_malloc, .free = first_free, .calloc = first_calloc, .realloc = first_realloc};
 
 enum { SYMBOL_MALLOC, SYMBOL_FREE, SYMBOL_CALLOC, SYMBOL_REALLOC, SYMBOL_REALLOCARRAY, SYMBOL_MEMALIGN,
        SYMBOL_ALIGNED_ALLOC, SYMBOL_POSIX_MEMALIGN, SYMBOL_VALLOC, SYMBOL_PVALLOC, SYMBOL_USABLE_SIZE, SYMBOL_FREE_SIZED,
@@ -204,15 +205,23 @@ void hp_next_resolve(void)
                         .address;
     hp_next.dlclose = (int (*)(void *))symbols[SYMBOL_DLCLOSE].address;
     if (hp_hot.free == first_free)
-        hp_next_set_lookup(false);
+        hp_next_set_hot(false, false);
     if (!hp_next.version)
         identify(symbols);
 }
 
-void hp_next_set_lookup(bool on)
+void hp_next_set_hot(bool look_up, bool exact)
 {
-    const struct hp_hot real = {.free = hp_next.free, .realloc = hp_next.realloc};
-    const struct hp_hot *wanted = on ? &hp_lookup_hooks : &real;
-    __atomic_store_n(&hp_hot.free, wanted->free, __ATOMIC_RELEASE);
-    __atomic_store_n(&hp_hot.realloc, wanted->realloc, __ATOMIC_RELEASE);
+    struct hp_hot wanted = {
+        .malloc = hp_next.malloc, .free = hp_next.free, .calloc = hp_next.calloc, .realloc = hp_next.realloc};
+    if (look_up) {
+        wanted.free = hp_lookup_hooks.free;
+        wanted.realloc = hp_lookup_hooks.realloc;
+    }
+    if (exact)
+        wanted = hp_exact_hooks;
+    __atomic_store_n(&hp_hot.malloc, wanted.malloc, __ATOMIC_RELEASE);
+    __atomic_store_n(&hp_hot.free, wanted.free, __ATOMIC_RELEASE);
+    __atomic_store_n(&hp_hot.calloc, wanted.calloc, __ATOMIC_RELEASE);
+    __atomic_store_n(&hp_hot.realloc, wanted.realloc, __ATOMIC_RELEASE);
 }

@@ -35,7 +35,7 @@ void hp_marking_update(void)
     uint64_t interval = ledger->intervals[ledger->epoch];
     hp_look_always = interval == 1;
     bool all = interval && (interval < HP_MARK_INTERVAL || !hp_next.can_mark);
-    hp_next_set_lookup(all || __atomic_load_n(&unmarked_live, __ATOMIC_ACQUIRE));
+    hp_next_set_hot(all || __atomic_load_n(&unmarked_live, __ATOMIC_ACQUIRE), interval == 1);
 }
 
 static void change_unmarked(int64_t change)
