@@ -216,8 +216,11 @@ accounting() {
         same "case 29: new_handler" $allocator "$TARGETS/case_cxx" handlers
         says "^bad_alloc bad_alloc null bad_alloc bad_alloc bad_array_new_length"
         [ $allocator != glibc ] || {
-            same "case 29: the first new has no memory" $allocator "$TARGETS/case_cxx" exhausted
-            says "called 1 times"
+            same "case 29: the first new has no memory" $allocator HEAPPROF_AT_EXIT=1 HEAPPROF_OUTPUT=after.heap \
+                "$TARGETS/case_cxx" exhausted
+            says "^bad_alloc, memory"
+            [ $HEAPPROF_INTERVAL != 1 ] || accounted "case 29" after.heap site_after 1000 599500 1000 599500
+            rm -f after.heap
         }
     }
     with $allocator HEAPPROF_AT_EXIT=1 HEAPPROF_OUTPUT=hand.heap "$TARGETS/case_accounting" hand_over 2000000 >truth 2>err

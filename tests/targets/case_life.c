@@ -1,5 +1,5 @@
-/* A target that ends, and starts others, in unusual ways. The first argument says which; what it prints and its exit
- * status must not depend on the library. */
+/* A target that ends, and starts others, in unusual ways. The first argument says which; what it
+ * prints and its exit status must not depend on the library. */
 #include "guest.h"
 
 #include <pthread.h>
@@ -112,7 +112,8 @@ static int clones(void)
                 _exit(22);
             syscall(SYS_exit_group, 22);
         }
-        CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 22);
+        CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status) &&
+              WEXITSTATUS(status) == 22);
     }
     free(stack);
     CHECK(ran == 50);
@@ -161,7 +162,8 @@ static int give_up(void)
             allocate_much(2000, 500);
             exit(23);
         }
-        CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 23);
+        CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status) &&
+              WEXITSTATUS(status) == 23);
     }
     allocate_much(3000, 1000);
     CHECK(prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) == 0);
