@@ -1,3 +1,6 @@
+/* Reading .eh_frame: pointers, the search table, common and frame entries, and the instructions that make a row. A little
+ * over 400 lines, because it is one format whose parts only make sense together; expressions are in cfi_expression.c.
+ */
 #include "cfi.h"
 
 #include <stddef.h>

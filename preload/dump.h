@@ -20,7 +20,7 @@ void hp_dump_requested(void);
 /* In the child of a fork: a dump that another thread of the parent was making goes on there, not here. */
 void hp_dump_forked(void);
 
-/* After a sample: HEAPPROF_EVERY, HEAPPROF_GROWTH and HEAPPROF_TRACE. */
+/* After a sample: HEAPPROF_EVERY and HEAPPROF_GROWTH. */
 void hp_dump_triggers(struct hp_ledger *ledger);
 
 #endif

@@ -9,9 +9,11 @@
 
 #define AGE_LEAST_NS 10000000ull
 #define AGE_COSTS 500 /* the figures are kept for this many times what it took to read them */
+#define COST_FIRST_NS 20000ull /* what that is taken to be, before it was measured */
 
 static uint64_t due_at_ns; /* CLOCK_MONOTONIC */
 static uint32_t reading;
+static uint64_t cost_ns = COST_FIRST_NS; /* guarded by `reading` */
 
 static uint64_t clock_ns(clockid_t clock)
 {
@@ -160,10 +162,14 @@ void hp_figures_refresh(struct hp_ledger *ledger, bool now)
         read_glibc(&figures);
     hp_thread.own_call = false;
     figures.time_ns = clock_ns(CLOCK_MONOTONIC);
+    /* A thread that loses its processor in between seems to take long: believe in twice what it took before. */
     uint64_t cost = figures.time_ns - start;
+    cost_ns = cost < 2 * cost_ns ? cost : 2 * cost_ns;
+    if (cost_ns < COST_FIRST_NS)
+        cost_ns = COST_FIRST_NS;
     if (figures.sys) { /* tcmalloc knows nothing before its constructors have run */
         publish(ledger, &figures);
-        __atomic_store_n(&due_at_ns, figures.time_ns + AGE_LEAST_NS + AGE_COSTS * cost, __ATOMIC_RELAXED);
+        __atomic_store_n(&due_at_ns, figures.time_ns + AGE_LEAST_NS + AGE_COSTS * cost_ns, __ATOMIC_RELAXED);
     }
     __atomic_store_n(&reading, 0, __ATOMIC_RELEASE);
 }

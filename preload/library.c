@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <link.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -17,6 +18,7 @@
 #include "next.h"
 #include "record.h"
 #include "sampler.h"
+#include "trace.h"
 #include "unwind.h"
 
 enum { NOT_STARTED, STARTING, READY, OFF };
@@ -39,6 +41,18 @@ static bool stderr_is_ours(void)
            (uint64_t)status.st_ino == hp_library.stderr_file[1] && status.st_ino;
 }
 
+/* A line fits into a pipe that is ready, so the write does not wait; and a pipe that nobody reads any more must not end
+ * a target that itself never wrote to it. */
+void hp_say(const char *line, size_t size)
+{
+    struct pollfd ready = {.fd = 2, .events = POLLOUT};
+    struct timespec no_time = {0, 0};
+    if (!stderr_is_ours() || hp_syscall(SYS_ppoll, (long)&ready, 1, (long)&no_time, 0, 8, 0) != 1 ||
+        ready.revents != POLLOUT)
+        return;
+    hp_sys_write(2, line, size);
+}
+
 void hp_complain(const char *const *parts, unsigned count)
 {
     char line[1024] = "heapprof: ";
@@ -48,8 +62,7 @@ void hp_complain(const char *const *parts, unsigned count)
             line[used++] = *p >= ' ' ? *p : '?';
     }
     line[used++] = '\n';
-    if (stderr_is_ours())
-        hp_sys_write(2, line, used);
+    hp_say(line, used);
 }
 
 static void complain_of_option(const char *variable, const char *value, const char *used)
@@ -147,6 +160,7 @@ static void move_to_child(int fork_file)
     region->ledger->parent_pid = parent;
     hp_dump_forked();
     hp_figures_forked();
+    hp_trace_forked(region->ledger);
     hp_thread.random = 0; /* not the same samples as the parent's */
     hp_thread.epoch = 0;
     hp_marking_update();

@@ -44,6 +44,10 @@ void hp_library_exit(void);
  * Async-signal-safe. */
 int hp_library_set_interval(uint64_t bytes);
 
+/* A whole line on standard error, of at most PIPE_BUF bytes; nothing if descriptor 2 is no longer what it was at the
+ * start, or can't take it at once. Async-signal-safe. */
+void hp_say(const char *line, size_t size);
+
 /* One line on standard error, "heapprof: " and the parts; nothing if descriptor 2 is no longer what it was at the start.
  * Async-signal-safe. */
 void hp_complain(const char *const *parts, unsigned count);

@@ -9,6 +9,7 @@
 #include "modules.h"
 #include "next.h"
 #include "sampler.h"
+#include "trace.h"
 #include "unwind.h"
 
 /* Frames kept when little of the stack is left, or nobody knows how much. */
@@ -262,6 +263,7 @@ void hp_record(const void *pointer, size_t n, const void *frame_address)
         hp_count(&ledger->audit.lost, 1u);
     hp_figures_refresh(ledger, false);
     hp_dump_triggers(ledger);
+    hp_trace_trigger(ledger);
     leave_cold_path(thread);
     hp_count(&ledger->audit.own_ticks, hp_ticks() - start);
     errno = kept;

@@ -1,3 +1,7 @@
+/* The walks of the stack. Two of them: the usual one knows a frame by rsp and rbp alone and takes each step from a cache;
+ * the full one keeps all registers, and starts over where the usual one meets a frame that needs them. They stand in one
+ * file, of more than 400 lines, because they share the cache and what a step is, and must agree on every frame.
+ */
 #include "unwind.h"
 
 #include <dlfcn.h>
@@ -352,6 +356,8 @@ static __attribute__((noinline)) unsigned walk_fully(uintptr_t start_sp, uint64_
 static bool follows_call(uintptr_t pc)
 {
     const uint8_t *code = (const uint8_t *)pc;
+    if (pc % 4096 < 8) /* the page before may not be there */
+        return false;
     if (code[-5] == 0xe8)
         return true;
     for (int size = 2; size <= 7; size++)

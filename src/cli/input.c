@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cli/progress.h"
 #include "cli/say.h"
 #include "cli/verb.h"
 #include "ledger/reader.h"
@@ -123,9 +124,11 @@ int hp_input_read(char *const *arguments, size_t count, struct hp_profile **prof
     int status = HP_DONE;
     size_t read = 0;
     while (read < count && status == HP_DONE) {
+        hp_progress("reading file", read + 1, count);
         status = read_one(arguments[read], &all[read]);
         read += status == HP_DONE;
     }
+    hp_progress_clear();
     if (status == HP_DONE &&
         hp_profile_merge((const struct hp_profile *const *)all, count, profile, &error))
         status = hp_fail("%s", error.text);
@@ -143,9 +146,16 @@ static void note_module(void *state, const char *text)
         hp_note("%s", text);
 }
 
+static void show_progress(size_t done, size_t all)
+{
+    hp_progress("looking up functions:", done, all);
+}
+
 void hp_input_symbolize(struct hp_inputs *inputs, struct hp_profile *profile)
 {
-    hp_symbolize_profile(profile, inputs->symbolizer, note_module, inputs);
+    const struct hp_symbolize_watch watch = {note_module, show_progress, inputs};
+    hp_symbolize_profile(profile, inputs->symbolizer, &watch);
+    hp_progress_clear();
 }
 
 int hp_input_load(struct hp_inputs *inputs, char *const *arguments, size_t count,

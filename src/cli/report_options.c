@@ -89,8 +89,9 @@ static unsigned option_set(int key)
     case KEY_SAMPLE:
         return HP_TAKES_SAMPLE;
     case KEY_SORT:
+        return HP_TAKES_ORDER;
     case 'n':
-        return HP_TAKES_SORT;
+        return HP_TAKES_ROWS;
     case KEY_GRANULARITY:
     case KEY_FOCUS:
     case KEY_IGNORE:
@@ -116,7 +117,8 @@ void hp_report_arguments_only(const struct hp_report_arguments *arguments, const
         const char *names;
     } options_of[] = {
         {HP_TAKES_SAMPLE, "--sample"},
-        {HP_TAKES_SORT, "--sort or -n"},
+        {HP_TAKES_ORDER, "--sort"},
+        {HP_TAKES_ROWS, "-n"},
         {HP_TAKES_VIEW, "--granularity, --focus, --ignore, --hide or --show"},
         {HP_TAKES_BASE, "--base"},
         {HP_TAKES_JSON, "--json"},
@@ -155,6 +157,7 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
         return 0;
     case 'n':
         report->rows = row_count(value);
+        report->rows_given = true;
         return 0;
     case KEY_GRANULARITY:
         report->view.granularity = (enum hp_granularity)choose(
@@ -197,6 +200,8 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
         return 0;
     case ARGP_KEY_END:
         check_expressions(&report->view);
+        report->source = arguments->sources.source.names;
+        report->source_count = arguments->sources.source.count;
         look_around(&report->look, arguments->color);
         return 0;
     default:

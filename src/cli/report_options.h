@@ -45,11 +45,12 @@ extern const struct argp hp_report_argp;
  * all. */
 enum hp_report_option {
     HP_TAKES_SAMPLE = 1,
-    HP_TAKES_SORT = 2, /* and -n */
-    HP_TAKES_VIEW = 4, /* --granularity, --focus, --ignore, --hide, --show */
+    HP_TAKES_ORDER = 2, /* --sort */
+    HP_TAKES_VIEW = 4,  /* --granularity, --focus, --ignore, --hide, --show */
     HP_TAKES_BASE = 8,
     HP_TAKES_JSON = 16,
     HP_TAKES_RAW = 32,
+    HP_TAKES_ROWS = 64, /* -n */
 };
 /* A usage error if any option was given that is not in the set `takes`. `what` takes them: "stats".
  */

@@ -25,13 +25,20 @@ int hp_report_verb(const struct hp_verb *verb, const struct hp_report *report, u
     struct hp_report_arguments arguments = {0};
     hp_arguments_parse(verb, &hp_report_argp, 0, argc, argv, &arguments);
     hp_report_arguments_only(&arguments, verb->name, takes);
-    if (!arguments.input_count)
+    char **names = arguments.inputs;
+    size_t count = arguments.input_count;
+    if (takes & HP_WANTS_PATTERN) {
+        if (!count)
+            hp_usage("%s needs a REGEX, and a FILE or a PID", verb->name);
+        arguments.options.pattern = *names++;
+        count--;
+    }
+    if (!count)
         hp_usage("%s needs a FILE or a PID", verb->name);
     struct hp_inputs inputs;
     struct hp_profile *profile = NULL, *base = NULL;
     hp_inputs_open(&inputs, &arguments.sources);
-    int status = hp_input_load_both(&inputs, arguments.base, arguments.inputs,
-                                    arguments.input_count, &base, &profile);
+    int status = hp_input_load_both(&inputs, arguments.base, names, count, &base, &profile);
     if (status == HP_DONE) {
         const struct hp_report_input input = {base, profile};
         struct hp_report_outcome outcome;

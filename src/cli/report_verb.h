@@ -5,7 +5,9 @@
 #include "cli/report_options.h"
 #include "cli/verb.h"
 
-#define HP_TAKES_ALL (~0u)
+#define HP_TAKES_ALL 0xffffu
+/* With it, the first argument is a regular expression that chooses functions. */
+#define HP_WANTS_PATTERN 0x10000u
 
 /* Parses the arguments, reads and merges the inputs, writes the report to standard output. `takes`:
  * the options that mean anything to it (enum hp_report_option). Returns the exit status. */

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "cli/progress.h"
 #include "cli/verb.h"
 #include "report/units.h"
 
@@ -14,6 +15,7 @@ static void say(const char *prefix, const char *format, va_list arguments, const
     char text[2048];
     vsnprintf(text, sizeof text, format, arguments);
     char *clean = hp_clean(text);
+    hp_progress_clear();
     fprintf(stderr, "%s: %s%s\n", prefix, clean, suffix);
     free(clean);
 }

@@ -59,33 +59,46 @@ static int run(int argc, char **argv)
     if (!arguments.report.input_count)
         hp_usage("convert needs a FILE or a PID");
     struct hp_inputs inputs;
-    struct hp_profile *profile = NULL;
+    struct hp_profile *profile = NULL, *base = NULL;
     hp_inputs_open(&inputs, &arguments.report.sources);
-    int status =
-        hp_input_load(&inputs, arguments.report.inputs, arguments.report.input_count, &profile);
+    int status = hp_input_load_both(&inputs, arguments.report.base, arguments.report.inputs,
+                                    arguments.report.input_count, &base, &profile);
     if (status == HP_DONE)
-        status = hp_write_profile(profile, arguments.format, &arguments.report.options,
+        status = hp_write_profile(profile, base, arguments.format, &arguments.report.options,
                                   arguments.output);
     hp_inputs_close(&inputs);
     hp_profile_free(profile);
+    hp_profile_free(base);
     hp_report_arguments_free(&arguments.report);
     return status;
 }
 
 const struct hp_verb hp_verb_convert = {
     "convert",
-    "--to=pprof|text|folded [-o OUT] FILE|PID...",
+    "--to=FORMAT [OPTION...] [-o OUT] FILE|PID...",
     "A profile in another format, with its functions, files and lines",
     "  --to=pprof             profile.proto, for go tool pprof and whatever reads it\n"
     "  --to=text              text that can be read without any tool and without the binaries\n"
-    "  --to=folded            one line for each stack, for flame graphs; takes --sample, "
-    "--granularity, --raw and the\n"
-    "                         filters (--focus, --ignore, --hide, --show) of the reports\n"
+    "  --to=folded            one line for each stack, for flame graphs\n"
+    "  --to=speedscope        for speedscope.app, all sample types in one file\n"
+    "  --to=json              the whole profile for programs: each sample, its stack, all "
+    "estimates\n"
+    "  --to=html              a page for a browser, in one file that needs nothing else: flame "
+    "graph, table, source\n"
+    "  --to=svg               a flame graph as a picture, the outermost function on top\n"
+    "  --to=dot               a call graph for Graphviz; takes -n\n"
     "  -o OUT                 the file to write (-: standard output, the default); text whose name "
     "ends in .gz is\n"
     "                         compressed\n"
     "  --symbols=DIR          where else to look for binaries with debug information\n"
     "\n"
-    "Several files are merged first.\n",
+    "All but pprof and text take --granularity, --raw and the filters (--focus, --ignore, --hide, "
+    "--show) of the reports;\n"
+    "folded, svg, dot and html also --sample and --base, speedscope --sample for the type it opens "
+    "with. "
+    "Several files are\n"
+    "merged first.\n"
+    "\n"
+    "Example: heapprof convert --to=svg -o heap.svg 0002.heap\n",
     run,
 };

@@ -83,6 +83,8 @@ const struct hp_verb hp_verb_diff = {
     "together: in 95% of the\n"
     "diffs of a target that does not change no row at all is marked. Code is compared by build id "
     "and offset, so A and B\n"
-    "may come from different runs.\n",
+    "may come from different runs.\n"
+    "\n"
+    "Example: heapprof diff --fail-on-growth=1M 0001.heap 0002.heap\n",
     run,
 };

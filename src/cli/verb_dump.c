@@ -54,6 +54,8 @@ const struct hp_verb hp_verb_dump = {
     "                         heapprof.PROGRAM.PID.NUMBER.heap in the current directory, with the "
     "first free number\n"
     "\n"
-    "The profile is read from the target's ledger: the target is neither stopped nor asked.\n",
+    "The profile is read from the target's ledger: the target is neither stopped nor asked.\n"
+    "\n"
+    "Example: heapprof dump -o now.heap 4711\n",
     run,
 };

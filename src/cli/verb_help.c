@@ -44,5 +44,9 @@ static int run(int argc, char **argv)
 }
 
 const struct hp_verb hp_verb_help = {
-    "help", "[VERB]", "What the verbs are, or what one of them does", "", run,
+    "help",
+    "[VERB]",
+    "What the verbs are, or what one of them does",
+    "Example: heapprof help diff\n",
+    run,
 };

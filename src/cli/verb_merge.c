@@ -44,7 +44,8 @@ static int run(int argc, char **argv)
     if (status == HP_DONE) {
         const struct hp_format *format =
             arguments.output ? hp_format_of_name(arguments.output) : &hp_format_text;
-        status = hp_write_profile(profile, format, &arguments.report.options, arguments.output);
+        status =
+            hp_write_profile(profile, NULL, format, &arguments.report.options, arguments.output);
     }
     hp_inputs_close(&inputs);
     hp_profile_free(profile);
@@ -62,6 +63,8 @@ const struct hp_verb hp_verb_merge = {
     "text\n"
     "  --symbols=DIR          where else to look for binaries with debug information\n"
     "\n"
-    "Code is joined by build id and offset, so that the files may come from different runs.\n",
+    "Code is joined by build id and offset, so that the files may come from different runs.\n"
+    "\n"
+    "Example: heapprof merge -o all.heap 0001.heap 0002.heap\n",
     run,
 };

@@ -87,10 +87,10 @@ static void write_json(const struct list *list)
     hp_json_write(stdout, document);
 }
 
-static void cell(struct hp_table *table, const char *format, uint64_t value)
+static void number_cell(struct hp_table *table, uint64_t value)
 {
-    char text[64];
-    snprintf(text, sizeof text, format, value);
+    char text[32];
+    snprintf(text, sizeof text, "%" PRIu64, value);
     hp_table_cell(table, HP_PLAIN, text);
 }
 
@@ -104,15 +104,15 @@ static void write_table(const struct list *list, bool all)
     for (size_t i = 0; i < list->count; i++) {
         const struct hp_ledger_info *info = &list->infos[i];
         char text[64];
-        cell(table, "%" PRIu64, (uint64_t)info->pid);
+        number_cell(table, (uint64_t)info->pid);
         hp_table_cell(table, HP_PLAIN, info->running ? "running" : "dead");
         format_time(text, sizeof text, info->start_time_ns);
         hp_table_cell(table, HP_PLAIN, text);
         hp_table_cell(table, HP_PLAIN, info->interval ? hp_figure(text, (double)info->interval, true) : "off");
         hp_table_cell(table, HP_PLAIN, hp_figure(text, (double)info->live_estimate, true));
         hp_table_cell(table, HP_PLAIN, hp_figure(text, (double)info->inuse, true));
-        cell(table, "%" PRIu64, info->samples);
-        cell(table, "%" PRIu64, info->lost);
+        number_cell(table, info->samples);
+        number_cell(table, info->lost);
         char *user = all ? hp_print("(uid %u)", info->uid) : hp_strdup("");
         hp_table_last(table, HP_PLAIN, info->program, user);
         free(user);
@@ -152,6 +152,8 @@ const struct hp_verb hp_verb_ps = {
     "  --json                 the same list for programs; bytes, and seconds since 1970\n"
     "\n"
     "live is estimated from the samples, inuse is what the allocator said last.\n"
-    "The profile of a dead one: heapprof recover PID.\n",
+    "The profile of a dead one: heapprof recover PID.\n"
+    "\n"
+    "Example: heapprof ps --all\n",
     run,
 };

@@ -53,6 +53,8 @@ const struct hp_verb hp_verb_recover = {
     "  -o FILE                the file to write (-: standard output); compressed if the name ends in .gz. Without it\n"
     "                         heapprof.PROGRAM.PID.NUMBER.heap in the current directory, with the first free number\n"
     "\n"
-    "heapprof ps lists what there is. The ledger stays until heapprof rm, or until many newer ones are left.\n",
+    "heapprof ps lists what there is. The ledger stays until heapprof rm, or until many newer ones are left.\n"
+    "\n"
+    "Example: heapprof recover -o killed.heap 4711\n",
     run,
 };

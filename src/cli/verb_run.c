@@ -214,6 +214,8 @@ const struct hp_verb hp_verb_run = {
     "The target's standard input, output and exit status are its own (128+N if signal N ended it); "
     "the report goes to\n"
     "standard error. While the target runs, 'kill -USR2 PID' and 'heapprof dump PID' make a "
-    "profile.\n",
+    "profile.\n"
+    "\n"
+    "Example: heapprof run --allocator=jemalloc -i 64K -- ./app\n",
     run,
 };

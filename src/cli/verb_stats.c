@@ -10,6 +10,8 @@ const struct hp_verb hp_verb_stats = {
     "[--json] [--color=WHEN] FILE|PID...",
     "HeapInuse, HeapIdle and the other figures of the allocator, and those of the profiler itself",
     "  --json                 the same report for programs\n"
-    "  --color=WHEN           auto (default), always or never\n",
+    "  --color=WHEN           auto (default), always or never\n"
+    "\n"
+    "Example: heapprof stats 4711\n",
     run,
 };

@@ -12,44 +12,56 @@
 #include "cli/verb.h"
 #include "report/trim.h"
 
-static int write_text(struct hp_profile *profile, const struct hp_report_options *options,
-                      hp_sink_fn *sink, void *state, struct hp_error *error)
+static int write_text(struct hp_profile *profile, hp_sink_fn *sink, void *state)
 {
     return hp_profile_write_text(profile, true, sink, state);
 }
 
-static int write_pprof(struct hp_profile *profile, const struct hp_report_options *options,
-                       hp_sink_fn *sink, void *state, struct hp_error *error)
+static int write_pprof(struct hp_profile *profile, hp_sink_fn *sink, void *state)
 {
     hp_trim_allocator(profile);
     return hp_profile_write_proto(profile, sink, state);
 }
 
-static int write_folded(struct hp_profile *profile, const struct hp_report_options *options,
-                        hp_sink_fn *sink, void *state, struct hp_error *error)
+static ssize_t write_cookie(void *cookie, const char *data, size_t size)
 {
-    char *text = NULL;
-    size_t size = 0;
-    FILE *memory = open_memstream(&text, &size);
-    if (!memory)
-        return -errno;
-    const struct hp_report_input input = {NULL, profile};
-    struct hp_report_outcome outcome;
-    int status = hp_report_folded.write(memory, &input, options, &outcome, error);
-    if (fclose(memory) && !status)
-        status = -ENOMEM;
+    struct hp_output *output = cookie;
+    int status = hp_output_sink(output, data, size);
     if (!status)
-        status = sink(state, text, size);
-    free(text);
+        return (ssize_t)size;
+    errno = -status;
+    return 0;
+}
+
+static int write_report(const struct hp_report *report, const struct hp_report_input *input,
+                        const struct hp_report_options *options, struct hp_output *output,
+                        struct hp_error *error)
+{
+    FILE *out = fopencookie(output, "w", (cookie_io_functions_t){.write = write_cookie});
+    if (!out)
+        return -errno;
+    struct hp_report_outcome outcome;
+    int status = report->write(out, input, options, &outcome, error);
+    bool failed = ferror(out);
+    if ((fclose(out) || failed) && !status)
+        status = errno ? -errno : -EIO;
     return status;
 }
 
-const struct hp_format hp_format_text = {"text", false, 0, write_text};
-const struct hp_format hp_format_pprof = {"pprof", true, 0, write_pprof};
-const struct hp_format hp_format_folded = {
-    "folded", false, HP_TAKES_SAMPLE | HP_TAKES_VIEW | HP_TAKES_RAW, write_folded};
-const struct hp_format *const hp_formats[] = {&hp_format_pprof, &hp_format_text, &hp_format_folded,
-                                              NULL};
+#define VIEWED (HP_TAKES_VIEW | HP_TAKES_RAW)
+#define MEASURED (VIEWED | HP_TAKES_SAMPLE | HP_TAKES_BASE)
+
+const struct hp_format hp_format_text = {"text", false, 0, write_text, NULL};
+const struct hp_format hp_format_pprof = {"pprof", true, 0, write_pprof, NULL};
+static const struct hp_format folded = {"folded", false, MEASURED, NULL, &hp_report_folded};
+static const struct hp_format speedscope = {"speedscope", false, VIEWED | HP_TAKES_SAMPLE, NULL,
+                                            &hp_report_speedscope};
+static const struct hp_format whole = {"json", false, VIEWED, NULL, &hp_report_whole};
+static const struct hp_format svg = {"svg", false, MEASURED, NULL, &hp_report_svg};
+static const struct hp_format html = {"html", false, MEASURED, NULL, &hp_report_html};
+static const struct hp_format dot = {"dot", false, MEASURED | HP_TAKES_ROWS, NULL, &hp_report_dot};
+const struct hp_format *const hp_formats[] = {
+    &hp_format_pprof, &hp_format_text, &folded, &speedscope, &whole, &svg, &html, &dot, NULL};
 
 const struct hp_format *hp_format_of_name(const char *path)
 {
@@ -58,8 +70,9 @@ const struct hp_format *hp_format_of_name(const char *path)
     return proto ? &hp_format_pprof : &hp_format_text;
 }
 
-int hp_write_profile(struct hp_profile *profile, const struct hp_format *format,
-                     const struct hp_report_options *options, const char *path)
+int hp_write_profile(struct hp_profile *profile, const struct hp_profile *base,
+                     const struct hp_format *format, const struct hp_report_options *options,
+                     const char *path)
 {
     bool to_stdout = !path || !strcmp(path, "-");
     if (to_stdout && format->binary && isatty(STDOUT_FILENO))
@@ -69,7 +82,9 @@ int hp_write_profile(struct hp_profile *profile, const struct hp_format *format,
     if (hp_output_open(&output, path, gzip, 0666) != HP_DONE)
         return HP_FAILED;
     struct hp_error error = {""};
-    int status = format->write(profile, options, hp_output_sink, &output, &error);
+    const struct hp_report_input input = {base, profile};
+    int status = format->report ? write_report(format->report, &input, options, &output, &error)
+                                : format->write(profile, hp_output_sink, &output);
     if (status) {
         hp_output_close(&output, false, false);
         if (status == -EINVAL && *error.text)

@@ -161,7 +161,7 @@ void hp_place_prune(const char *folder)
         uint8_t type;
         char name[];
     };
-    char buffer[2048] __attribute__((aligned(8)));
+    char buffer[2048] __attribute__((aligned(8))) = {0};
     unsigned files = 0;
     for (int round = 0; round < 2; round++) {
         int fd = hp_sys_open(folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);

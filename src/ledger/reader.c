@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "ledger/place.h"
+#include "ledger/process.h"
 #include "ledger/sys.h"
 
 static int say(char *error, size_t size, int code, const char *format, ...) __attribute__((format(printf, 4, 5)));
@@ -74,68 +75,6 @@ static void copy_text(char *to, const char *from, size_t size)
     to[size - 1] = '\0';
 }
 
-/* The last number of a line "NSpid:	4711	12": the process as it knows itself. */
-static int own_pid(pid_t pid)
-{
-    char path[64], line[512];
-    int found = 0;
-    snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
-    FILE *file = fopen(path, "re");
-    while (file && fgets(line, sizeof line, file)) {
-        char *last = strrchr(line, '\t');
-        if (!strncmp(line, "NSpid:", 6) && last)
-            found = (int)strtol(last, NULL, 10);
-    }
-    if (file)
-        fclose(file);
-    return found;
-}
-
-/* `process`: a number, or "self". */
-static uint64_t pid_namespace(const char *process)
-{
-    char path[300];
-    struct stat status = {0};
-    snprintf(path, sizeof path, "/proc/%s/ns/pid", process);
-    return hp_sys_stat(path, &status) == 0 ? (uint64_t)status.st_ino : 0;
-}
-
-/* A process that executed a program without the library still has its number and start, but not the mapping. */
-static bool has_mapped(pid_t pid, const char *path)
-{
-    char maps[64], line[HP_PATH_MAX + 256];
-    const char *name = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
-    snprintf(maps, sizeof maps, "/proc/%d/maps", (int)pid);
-    FILE *file = fopen(maps, "re");
-    if (!file)
-        return true; /* not ours to look at */
-    bool found = false;
-    while (!found && fgets(line, sizeof line, file))
-        found = strstr(line, name) != NULL;
-    fclose(file);
-    return found;
-}
-
-/* Our number for the process that the ledger is of; 0: it is dead. */
-static pid_t find_process(const char *path, int pid, uint64_t start, uint64_t namespace)
-{
-    if (!namespace || namespace == pid_namespace("self")) {
-        bool lives = kill(pid, 0) == 0 || errno == EPERM;
-        return lives && hp_process_start(pid) == start && has_mapped(pid, path) ? pid : 0;
-    }
-    DIR *processes = opendir("/proc");
-    pid_t found = 0;
-    for (struct dirent *entry; !found && processes && (entry = readdir(processes));) {
-        pid_t candidate = (pid_t)strtol(entry->d_name, NULL, 10);
-        if (candidate > 0 && hp_process_start(candidate) == start && pid_namespace(entry->d_name) == namespace &&
-            own_pid(candidate) == pid && has_mapped(candidate, path))
-            found = candidate;
-    }
-    if (processes)
-        closedir(processes);
-    return found;
-}
-
 static void read_header(const struct hp_ledger *ledger, struct hp_ledger_info *info)
 {
     uint32_t epoch = ledger->epoch;
@@ -175,7 +114,7 @@ static int inspect(const char *path, struct hp_ledger_info *info)
     hp_sys_munmap(mapping.memory, mapping.size);
     if (error < 0)
         return error;
-    pid_t pid = find_process(path, info->pid, start, namespace);
+    pid_t pid = hp_process_find(path, info->pid, start, namespace);
     info->running = pid > 0;
     if (pid > 0)
         info->pid = pid;
@@ -305,40 +244,14 @@ static uint64_t clock_ns(clockid_t clock)
     return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
-static uint64_t max_rss(pid_t pid)
-{
-    char path[64], line[256];
-    uint64_t kib = 0;
-    snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
-    FILE *file = fopen(path, "re");
-    while (file && fgets(line, sizeof line, file))
-        if (!strncmp(line, "VmHWM:", 6))
-            kib = strtoull(line + 6, NULL, 10);
-    if (file)
-        fclose(file);
-    return kib * 1024;
-}
-
-static uint64_t resident(pid_t pid)
-{
-    char path[64], buffer[16384];
-    snprintf(path, sizeof path, "/proc/%d/smaps", (int)pid);
-    int fd = hp_sys_open(path, O_RDONLY, 0);
-    if (fd < 0)
-        return UINT64_MAX;
-    uint64_t bytes = hp_arena_resident(fd, buffer, sizeof buffer);
-    hp_sys_close(fd);
-    return bytes;
-}
-
 /* A dead process's figures are as old as they were at its end, whenever that was. */
 static struct hp_moment moment_of(const struct hp_ledger *ledger, const struct hp_ledger_info *info)
 {
     uint64_t now = clock_ns(CLOCK_MONOTONIC);
     struct hp_moment moment = {.time_ns = clock_ns(CLOCK_REALTIME),
                                .clock_ns = info->running ? now : ledger->figures.time_ns,
-                               .max_rss = info->running ? max_rss(info->pid) : 0,
-                               .heap_resident = info->running ? resident(info->pid) : UINT64_MAX,
+                               .max_rss = info->running ? hp_process_max_rss(info->pid) : 0,
+                               .heap_resident = info->running ? hp_process_resident(info->pid) : UINT64_MAX,
                                .sequence = ledger->dump_sequence};
     moment.own_ns = hp_ticks_to_ns(ledger, ledger->audit.own_ticks, hp_ticks(), now);
     return moment;
@@ -382,7 +295,7 @@ int hp_ledger_write(const struct hp_ledger_info *info, hp_sink_fn *sink, void *s
 
 int hp_ledger_dump(pid_t pid, hp_sink_fn *sink, void *state, char *error, size_t error_size)
 {
-    struct hp_ledger_info info;
+    struct hp_ledger_info info = {0};
     char number[16];
     snprintf(number, sizeof number, "%d", (int)pid);
     int result = hp_ledger_find(number, &info, error, error_size);

@@ -3,11 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
-/* An entry as it goes into the profile. */
-struct row {
-    struct hp_counts counts;
-    hp_offset stack;
-};
+#include "ledger/rows.h"
 
 /* At the start of the scratch memory, because signal stacks are small. */
 struct bases {
@@ -16,45 +12,10 @@ struct bases {
     char path[HP_PATH_MAX];           /* of the module being written */
 };
 
-int hp_ledger_view_open(struct hp_ledger_view *view, const void *memory, uint64_t size)
-{
-    const struct hp_ledger *ledger = memory;
-    if (size < sizeof *ledger || __atomic_load_n(&ledger->magic, __ATOMIC_ACQUIRE) != HP_LEDGER_MAGIC)
-        return -EINVAL;
-    if (ledger->version != HP_LEDGER_VERSION || ledger->header_size != sizeof *ledger)
-        return -EPROTONOSUPPORT;
-    view->ledger = ledger;
-    view->size = size;
-    view->layout = ledger->layout;
-    const uint64_t budget = ledger->budget, most = (uint64_t)HP_BLOCK_MAX * HP_BLOCK;
-    const struct hp_layout expected = hp_ledger_layout(budget < most ? budget : most);
-    if (memcmp(&expected, &view->layout, sizeof expected) || expected.size > size || expected.size > most)
-        return -EBADMSG;
-    return 0;
-}
-
-/* `size` readable bytes at `at`, or NULL. Unreserved blocks are never touched: they are holes in the file. */
-static const void *bytes_at(const struct hp_ledger_view *view, uint64_t at, uint64_t size)
-{
-    if (at > view->layout.size || size > view->layout.size - at)
-        return NULL;
-    for (uint64_t block = at / HP_BLOCK; size && block <= (at + size - 1) / HP_BLOCK; block++)
-        if (!hp_ledger_is_reserved(view->ledger, block * HP_BLOCK))
-            return NULL;
-    return (const char *)view->ledger + at;
-}
-
-static const void *record_at(const struct hp_ledger_view *view, hp_offset offset, enum hp_record_kind kind, uint64_t size)
-{
-    uint64_t at = (uint64_t)offset * 16;
-    const struct hp_record *record = at < view->layout.arena_at ? NULL : bytes_at(view, at, size);
-    return record && record->kind == kind ? record : NULL;
-}
-
 static const struct hp_ledger_module *module_at(const struct hp_ledger_view *view, uint32_t index)
 {
     const struct hp_ledger_module *module =
-        index < HP_MODULES ? bytes_at(view, view->layout.modules_at + index * sizeof *module, sizeof *module) : NULL;
+        index < HP_MODULES ? hp_ledger_view_bytes(view, view->layout.modules_at + index * sizeof *module, sizeof *module) : NULL;
     if (!module)
         return NULL;
     uint32_t state = __atomic_load_n(&module->state, __ATOMIC_ACQUIRE);
@@ -96,166 +57,18 @@ uint64_t hp_ledger_view_scratch_size(const struct hp_ledger_view *view)
 {
     uint64_t entries = __atomic_load_n(&view->ledger->entry_count, __ATOMIC_ACQUIRE);
     uint64_t most = (view->layout.arena_limit - view->layout.arena_at) / sizeof(struct hp_entry);
-    return sizeof(struct bases) + ((entries < most ? entries : most) + 64) * sizeof(struct row);
+    return sizeof(struct bases) + ((entries < most ? entries : most) + 64) * sizeof(struct hp_entry_row);
 }
 
-/* 1 - exp(-x), x >= 0, to about 1e-15, without libm. */
-static double one_minus_exp(double x)
-{
-    if (x > 40)
-        return 1;
-    /* exp(-x) = exp(-x / 2^k)^(2^k); in terms of y = 1 - exp(-x), halving is y -> y (2 - y), which cancels nothing. */
-    unsigned doublings = 0;
-    while (x > 0.25) {
-        x /= 2;
-        doublings++;
-    }
-    double sum = 0;
-    for (int i = 12; i >= 1; i--)
-        sum = x / i * (1 - sum);
-    for (; doublings; doublings--)
-        sum = sum * (2 - sum);
-    return sum;
-}
-
-static double probability(double size, double interval)
-{
-    return interval <= 1 ? 1 : one_minus_exp(size / interval);
-}
-
-/* The whole part, for hostile figures too, for which a plain conversion is not defined. */
-static uint64_t whole(double value)
-{
-    return value < 0x1p63 ? (value > 0 ? (uint64_t)value : 0) : 1ull << 63;
-}
-
-/* The counts that this entry would have had at the profile's interval, when it was sampled at another one: scaled by
- * the ratio of the probabilities, rounded up or down by chance (from the entry's hash, so that each dump decides
- * alike) so that the mean is right. */
-static struct hp_pair convert(struct hp_pair pair, double from, double to, uint64_t hash)
-{
-    if (!pair.objects || from == to)
-        return pair;
-    double size = (double)pair.bytes / (double)pair.objects;
-    double exact = (double)pair.objects * probability(size, to) / (size > 0 ? probability(size, from) : 1);
-    uint64_t objects = whole(exact);
-    if (exact - (double)objects > (double)(hash >> 11) * 0x1p-53)
-        objects++;
-    return (struct hp_pair){.objects = objects, .bytes = whole(size * (double)objects + 0.5)};
-}
-
-static struct hp_counts read_counts(const struct hp_entry *entry, double from, double to)
-{
-    /* freed first: what is freed was allocated before, so live never comes out negative. */
-    struct hp_pair freed = hp_pair_read(&entry->freed);
-    struct hp_pair alloc = hp_pair_read(&entry->alloc);
-    struct hp_pair live = {0, 0};
-    if (alloc.objects > freed.objects && alloc.bytes >= freed.bytes)
-        live = (struct hp_pair){alloc.objects - freed.objects, alloc.bytes - freed.bytes};
-    live = convert(live, from, to, entry->record.hash);
-    alloc = convert(alloc, from, to, entry->record.hash);
-    if (alloc.objects < live.objects || alloc.bytes < live.bytes)
-        alloc = live;
-    return (struct hp_counts){.live_objects = live.objects,
-                              .live_bytes = live.bytes,
-                              .alloc_objects = alloc.objects,
-                              .alloc_bytes = alloc.bytes};
-}
-
-static double interval_of(const struct hp_ledger_view *view, uint32_t epoch)
-{
-    uint64_t interval = epoch < HP_EPOCHS ? view->ledger->intervals[epoch] : 0;
-    return interval ? (double)interval : 1;
-}
-
-/* The interval that the profile is given in: the one in force, or, when sampling is off, the last one that was. */
-static uint64_t profile_interval(const struct hp_ledger_view *view)
-{
-    uint32_t epoch = __atomic_load_n(&view->ledger->armed_epoch, __ATOMIC_ACQUIRE);
-    uint64_t interval = epoch < HP_EPOCHS ? view->ledger->intervals[epoch] : 0;
-    return interval ? interval : 524288;
-}
-
-static uint64_t collect(const struct hp_ledger_view *view, struct row *rows, uint64_t most)
-{
-    uint64_t count = 0, steps = 0;
-    uint64_t step_limit = (view->layout.arena_limit - view->layout.arena_at) / sizeof(struct hp_record);
-    double to = (double)profile_interval(view);
-    for (unsigned level = 0; level < HP_BUCKET_LEVELS; level++) {
-        const struct hp_bucket_level *buckets = &view->layout.buckets[level];
-        for (uint64_t i = 0; i < buckets->count; i++) {
-            const hp_offset *bucket = bytes_at(view, buckets->at + i * sizeof *bucket, sizeof *bucket);
-            if (!bucket) { /* skip the rest of a block that was never used */
-                i |= HP_BLOCK / sizeof *bucket - 1;
-                continue;
-            }
-            hp_offset at = __atomic_load_n(bucket, __ATOMIC_ACQUIRE);
-            while (at && count < most && steps++ < step_limit) {
-                const struct hp_record *record = bytes_at(view, (uint64_t)at * 16, sizeof *record);
-                if (!record || (uint64_t)at * 16 < view->layout.arena_at)
-                    break;
-                const struct hp_entry *entry = record_at(view, at, HP_RECORD_ENTRY, sizeof *entry);
-                if (entry) {
-                    struct row row = {.counts = read_counts(entry, interval_of(view, entry->epoch), to),
-                                      .stack = entry->stack};
-                    if (row.counts.alloc_objects)
-                        rows[count++] = row;
-                }
-                at = __atomic_load_n(&record->next, __ATOMIC_RELAXED);
-            }
-        }
-    }
-    return count;
-}
-
-static bool comes_before(const struct row *a, const struct row *b)
-{
-    if (a->counts.live_bytes != b->counts.live_bytes)
-        return a->counts.live_bytes > b->counts.live_bytes;
-    if (a->counts.alloc_bytes != b->counts.alloc_bytes)
-        return a->counts.alloc_bytes > b->counts.alloc_bytes;
-    return a->stack < b->stack;
-}
-
-static void sift_down(struct row *rows, uint64_t root, uint64_t count)
-{
-    struct row moving = rows[root];
-    for (;;) {
-        uint64_t child = 2 * root + 1;
-        if (child >= count)
-            break;
-        if (child + 1 < count && comes_before(&rows[child], &rows[child + 1]))
-            child++;
-        if (!comes_before(&moving, &rows[child]))
-            break;
-        rows[root] = rows[child];
-        root = child;
-    }
-    rows[root] = moving;
-}
-
-/* Heapsort: qsort may call malloc, and recursion has no place on a signal stack. */
-static void sort_rows(struct row *rows, uint64_t count)
-{
-    for (uint64_t i = count / 2; i-- > 0;)
-        sift_down(rows, i, count);
-    for (uint64_t end = count; end-- > 1;) {
-        struct row last = rows[end];
-        rows[end] = rows[0];
-        rows[0] = last;
-        sift_down(rows, 0, end);
-    }
-}
-
-static void write_entry(const struct hp_ledger_view *view, struct bases *bases, const struct row *row, uint64_t front,
+static void write_entry(const struct hp_ledger_view *view, struct bases *bases, const struct hp_entry_row *row, uint64_t front,
                         struct hp_text *text)
 {
-    const struct hp_stack *stack = record_at(view, row->stack, HP_RECORD_STACK, sizeof *stack);
+    const struct hp_stack *stack = hp_ledger_view_record(view, row->stack, HP_RECORD_STACK, sizeof *stack);
     uint32_t depth = stack ? __atomic_load_n(&stack->record.depth, __ATOMIC_RELAXED) : 0;
     uint32_t modules = module_count(view);
     if (depth > HP_DEPTH_MAX)
         depth = HP_DEPTH_MAX;
-    if (!stack || !record_at(view, row->stack, HP_RECORD_STACK, sizeof *stack + depth * sizeof stack->frames[0]))
+    if (!stack || !hp_ledger_view_record(view, row->stack, HP_RECORD_STACK, sizeof *stack + depth * sizeof stack->frames[0]))
         depth = 0;
     for (uint32_t i = 0; i < depth; i++)
         bases->addresses[i] = address_of(bases, modules, stack->frames[i]);
@@ -292,7 +105,7 @@ static void write_own_facts(const struct hp_ledger_view *view, const struct hp_m
     put_pair(text, " sequence=", moment->sequence);
     put_pair(text, " time=", moment->time_ns / 1000000000);
     put_pair(text, " start=", ledger->start_time_ns);
-    put_pair(text, " interval=", profile_interval(view));
+    put_pair(text, " interval=", hp_ledger_view_interval(view));
     put_pair(text, " depth=", ledger->depth);
     hp_text_put(text, " program=");
     put_word(text, ledger->program, sizeof ledger->program);
@@ -317,17 +130,7 @@ struct totals {
     double alloc_bytes, alloc_objects, live_bytes, live_objects;
 };
 
-static void add_scaled(double *bytes, double *objects, uint64_t raw_bytes, uint64_t raw_objects, double interval)
-{
-    if (!raw_objects)
-        return;
-    double size = (double)raw_bytes / (double)raw_objects;
-    double p = raw_bytes ? probability(size, interval) : 1;
-    *bytes += (double)raw_bytes / p;
-    *objects += (double)raw_objects / p;
-}
-
-static struct hp_figures read_figures(const struct hp_ledger *ledger)
+struct hp_figures hp_figures_read(const struct hp_ledger *ledger)
 {
     struct hp_figures figures;
     /* A writer killed half way leaves an odd version for ever: give up after some rounds, with what is there. */
@@ -349,9 +152,9 @@ static uint64_t smaller(uint64_t a, uint64_t b)
 static void write_memstats(const struct hp_ledger_view *view, const struct hp_moment *moment, const struct totals *totals,
                            struct hp_text *text)
 {
-    struct hp_figures figures = read_figures(view->ledger);
+    struct hp_figures figures = hp_figures_read(view->ledger);
     if (figures.estimated || !figures.time_ns)
-        figures.alloc = whole(totals->live_bytes);
+        figures.alloc = hp_whole(totals->live_bytes);
     if (!figures.time_ns)
         figures.inuse = figures.sys = figures.alloc;
     /* The allocator's figures are not all taken at one moment. */
@@ -364,10 +167,10 @@ static void write_memstats(const struct hp_ledger_view *view, const struct hp_mo
         released = resident == UINT64_MAX || resident > arenas ? 0 : arenas - resident;
     }
     /* Rounded once, so that HeapObjects = Mallocs - Frees. */
-    uint64_t mallocs = whole(totals->alloc_objects + 0.5), objects = whole(totals->live_objects + 0.5);
+    uint64_t mallocs = hp_whole(totals->alloc_objects + 0.5), objects = hp_whole(totals->live_objects + 0.5);
     hp_text_put(text, "# runtime.MemStats\n");
     hp_text_fact(text, "Alloc", figures.alloc);
-    hp_text_fact(text, "TotalAlloc", whole(totals->alloc_bytes + 0.5));
+    hp_text_fact(text, "TotalAlloc", hp_whole(totals->alloc_bytes + 0.5));
     hp_text_fact(text, "Mallocs", mallocs);
     hp_text_fact(text, "Frees", mallocs > objects ? mallocs - objects : 0);
     hp_text_fact(text, "HeapAlloc", figures.alloc);
@@ -400,7 +203,7 @@ static void write_memstats(const struct hp_ledger_view *view, const struct hp_mo
 static void copy_path(const struct hp_ledger_view *view, uint64_t at, char path[HP_PATH_MAX])
 {
     size_t used = 0;
-    for (const char *p; used + 1 < HP_PATH_MAX && (p = bytes_at(view, at + used, 1)) && *p; used++)
+    for (const char *p; used + 1 < HP_PATH_MAX && (p = hp_ledger_view_bytes(view, at + used, 1)) && *p; used++)
         path[used] = *p;
     path[used] = '\0';
 }
@@ -435,24 +238,24 @@ int hp_ledger_view_write(const struct hp_ledger_view *view, const struct hp_mome
                   uint64_t scratch_size)
 {
     struct bases *bases = scratch;
-    struct row *rows = (struct row *)(bases + 1);
+    struct hp_entry_row *rows = (struct hp_entry_row *)(bases + 1);
     if (scratch_size < sizeof *bases)
         return -EBADMSG;
     give_addresses(view, bases);
-    uint64_t count = collect(view, rows, (scratch_size - sizeof *bases) / sizeof *rows);
-    sort_rows(rows, count);
+    uint64_t count = hp_rows_collect(view, rows, (scratch_size - sizeof *bases) / sizeof *rows);
+    hp_rows_sort(rows, count);
     struct hp_counts sums = {0};
     struct totals totals = {0};
-    uint64_t interval = profile_interval(view);
+    uint64_t interval = hp_ledger_view_interval(view);
     for (uint64_t i = 0; i < count; i++) {
         const struct hp_counts *counts = &rows[i].counts;
         sums.live_objects += counts->live_objects;
         sums.live_bytes += counts->live_bytes;
         sums.alloc_objects += counts->alloc_objects;
         sums.alloc_bytes += counts->alloc_bytes;
-        add_scaled(&totals.live_bytes, &totals.live_objects, counts->live_bytes, counts->live_objects,
+        hp_add_scaled(&totals.live_bytes, &totals.live_objects, counts->live_bytes, counts->live_objects,
                    (double)interval);
-        add_scaled(&totals.alloc_bytes, &totals.alloc_objects, counts->alloc_bytes, counts->alloc_objects,
+        hp_add_scaled(&totals.alloc_bytes, &totals.alloc_objects, counts->alloc_bytes, counts->alloc_objects,
                    (double)interval);
     }
     uint64_t front_frame = (uint64_t)view->ledger->front_module << HP_FRAME_MODULE_SHIFT | view->ledger->front_offset;

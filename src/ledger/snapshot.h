@@ -18,6 +18,23 @@ struct hp_ledger_view {
 /* 0; -EINVAL: no ledger; -EPROTONOSUPPORT: of another version; -EBADMSG: damaged. */
 int hp_ledger_view_open(struct hp_ledger_view *view, const void *memory, uint64_t size);
 
+/* Calls `visit` for each entry, in no order, until it returns false. */
+void hp_ledger_view_each(const struct hp_ledger_view *view, bool (*visit)(void *state, const struct hp_entry *entry),
+                         void *state);
+
+/* 1 - exp(-size / interval); 1 if everything is sampled. Both in bytes. */
+double hp_probability(double size, double interval);
+
+/* All entries together, each scaled by the interval that it was sampled at. */
+struct hp_ledger_estimate {
+    double live, live_error; /* bytes; half-width of the 95 % interval, by the formulas of src/profile/scale.c */
+    double alloc;            /* bytes, ever */
+};
+struct hp_ledger_estimate hp_ledger_view_estimate(const struct hp_ledger_view *view);
+
+/* The allocator's figures as they were at one moment. */
+struct hp_figures hp_figures_read(const struct hp_ledger *ledger);
+
 /* What a profile says that does not stand in the ledger. */
 struct hp_moment {
     uint64_t time_ns;  /* Unix time */

@@ -16,6 +16,7 @@ void hp_restorer_free(struct hp_restorer *restorer)
 {
     free(restorer->raw);
     free(restorer->sizes);
+    free(restorer->entries);
 }
 
 void hp_restorer_type(struct hp_restorer *restorer, const char *name, size_t column)
@@ -65,6 +66,20 @@ static void read_raw(struct hp_restorer *restorer, const char *value)
         (struct hp_counts){numbers[1], numbers[2], numbers[3], numbers[4]};
 }
 
+static void read_entries(struct hp_restorer *restorer, const char *value)
+{
+    struct hp_entry entry;
+    for (;;) {
+        hp_scan_spaces(&value);
+        if (!hp_scan_hex(&value, &entry.address) || *value++ != '+' ||
+            !hp_scan_hex(&value, &entry.offset))
+            return;
+        restorer->entries = hp_grow(restorer->entries, &restorer->entry_capacity,
+                                    restorer->entry_count + 1, sizeof *restorer->entries);
+        restorer->entries[restorer->entry_count++] = entry;
+    }
+}
+
 void hp_restorer_comment(struct hp_restorer *restorer, struct hp_profile *profile,
                          const char *comment)
 {
@@ -73,6 +88,8 @@ void hp_restorer_comment(struct hp_restorer *restorer, struct hp_profile *profil
         read_type(restorer, value);
     } else if (hp_scan_word(&value, HP_COMMENT_RAW)) {
         read_raw(restorer, value);
+    } else if (hp_scan_word(&value, HP_COMMENT_ENTRIES)) {
+        read_entries(restorer, value);
     } else {
         bool marked = *value == '#';
         value += marked;
@@ -149,8 +166,30 @@ static bool explain(struct hp_profile *profile, const struct hp_counts *counts,
     return same_counts(&up, scaled);
 }
 
+static int by_address(const void *a, const void *b)
+{
+    const struct hp_entry *left = a, *right = b;
+    return (left->address > right->address) - (left->address < right->address);
+}
+
+static void restore_entries(struct hp_restorer *restorer, struct hp_profile *profile)
+{
+    if (!restorer->entry_count)
+        return;
+    qsort(restorer->entries, restorer->entry_count, sizeof *restorer->entries, by_address);
+    for (size_t i = 0; i < profile->location_count; i++) {
+        struct hp_location *location = &profile->locations[i];
+        const struct hp_entry key = {location->address, 0};
+        const struct hp_entry *found = bsearch(&key, restorer->entries, restorer->entry_count,
+                                               sizeof *restorer->entries, by_address);
+        for (uint32_t line = 0; found && line < location->line_count; line++)
+            location->lines[line].entry_offset = found->offset;
+    }
+}
+
 void hp_restorer_finish(struct hp_restorer *restorer, struct hp_profile *profile)
 {
+    restore_entries(restorer, profile);
     profile->interval = restorer->has_type ? restorer->type_interval : restorer->interval;
     profile->prescaled = false; /* for hp_scaled_counts, until every sample is explained */
     bool explained = restorer->has_type;

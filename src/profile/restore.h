@@ -2,7 +2,7 @@
  * sampled counters.
  *
  * A file that heapprof wrote carries, as comments, what the format has no place for: the facts, the
- * type of the profile it was made from, and the counters of those samples that scaling and rounding
+ * type of the profile it was made from, how far into its function each location is, and the counters of those samples that scaling and rounding
  * do not give back. Such a file, unchanged, becomes the very profile that it was made from. Any
  * other becomes a prescaled one.
  */
@@ -16,6 +16,9 @@
 #define HP_COMMENT_RAW                                                                             \
     "# heapprof.raw = " /* SAMPLE LIVE-OBJECTS LIVE-BYTES ALLOC-OBJECTS ALLOC-BYTES */
 
+#define HP_COMMENT_ENTRIES                                                                         \
+    "# heapprof.entries = " /* ADDRESS+ENTRY-OFFSET ... in hexadecimal, of locations */
+
 struct hp_restorer {
     double interval;                 /* the file's period */
     size_t columns[HP_SAMPLE_TYPES]; /* SIZE_MAX: the file has no such type */
@@ -26,6 +29,10 @@ struct hp_restorer {
         struct hp_counts counts;
     } * raw;
     size_t raw_count, raw_capacity;
+    struct hp_entry {
+        uint64_t address, offset;
+    } * entries;
+    size_t entry_count, entry_capacity;
     uint64_t *sizes; /* label "bytes" of each sample */
     size_t size_count, size_capacity;
 };

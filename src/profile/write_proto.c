@@ -260,6 +260,29 @@ static void write_comment(void *state, const char *line)
     hp_put_number(&writer->out, HP_PROFILE_COMMENT, write_string(writer, line));
 }
 
+/* The format has no place for how far into its function a location is. */
+static void write_entries(struct proto_writer *writer)
+{
+    const struct hp_profile *profile = writer->profile;
+    char line[4096] = HP_COMMENT_ENTRIES;
+    const size_t start = strlen(line);
+    size_t used = start;
+    for (size_t i = 0; i < profile->location_count; i++) {
+        const struct hp_location *location = &profile->locations[i];
+        if (!location->line_count || !location->lines[0].entry_offset)
+            continue;
+        used += (size_t)snprintf(line + used, sizeof line - used, "%" PRIx64 "+%" PRIx64 " ",
+                                 location->address, location->lines[0].entry_offset);
+        if (used < sizeof line - 48)
+            continue;
+        write_comment(writer, line);
+        used = start;
+        line[used] = 0;
+    }
+    if (used > start)
+        write_comment(writer, line);
+}
+
 static void write_comments(struct proto_writer *writer)
 {
     const struct hp_profile *profile = writer->profile;
@@ -270,6 +293,7 @@ static void write_comments(struct proto_writer *writer)
     if (!profile->prescaled)
         write_comment(writer, type);
     hp_profile_each_comment(profile, write_comment, writer);
+    write_entries(writer);
 }
 
 static void write_all(struct proto_writer *writer)

@@ -71,3 +71,23 @@ char *hp_header_place(const struct hp_place *place, const struct hp_report_optio
         options->view.granularity == HP_BY_FUNCTION ? hp_basename(place->file) : place->file;
     return place->line ? hp_print("%s:%" PRIu32, file, place->line) : hp_strdup(file);
 }
+
+void hp_header_report(FILE *out, const struct hp_report_input *input,
+                      const struct hp_estimate *total, const struct hp_report_options *options)
+{
+    hp_header_write(out, input->profile, options);
+    if (input->before) {
+        char *clean = hp_clean(input->before->name);
+        fprintf(out, "less %s\n", clean);
+        free(clean);
+    }
+    char *text = hp_header_total(total, input->profile, options);
+    fprintf(out, "total %s, ", text);
+    free(text);
+}
+
+bool hp_header_exact(const struct hp_report_input *input, const struct hp_report_options *options)
+{
+    return options->raw ||
+           (hp_is_exact(input->profile) && (!input->before || hp_is_exact(input->before)));
+}

@@ -17,6 +17,12 @@ const char *hp_header_row(const struct hp_report_options *options);
  * caller frees it. */
 char *hp_header_place(const struct hp_place *place, const struct hp_report_options *options);
 
+/* The header lines of a report with one total: hp_header_write, "less BASE" and "total ...". */
+void hp_header_report(FILE *out, const struct hp_report_input *input,
+                      const struct hp_estimate *total, const struct hp_report_options *options);
+/* There is no error to show: the profiles are exact, or the figures as sampled. */
+bool hp_header_exact(const struct hp_report_input *input, const struct hp_report_options *options);
+
 static inline bool hp_in_bytes(const struct hp_report_options *options)
 {
     return options->sample == HP_INUSE_SPACE || options->sample == HP_ALLOC_SPACE;

@@ -39,6 +39,13 @@ json_t *hp_json_document(const struct hp_report_input *input,
     return document;
 }
 
+void hp_json_total(json_t *object, const struct hp_estimate *total)
+{
+    hp_json_set(object, "total", hp_json_number(total->value));
+    hp_json_set(object, "total_error", hp_json_number(hp_estimate_error(total)));
+    hp_json_set(object, "samples", hp_json_number((double)total->samples));
+}
+
 void hp_json_place(json_t *object, const struct hp_place *place)
 {
     hp_json_set(object, "function", hp_json_string(place->function));

@@ -17,6 +17,8 @@ json_t *hp_json_string(const char *text); /* made clean (units.h): JSON is UTF-8
 /* {"sample", "unit", "interval"}: how each document begins. */
 json_t *hp_json_document(const struct hp_report_input *input,
                          const struct hp_report_options *options);
+/* Adds "total", "total_error", "samples". */
+void hp_json_total(json_t *object, const struct hp_estimate *total);
 /* Adds "function", "file", "line". */
 void hp_json_place(json_t *object, const struct hp_place *place);
 void hp_json_set(json_t *object, const char *key, json_t *value);

@@ -15,6 +15,10 @@ struct hp_report_options {
     bool raw, by_cum;
     bool json;
     size_t rows; /* at most; 0: all */
+    bool rows_given;
+    const char *pattern;       /* peek, list: which functions; NULL otherwise */
+    const char *const *source; /* where else to look for source */
+    size_t source_count;
     struct hp_look look;
 };
 
@@ -40,6 +44,16 @@ struct hp_report {
 extern const struct hp_report hp_report_top;
 extern const struct hp_report hp_report_diff;
 extern const struct hp_report hp_report_stats;
+extern const struct hp_report hp_report_tree;
+extern const struct hp_report hp_report_peek;
+extern const struct hp_report hp_report_list;
+extern const struct hp_report hp_report_traces;
+extern const struct hp_report hp_report_tags;
 extern const struct hp_report hp_report_folded;
+extern const struct hp_report hp_report_speedscope;
+extern const struct hp_report hp_report_whole;
+extern const struct hp_report hp_report_svg;
+extern const struct hp_report hp_report_dot;
+extern const struct hp_report hp_report_html;
 
 #endif

@@ -221,6 +221,25 @@ int hp_rows_build(const struct hp_profile *before, const struct hp_profile *afte
     return 0;
 }
 
+int hp_rows_significant(const struct hp_report_input *input,
+                        const struct hp_report_options *options, char **significant, size_t *count,
+                        struct hp_error *error)
+{
+    const struct hp_rows_options wanted = {options->view, options->sample, options->raw,
+                                           options->by_cum, true};
+    struct hp_rows rows;
+    *significant = NULL;
+    int status = hp_rows_build(input->before, input->profile, &wanted, &rows, error);
+    if (status)
+        return status;
+    *count = rows.places.row_names.count;
+    *significant = hp_alloc(*count, 1);
+    for (size_t i = 0; i < rows.count; i++)
+        (*significant)[rows.rows[i].place->row] = rows.rows[i].significant;
+    hp_rows_free(&rows);
+    return 0;
+}
+
 void hp_rows_free(struct hp_rows *rows)
 {
     hp_places_free(&rows->places);

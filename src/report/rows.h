@@ -9,6 +9,7 @@
 
 #include "profile/profile.h"
 #include "report/pairs.h"
+#include "report/report.h"
 #include "report/view.h"
 
 /* Without a profile to compare with, `before` is 0 and `growth` is the estimate itself. */
@@ -43,6 +44,12 @@ struct hp_rows {
 int hp_rows_build(const struct hp_profile *before, const struct hp_profile *after,
                   const struct hp_rows_options *options, struct hp_rows *rows,
                   struct hp_error *error);
+/* Which rows of a difference changed by more than noise explains, by themselves or (by_cum) with
+ * all that they call: one byte by row number of the hp_stacks of the same input and options, to be
+ * freed by the caller; *count of them. */
+int hp_rows_significant(const struct hp_report_input *input,
+                        const struct hp_report_options *options, char **significant, size_t *count,
+                        struct hp_error *error);
 void hp_rows_free(struct hp_rows *rows);
 
 static inline const struct hp_measure *hp_row_measure(const struct hp_row *row, bool by_cum)

@@ -51,7 +51,7 @@ static void add_line(struct hp_table *table, const char *name, const char *value
 {
     hp_table_cell(table, HP_PLAIN, name);
     hp_table_cell(table, HP_BOLD, value);
-    hp_table_last(table, HP_DIM, meaning, "");
+    hp_table_source(table, HP_DIM, meaning, "");
 }
 
 static void add_figure(struct hp_table *table, const struct figure *figure, double value)

@@ -1,10 +1,12 @@
 #include "report/symbols.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "report/memory.h"
 #include "report/names.h"
 #include "report/view.h"
+#include "symbolize/perf_map.h"
 
 /* Inlined calls at one address: the deepest seen in large C++ programs is below 40. */
 #define MOST_INLINED 64
@@ -28,22 +30,68 @@ static void lines_of(struct hp_profile *profile, uint32_t index, struct hp_symbo
 }
 
 static void complain(const struct hp_module *module, enum hp_module_status status,
-                     void (*note)(void *state, const char *text), void *state)
+                     const struct hp_symbolize_watch *watch)
 {
     const char *why =
         status == HP_MODULE_REPLACED ? "is another build than the one profiled" : "can't be read";
     char *text = hp_print(
         "%s %s: its functions are shown as addresses (--symbols=DIR says where else to look)",
         module->path, why);
-    note(state, text);
+    watch->note(watch->state, text);
     free(text);
 }
 
-void hp_symbolize_profile(struct hp_profile *profile, struct hp_symbolizer *symbolizer,
-                          void (*note)(void *state, const char *text), void *state)
+/* Only one that the profiled process wrote itself: a number may have belonged to another before. */
+static struct hp_perf_map *map_of(const struct hp_profile *profile)
 {
+    const char *pid = hp_profile_fact(profile, "heapprof.pid");
+    const char *start = hp_profile_fact(profile, "heapprof.start");
+    if (!pid || !*pid || pid[strspn(pid, "0123456789")] || !start)
+        return NULL;
+    char *path = hp_print("/tmp/perf-%s.map", pid);
+    long long started = strtoll(start, NULL, 10);
+    /* Seconds in the profiles of the first versions. */
+    struct hp_perf_map *map =
+        hp_perf_map_read(path, started < 9000000000 ? started * 1000000000 : started);
+    free(path);
+    return map;
+}
+
+static bool is_code_of_runtime(const struct hp_profile *profile, const struct hp_location *location)
+{
+    return location->module == HP_NO_MODULE || profile->modules[location->module].path[0] != '/' ||
+           !strncmp(profile->modules[location->module].path, "//anon", 6);
+}
+
+static void name_runtime_code(struct hp_profile *profile)
+{
+    struct hp_perf_map *map = NULL;
+    bool looked = false;
+    for (uint32_t i = 0; i < profile->location_count; i++) {
+        const struct hp_location *location = &profile->locations[i];
+        if (location->symbolized || location->line_count || !is_code_of_runtime(profile, location))
+            continue;
+        if (!looked)
+            map = map_of(profile);
+        looked = true;
+        uint64_t entry;
+        const char *name = map ? hp_perf_map_find(map, location->address, &entry) : NULL;
+        if (!name)
+            continue;
+        const struct hp_line line = {
+            .function = name, .linkage = "", .file = "", .entry_offset = location->address - entry};
+        hp_profile_set_lines(profile, i, &line, 1);
+    }
+    hp_perf_map_free(map);
+}
+
+void hp_symbolize_profile(struct hp_profile *profile, struct hp_symbolizer *symbolizer,
+                          const struct hp_symbolize_watch *watch)
+{
+    name_runtime_code(profile);
     struct hp_symbol_module **modules = hp_alloc(profile->module_count, sizeof *modules);
     for (uint32_t i = 0; i < profile->location_count; i++) {
+        watch->progress(i, profile->location_count);
         uint32_t index = profile->locations[i].module;
         if (profile->locations[i].symbolized || index == HP_NO_MODULE)
             continue;
@@ -57,7 +105,7 @@ void hp_symbolize_profile(struct hp_profile *profile, struct hp_symbolizer *symb
                 noted |= other != index && modules[other] == modules[index];
             enum hp_module_status status = hp_symbol_module_status(modules[index]);
             if (!noted && (status == HP_MODULE_MISSING || status == HP_MODULE_REPLACED))
-                complain(module, status, note, state);
+                complain(module, status, watch);
         }
         lines_of(profile, i, modules[index]);
     }

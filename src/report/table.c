@@ -14,6 +14,7 @@ struct cell {
     char *text, *tail;
     size_t width;
     enum hp_style style;
+    bool source; /* cut at the right */
 };
 
 struct hp_table {
@@ -43,11 +44,18 @@ void hp_table_free(struct hp_table *table)
 
 void hp_table_last(struct hp_table *table, enum hp_style style, const char *text, const char *tail)
 {
-    struct cell cell = {hp_clean(text), hp_clean(tail), 0, style};
+    struct cell cell = {hp_clean(text), hp_clean(tail), 0, style, false};
     cell.width = hp_text_width(cell.text);
     table->cells =
         hp_grow(table->cells, &table->cell_capacity, table->cell_count + 1, sizeof *table->cells);
     table->cells[table->cell_count++] = cell;
+}
+
+void hp_table_source(struct hp_table *table, enum hp_style style, const char *text,
+                     const char *tail)
+{
+    hp_table_last(table, style, text, tail);
+    table->cells[table->cell_count - 1].source = true;
 }
 
 void hp_table_cell(struct hp_table *table, enum hp_style style, const char *text)
@@ -92,11 +100,22 @@ static size_t lay_out(const struct hp_table *table, const struct hp_look *look, 
 
 static void put_last(FILE *out, const struct hp_look *look, const struct cell *cell, size_t room)
 {
+    /* What marks a place in a tree is never shortened away. */
+    static const char mark[] = "↳ ";
+    const char *name = cell->text + strspn(cell->text, " ");
+    if (!cell->source && !strncmp(name, mark, sizeof mark - 1))
+        name += sizeof mark - 1;
+    int lead = cell->source ? 0 : (int)(name - cell->text);
     size_t tail = hp_text_width(cell->tail);
     bool fits = *cell->tail && (!room || cell->width + GAP + tail <= room ||
                                 tail + GAP + LAST_AT_LEAST <= room || 3 * tail + GAP <= room);
     size_t text_room = !room ? SIZE_MAX : fits ? room - tail - GAP : room;
-    char *text = hp_shorten_function(cell->text, text_room);
+    size_t lead_width = cell->width - hp_text_width(cell->text + lead);
+    char *text =
+        cell->source
+            ? hp_cut(cell->text, text_room)
+            : hp_shorten_function(name, text_room > lead_width + 8 ? text_room - lead_width : 8);
+    fprintf(out, "%.*s", lead, cell->text);
     hp_put_styled(out, look, cell->style, text);
     if (fits) {
         fprintf(out, "%*s", GAP, "");
@@ -132,4 +151,17 @@ void hp_table_write(const struct hp_table *table, FILE *out, const struct hp_loo
         }
     }
     free(widths);
+}
+
+void hp_table_one(FILE *out, const struct hp_look *look, size_t indent, const char *text,
+                  const char *tail)
+{
+    struct cell cell = {hp_clean(text), hp_clean(tail), 0, HP_PLAIN, false};
+    cell.width = hp_text_width(cell.text);
+    size_t room = !look->width ? 0 : look->width > indent + 8 ? look->width - indent : 8;
+    fprintf(out, "%*s", (int)indent, "");
+    put_last(out, look, &cell, room);
+    fputc('\n', out);
+    free(cell.text);
+    free(cell.tail);
 }

@@ -17,11 +17,8 @@ static size_t shown_rows(const struct hp_rows *rows, const struct hp_report_opti
 static void write_json(FILE *out, const struct hp_report_input *input, const struct hp_rows *rows,
                        const struct hp_report_options *options)
 {
-    const struct hp_estimate *total = &rows->total.growth;
     json_t *document = hp_json_document(input, options), *list = json_array();
-    hp_json_set(document, "total", hp_json_number(total->value));
-    hp_json_set(document, "total_error", hp_json_number(hp_estimate_error(total)));
-    hp_json_set(document, "samples", hp_json_number((double)total->samples));
+    hp_json_total(document, &rows->total.growth);
     for (size_t i = 0; i < shown_rows(rows, options); i++) {
         const struct hp_estimate *flat = &rows->rows[i].flat.growth,
                                  *cum = &rows->rows[i].cum.growth;
@@ -90,16 +87,8 @@ static void write_table(FILE *out, const struct hp_rows *rows,
 static void write_text(FILE *out, const struct hp_report_input *input, const struct hp_rows *rows,
                        const struct hp_report_options *options)
 {
-    hp_header_write(out, input->profile, options);
-    if (input->before) {
-        char *clean = hp_clean(input->before->name);
-        fprintf(out, "less %s\n", clean);
-        free(clean);
-    }
-    char *total = hp_header_total(&rows->total.growth, input->profile, options);
+    hp_header_report(out, input, &rows->total.growth, options);
     size_t shown = shown_rows(rows, options);
-    fprintf(out, "total %s, ", total);
-    free(total);
     if (shown < rows->count)
         fprintf(out, "%zu of %zu %s shown\n", shown, rows->count,
                 hp_granularity_names[options->view.granularity]);
@@ -107,11 +96,8 @@ static void write_text(FILE *out, const struct hp_report_input *input, const str
         fprintf(out, "%zu %s\n", shown,
                 shown == 1 ? hp_header_row(options)
                            : hp_granularity_names[options->view.granularity]);
-    if (shown) {
-        bool exact = options->raw || (hp_is_exact(input->profile) &&
-                                      (!input->before || hp_is_exact(input->before)));
-        write_table(out, rows, options, exact);
-    }
+    if (shown)
+        write_table(out, rows, options, hp_header_exact(input, options));
 }
 
 static int write_top(FILE *out, const struct hp_report_input *input,

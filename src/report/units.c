@@ -114,6 +114,13 @@ char *hp_shorten(const char *text, size_t width)
     return hp_print("%.*s…%s", (int)(head_end - text), text, tail_start);
 }
 
+char *hp_cut(const char *text, size_t width)
+{
+    if (hp_text_width(text) <= width)
+        return hp_strdup(text);
+    return width ? hp_print("%.*s…", (int)(skip(text, width - 1) - text), text) : hp_strdup("");
+}
+
 /* The end of the bracket that opens at `open`, behind its closing partner; NULL if it is none that
  * holds arguments: an operator's name, a Rust path that begins with it, an unnamed namespace. */
 static const char *bracket_end(const char *name, const char *open)
@@ -122,7 +129,8 @@ static const char *bracket_end(const char *name, const char *open)
     size_t word = sizeof operator_name - 1;
     if (open == name || !strncmp(open, anonymous, sizeof anonymous - 1) || open[1] == ')' ||
         ((size_t)(open - name) >= word && !memcmp(open - word, operator_name, word)) ||
-        ((size_t)(open - name) > word && !memcmp(open - word - 1, operator_name, word)))
+        (*open == '<' && (size_t)(open - name) > word &&
+         !memcmp(open - word - 1, operator_name, word)))
         return NULL;
     int depth = 0;
     for (const char *c = open; *c; c++) {
@@ -154,6 +162,22 @@ static char *elide(const char *name, char bracket)
     return result;
 }
 
+/* The longest end of a qualified name that fits: the outer scopes tell less than the inner ones.
+ * NULL if not even the innermost name does. */
+static char *drop_scopes(const char *name, size_t width)
+{
+    for (const char *c = name; *c; c++) {
+        const char *end = *c == '(' || *c == '<' ? bracket_end(name, c) : NULL;
+        if (end) {
+            c = end - 1;
+            continue;
+        }
+        if (c[0] == ':' && c[1] == ':' && hp_text_width(c) < width)
+            return hp_print("…%s", c);
+    }
+    return NULL;
+}
+
 char *hp_shorten_function(const char *name, size_t width)
 {
     if (hp_text_width(name) <= width)
@@ -163,7 +187,9 @@ char *hp_shorten_function(const char *name, size_t width)
         return no_parameters;
     char *bare = elide(no_parameters, '<');
     free(no_parameters);
-    char *shorter = hp_shorten(bare, width);
+    char *shorter = hp_text_width(bare) > width ? drop_scopes(bare, width) : NULL;
+    if (!shorter)
+        shorter = hp_shorten(bare, width);
     free(bare);
     return shorter;
 }

@@ -20,11 +20,14 @@ const char *hp_percent(char *buffer, double part, double total);
 char *hp_clean(const char *text);
 /* Columns of a terminal that clean UTF-8 text takes, one for each code point. */
 size_t hp_text_width(const char *text);
-/* At most `width` columns of a function's name: its template arguments and parameters become an
- * ellipsis first, as far as need be; then as hp_shorten. The caller frees it. */
+/* At most `width` columns of a function's name: its parameters and template arguments become an
+ * ellipsis first, then its outer scopes, as far as need be; then as hp_shorten. The caller frees
+ * it. */
 char *hp_shorten_function(const char *name, size_t width);
 /* At most `width` columns of `text`, cut in the middle with an ellipsis. The caller frees it. */
 char *hp_shorten(const char *text, size_t width);
+/* At most `width` columns of `text`, cut at the right with an ellipsis. The caller frees it. */
+char *hp_cut(const char *text, size_t width);
 const char *hp_basename(const char *path);
 
 #endif

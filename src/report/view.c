@@ -152,7 +152,9 @@ static void add_frame(struct hp_view *view, uint32_t index, uint32_t line_index,
     const char *function = line && *line->function ? line->function : place.function;
     const char *texts[] = {function, line ? line->file : place.function,
                            module ? module->path : function, NULL};
-    frame.allocator = line && *line->function && hp_is_allocator_function(line->function);
+    frame.inlined = line && line_index + 1 < location->line_count;
+    frame.allocator = line && *line->function ? hp_is_allocator_function(line->function)
+                                              : module && hp_is_allocator_module(module->path);
     frame.focused = !filter->has_focus || matches(&filter->focus, texts);
     frame.ignored = filter->has_ignore && matches(&filter->ignore, texts);
     frame.hidden = (filter->has_hide && matches(&filter->hide, texts)) ||

@@ -66,6 +66,7 @@ struct hp_frame {
     uint32_t row, site; /* numbers in hp_places */
     uint32_t location;
     uint32_t line; /* index into the location's lines; UINT32_MAX: a bare address */
+    bool inlined;  /* into the next frame outwards */
     bool allocator, focused, ignored, hidden;
 };
 

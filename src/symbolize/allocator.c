@@ -293,3 +293,17 @@ int hp_is_allocator_function(const char *function)
     }
     return is_family(name) || listed(name, functions) || is_library_internal(name);
 }
+
+int hp_is_allocator_module(const char *path)
+{
+    static const char *const libraries[] = {"libjemalloc", "libtcmalloc", "libmimalloc",
+                                            "libheapprof", NULL};
+    const char *slash = strrchr(path, '/');
+    const char *name = slash ? slash + 1 : path;
+    for (const char *const *library = libraries; *library; library++) {
+        const char *rest = hp_begins(name, *library) ? name + strlen(*library) : "";
+        if (*rest == '.' || *rest == '_' || *rest == '-')
+            return strstr(rest, ".so") != NULL;
+    }
+    return 0;
+}

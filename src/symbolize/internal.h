@@ -106,6 +106,8 @@ int hp_find_open(const char *path, const char *build_id);
 /* The module's own file in other places. Returns a descriptor and *found (interned), or -ENOENT. */
 int hp_find_elsewhere(struct hp_symbolizer *symbolizer, const char *path, const char *build_id,
                       const char **found);
+/* debuginfod.c. A descriptor of the program or library with this build id, or -1. */
+int hp_debuginfod_open(const char *build_id);
 /* libdwfl's callback: --symbols first, then as it does itself (which asks debuginfod only if
  * DEBUGINFOD_URLS is set). */
 int hp_find_debuginfo(Dwfl_Module *module, void **userdata, const char *name, Dwarf_Addr base,

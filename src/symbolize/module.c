@@ -176,6 +176,8 @@ static void open_module(struct hp_symbol_module *module)
     if (descriptor < 0)
         descriptor =
             hp_find_elsewhere(module->owner, module->file, module->build_id, &module->file);
+    if (descriptor < 0)
+        descriptor = hp_debuginfod_open(module->build_id);
     if (descriptor >= 0 && !open_dwfl(module, descriptor))
         module->status = HP_MODULE_MISSING;
 }

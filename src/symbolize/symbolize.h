@@ -1,9 +1,10 @@
 /* symbolize.h - from (module, file offset) to functions, files, lines and inlined calls.
  *
- * Knows nothing of profiles. Uses elfutils for ELF and DWARF (separate debug files by build id and .gnu_debuglink
- * included) and libiberty for C++ and Rust names.
+ * Knows nothing of profiles. Uses elfutils for ELF and DWARF (separate debug files by build id and
+ * .gnu_debuglink included) and libiberty for C++ and Rust names.
  *
- * Ownership: a symbolizer owns all strings that it returns; they live until hp_symbolizer_free. Not thread-safe.
+ * Ownership: a symbolizer owns all strings that it returns; they live until hp_symbolizer_free. Not
+ * thread-safe.
  */
 #ifndef HP_SYMBOLIZE_SYMBOLIZE_H
 #define HP_SYMBOLIZE_SYMBOLIZE_H
@@ -14,7 +15,8 @@
 struct hp_symbolizer;
 
 struct hp_symbol_options {
-    const char *const *directories; /* --symbols=DIR: searched first, by file name and by build id */
+    const char *const
+        *directories; /* --symbols=DIR: searched first, by file name and by build id */
     size_t directory_count;
 };
 
@@ -25,33 +27,39 @@ enum hp_module_status {
     HP_MODULE_OK,       /* has DWARF */
     HP_MODULE_SYMTAB,   /* no DWARF: names from .symtab, or .dynsym of a stripped file */
     HP_MODULE_MISSING,  /* the file is not there or is no ELF file */
-    HP_MODULE_REPLACED, /* a file is there, but its build id differs: it is never used, and the right one is
-                         * nowhere */
+    HP_MODULE_REPLACED, /* a file is there, but its build id differs: it is never used, and the
+                         * right one is nowhere */
 };
 
-/* Open a module once: the file at `path`, or, when that is missing or of another build, one of this build id in
- * `directories` or /usr/lib/debug. " (deleted)" at the end of a path, as in /proc/PID/maps, is dropped if need be.
- * Later calls with the same path and build id return the same handle. build_id is lower-case hex or "" (then any file
- * at `path` is taken). Never NULL. */
+/* Open a module once: the file at `path`, or, when that is missing or of another build, one of this
+ * build id in `directories` or /usr/lib/debug, or, with DEBUGINFOD_URLS set, from there. "
+ * (deleted)" at the end of a path, as in /proc/PID/maps, is dropped if need be. Later calls with
+ * the same path and build id return the same handle. build_id is lower-case hex or "" (then any
+ * file at `path` is taken). Never NULL. */
 struct hp_symbol_module *hp_symbolizer_module(struct hp_symbolizer *symbolizer, const char *path,
                                               const char *build_id);
 enum hp_module_status hp_symbol_module_status(const struct hp_symbol_module *module);
 
 struct hp_symbol_frame {
-    const char *function; /* demangled; C++ parameters as c++filt shows them; never NULL */
-    const char *linkage;  /* as in the symbol table; "" if the same */
-    const char *file;     /* absolute where the compilation directory is known; "" if unknown */
-    uint32_t line;        /* of the call, 0 if unknown */
-    uint32_t start_line;  /* of the function, 0 if unknown */
+    const char *function;  /* demangled; C++ parameters as c++filt shows them; never NULL */
+    const char *linkage;   /* as in the symbol table; "" if the same */
+    const char *file;      /* absolute where the compilation directory is known; "" if unknown */
+    uint32_t line;         /* of the call, 0 if unknown */
+    uint32_t start_line;   /* of the function, 0 if unknown */
     uint64_t entry_offset; /* distance from the entry of the enclosing concrete function */
 };
 
-/* The frames of the code at `file_offset` (an offset in the file, as /proc/PID/maps counts; for a call site: of the
- * return address less one), innermost inlined call first, at most `most`. Returns how many; 0 if nothing is known. */
-size_t hp_symbolize(struct hp_symbol_module *module, uint64_t file_offset, struct hp_symbol_frame *frames, size_t most);
+/* The frames of the code at `file_offset` (an offset in the file, as /proc/PID/maps counts; for a
+ * call site: of the return address less one), innermost inlined call first, at most `most`. Returns
+ * how many; 0 if nothing is known. */
+size_t hp_symbolize(struct hp_symbol_module *module, uint64_t file_offset,
+                    struct hp_symbol_frame *frames, size_t most);
 
-/* A function of the allocator itself: malloc and its family, operator new, std::allocator's and Rust's alloc helpers,
- * and the like. The site of an allocation is the first frame that is none of these. `function` is demangled. */
+/* A function of the allocator itself: malloc and its family, operator new, std::allocator's and
+ * Rust's alloc helpers, and the like. The site of an allocation is the first frame that is none of
+ * these. `function` is demangled. */
 int hp_is_allocator_function(const char *function);
+/* The file of an allocator's library, whose code is the allocator's also where it has no names. */
+int hp_is_allocator_module(const char *path);
 
 #endif

@@ -71,5 +71,44 @@ for file in before after exact; do
         near "$text" "$own" || { echo "FAIL: total of $file $sample: $text, not $own"; failures=1; }
     done
 done
+# Allocators' own dumps. go reads gperftools' (its names of functions from the program), jeprof jemalloc's.
+cat >"$work/churn.c" <<'C'
+#include <stdlib.h>
+static void *kept[4000];
+__attribute__((noinline)) static void *small(void) { return malloc(48); }
+__attribute__((noinline)) static void *large(void) { return malloc(100000); }
+__attribute__((noinline)) static void leak(int i) { kept[i] = i % 10 ? small() : large(); }
+__attribute__((noinline)) static void churn(void) { void *volatile p = malloc(3000); free(p); }
+int main(void) { for (int i = 0; i < 4000; i++) { leak(i); for (int j = 0; j < 20; j++) churn(); } return kept[9] == NULL; }
+C
+cc -g -O1 -o "$work/churn" "$work/churn.c" || exit 1
+cd "$work" || exit 1
+HEAPPROFILE=$work/gp LD_PRELOAD=libtcmalloc.so.4 ./churn >/dev/null 2>&1
+MALLOC_CONF=prof:true,prof_final:true,lg_prof_sample:14,prof_accum:true,prof_prefix:$work/je LD_PRELOAD=libjemalloc.so.2 \
+    ./churn >/dev/null 2>&1
+for sample in inuse_space inuse_objects alloc_space alloc_objects; do
+    [ -e gp.0001.heap ] || { echo "SKIPPED: no libtcmalloc.so.4 here"; exit 77; }
+    for function in main leak small large churn; do
+        theirs=$(go tool pprof -top -nodecount=0 -nodefraction=0 -symbolize=local -sample_index=$sample \
+            -unit="$([ ${sample#*_} = space ] && echo B || echo count)" ./churn gp.0001.heap 2>/dev/null |
+            awk -v f=$function '$6 == f { gsub(/B/, ""); print $1 + 0, $4 + 0 }')
+        ours=$(rows_of_heapprof $sample gp.0001.heap | awk -F'\t' -v f=$function '$1 == f && $3 { print $2, $3 }')
+        [ -n "$ours$theirs" ] || continue # nothing of this type
+        [ "$ours" = "$theirs" ] || { echo "FAIL: gperftools' dump, $sample of $function: $theirs, not $ours"; failures=1; }
+    done
+    [ -n "$ours" ] || [ $sample = inuse_space ] || [ $sample = inuse_objects ] || { echo "FAIL: no churn"; failures=1; }
+    dump=$(ls je.*.heap 2>/dev/null | head -1)
+    if [ -n "$dump" ] && command -v jeprof >/dev/null; then
+        theirs=$(jeprof --show_bytes --text --$sample ./churn "$dump" 2>/dev/null | sed -n 's/^Total: \([0-9]*\) .*/\1/p')
+        ours=$(total_of_heapprof $sample "$dump")
+        near "$theirs" "$ours" || { echo "FAIL: jemalloc's dump, $sample: $theirs, not $ours"; failures=1; }
+        sites=$(rows_of_heapprof $sample "$dump" | awk -F'\t' '$2 > 0 && $1 != "small" && $1 != "large" && $1 != "churn"' | grep -c 'lib[a-z]*malloc')
+        [ "$sites" = 0 ] || { echo "FAIL: jemalloc's dump, $sample: the allocator's own code is a site"; failures=1; }
+    else
+        echo "SKIPPED: no jemalloc with profiling, or no jeprof here"
+        exit 77
+    fi
+done
+
 [ $failures = 0 ] && echo "go tool pprof agrees"
 exit $failures

@@ -58,6 +58,19 @@ golden top.show.txt top --show='^(malloc|main)$' --ignore=recurse before.prof
 golden top.base.txt top --base before.prof after.prof
 golden top.merged.txt top before.prof after.prof
 golden top.color.txt top --color=always -n 2 before.prof
+golden tree.txt tree before.prof
+golden tree.base.txt tree --base before.prof -n 3 after.prof
+golden tree.json tree --json -n 3 before.prof
+golden tree.exact.txt tree --sample=alloc_objects exact.prof
+golden peek.txt peek 'dict|read_query' before.prof
+golden peek.json peek --json dict_add before.prof
+golden list.txt list --source=source '^dict_|sds_new' before.prof
+golden list.json list --json dict_key before.prof
+golden traces.txt traces -n 3 before.prof
+golden traces.json traces --json -n 1 before.prof
+golden tags.txt tags before.prof
+golden tags.json tags --json --focus=sds before.prof
+golden tags.objects.txt tags --sample=inuse_objects exact.prof
 golden diff.txt diff before.prof after.prof
 golden diff.json diff --json before.prof after.prof
 golden diff.runs.txt diff before.prof moved.prof
@@ -102,6 +115,25 @@ for verb in $("$HEAPPROF" help | sed -n 's/^  \([a-z]*\)  *[A-Z].*/\1/p'); do
     "$HEAPPROF" "$verb" --help | grep -q "^usage: heapprof $verb" || fail "$verb --help"
 done
 
+# On a terminal no line is wider than it is, and colours are on.
+for columns in 80 100 132; do
+    for words in "top -n 0" "tree" "peek ." "list --source=source ." "traces" "tags" "diff" "stats" "top --granularity=lines"; do
+        files=before.prof
+        [ "$words" = diff ] && files="before.prof after.prof"
+        env -u NO_COLOR TERM=xterm LC_ALL=C.UTF-8 script -qec "stty cols $columns; '$HEAPPROF' $words $files 2>/dev/null" /dev/null \
+            </dev/null | tr -d '\r' >"$work/terminal"
+        grep -q $'\x1b\[1m' "$work/terminal" || fail "$words at $columns columns: no colours"
+        python3 - "$work/terminal" $columns "$words" <<'PY' || failures=$((failures + 1))
+import re, sys
+name, columns, words = sys.argv[1:]
+wide = [line for line in re.sub(r"\x1b\[[0-9;]*m", "", open(name, encoding="utf-8").read()).split("\n") if len(line) > int(columns)]
+for line in wide:
+    print(f"FAIL: {words} at {columns} columns: {line}")
+sys.exit(bool(wide))
+PY
+    done
+done
+
 # Usage.
 refuse 2 "which verb?"
 refuse 2 "did you mean 'top'?" tpo before.prof
@@ -113,6 +145,13 @@ refuse 2 "unknown option '-x'" -x
 refuse 2 "option '--focus' needs a value" top before.prof --focus
 refuse 2 "'--json=1' takes no value" top --json=1 before.prof
 refuse 2 "needs a FILE" top
+refuse 2 "needs a REGEX" peek
+refuse 2 "list needs a FILE" list main
+refuse 2 "'((' is no regular expression" peek '((' exact.prof
+refuse 1 "no function matches 'nowhere'" list nowhere exact.prof
+refuse 2 "takes no --granularity" list --granularity=lines main exact.prof
+refuse 2 "tree takes no --sort" tree --sort=cum exact.prof
+refuse 2 "tags takes no -n" tags -n 3 exact.prof
 refuse 2 "two profiles, not 1" diff before.prof
 refuse 2 "two profiles, not 3" diff before.prof after.prof exact.prof
 refuse 2 "none of inuse_space" top --sample=bytes before.prof

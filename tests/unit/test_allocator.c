@@ -210,11 +210,24 @@ static void cut_and_nested_names(void **state)
     }
 }
 
+static void libraries(void **state)
+{
+    assert_true(hp_is_allocator_module("/usr/lib/x86_64-linux-gnu/libjemalloc.so.2"));
+    assert_true(hp_is_allocator_module("libtcmalloc_minimal.so.4"));
+    assert_true(hp_is_allocator_module("/opt/libmimalloc.so.2.0"));
+    assert_true(hp_is_allocator_module("/usr/lib/libheapprof.so"));
+    assert_false(hp_is_allocator_module("/usr/lib/libjemallocator.so"));
+    assert_false(hp_is_allocator_module("/srv/libjemalloc.so.2/app"));
+    assert_false(hp_is_allocator_module("/usr/lib/libc.so.6"));
+    assert_false(hp_is_allocator_module(""));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(table_of_allocators),
         cmocka_unit_test(table_of_sites),
+        cmocka_unit_test(libraries),
         cmocka_unit_test(cut_and_nested_names),
     };
     return cmocka_run_group_tests_name("allocator", tests, NULL, NULL);

@@ -1,0 +1,147 @@
+#include "trace.h"
+
+#include <time.h>
+
+#include "figures.h"
+#include "ledger/snapshot.h"
+#include "library.h"
+
+#define MIB 1048576.0
+
+/* All but `tracing` and `due_ns` is guarded by `tracing`. */
+static uint32_t tracing;  /* 1: a thread is at it; others leave the line to it */
+static uint64_t due_ns;   /* CLOCK_MONOTONIC; 0: one period after the start */
+static uint64_t number;   /* of the last line */
+static uint64_t last_ns;  /* CLOCK_MONOTONIC of the last line; 0: the start */
+static double last_live, last_alloc; /* bytes, as of the last line */
+static uint64_t inherited_ticks;     /* own_ticks that were spent by the parent of a fork */
+
+static uint64_t clock_ns(clockid_t clock)
+{
+    struct timespec now;
+    clock_gettime(clock, &now);
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+struct line {
+    char text[256]; /* the longest, of numbers of 20 digits, has less */
+    size_t used;
+};
+
+static void put(struct line *line, const char *text)
+{
+    while (*text && line->used < sizeof line->text)
+        line->text[line->used++] = *text++;
+}
+
+static void put_whole(struct line *line, uint64_t value, unsigned least_digits)
+{
+    char digits[21];
+    unsigned at = sizeof digits - 1;
+    digits[at] = '\0';
+    do {
+        digits[--at] = (char)('0' + value % 10);
+        value /= 10;
+    } while (value || sizeof digits - 1 - at < least_digits);
+    put(line, digits + at);
+}
+
+/* One decimal; none from 100 up, where nobody reads it. */
+static void put_short(struct line *line, double value)
+{
+    uint64_t tenths = value > 0 ? value < 1e15 ? (uint64_t)(value * 10 + 0.5) : (uint64_t)1e16 : 0;
+    put_whole(line, tenths >= 1000 ? (tenths + 5) / 10 : tenths / 10, 1);
+    if (tenths < 1000) {
+        put(line, ".");
+        put_whole(line, tenths % 10, 1);
+    }
+}
+
+/* The library's part of the process's CPU time, in percent. Its own is measured by a clock that runs on while the thread
+ * does not, so it may come out too large, never too small. */
+static double own_share(const struct hp_ledger *ledger, uint64_t now)
+{
+    uint64_t ticks = __atomic_load_n(&ledger->audit.own_ticks, __ATOMIC_RELAXED);
+    uint64_t own = hp_ticks_to_ns(ledger, ticks - inherited_ticks, hp_ticks(), now);
+    uint64_t all = clock_ns(CLOCK_PROCESS_CPUTIME_ID);
+    return own < all ? 100.0 * (double)own / (double)all : 100;
+}
+
+static void write_line(const struct hp_ledger *ledger, uint64_t now)
+{
+    struct hp_ledger_view view;
+    struct line line = {.used = 0};
+    if (hp_ledger_view_open(&view, ledger, ledger->layout.size) < 0)
+        return;
+    struct hp_ledger_estimate estimate = hp_ledger_view_estimate(&view);
+    struct hp_figures figures = hp_figures_read(ledger);
+    if (!figures.time_ns)
+        figures.inuse = figures.sys = (uint64_t)estimate.live;
+    uint64_t since_start = now - ledger->start_clock_ns;
+    double seconds = (double)(now - (last_ns ? last_ns : ledger->start_clock_ns)) / 1e9;
+    double idle = figures.sys > figures.inuse ? (double)(figures.sys - figures.inuse) : 0;
+    put(&line, "heapprof ");
+    put_whole(&line, ++number, 1);
+    put(&line, " @");
+    put_whole(&line, since_start / 1000000000, 1);
+    put(&line, ".");
+    put_whole(&line, since_start / 1000000 % 1000, 3);
+    put(&line, "s: ");
+    put_short(&line, last_live / MIB);
+    put(&line, "->");
+    put_short(&line, estimate.live / MIB);
+    put(&line, " MiB live (est. \u00b1");
+    put_short(&line, estimate.live_error / MIB);
+    put(&line, "), ");
+    put_short(&line, (double)figures.inuse / MIB);
+    put(&line, " MiB inuse, ");
+    put_short(&line, idle / MIB);
+    put(&line, " MiB idle, ");
+    put_short(&line, seconds > 0 ? (estimate.alloc - last_alloc) / seconds / MIB : 0);
+    put(&line, " MiB/s allocated, ");
+    put_short(&line, own_share(ledger, now));
+    put(&line, "% cpu\n");
+    hp_say(line.text, line.used);
+    last_live = estimate.live;
+    last_alloc = estimate.alloc;
+    last_ns = now;
+}
+
+static __attribute__((noinline)) void trace(const struct hp_ledger *ledger, uint64_t now)
+{
+#if defined(__x86_64__)
+    /* The target's rounding and traps are not for our arithmetic, and ours not for its flags. */
+    uint32_t kept = __builtin_ia32_stmxcsr();
+    __builtin_ia32_ldmxcsr(0x1f80);
+    write_line(ledger, now);
+    __builtin_ia32_ldmxcsr(kept);
+#else
+    write_line(ledger, now);
+#endif
+}
+
+void hp_trace_trigger(struct hp_ledger *ledger)
+{
+    uint64_t period = hp_library.options.trace_ns;
+    if (!period)
+        return;
+    uint64_t due = __atomic_load_n(&due_ns, __ATOMIC_RELAXED);
+    if (clock_ns(CLOCK_MONOTONIC_COARSE) < (due ? due : ledger->start_clock_ns + period) ||
+        __atomic_exchange_n(&tracing, 1, __ATOMIC_ACQUIRE))
+        return;
+    uint64_t now = clock_ns(CLOCK_MONOTONIC);
+    due = __atomic_load_n(&due_ns, __ATOMIC_RELAXED);
+    if (now >= (due ? due : ledger->start_clock_ns + period)) { /* else another thread has just written it */
+        hp_figures_refresh(ledger, true);
+        trace(ledger, now);
+        __atomic_store_n(&due_ns, now + period, __ATOMIC_RELAXED);
+    }
+    __atomic_store_n(&tracing, 0, __ATOMIC_RELEASE);
+}
+
+void hp_trace_forked(const struct hp_ledger *ledger)
+{
+    inherited_ticks = ledger->audit.own_ticks;
+    number = 0;
+    __atomic_store_n(&tracing, 0, __ATOMIC_RELEASE);
+}

@@ -1,0 +1,53 @@
+/* One number for the whole heap, for those who can't wait for a profile: the trace line. No libm, as in snapshot.c. */
+#include "ledger/snapshot.h"
+
+struct sums {
+    const struct hp_ledger_view *view;
+    double live, variance, variance_squares, alloc;
+};
+
+static double square_root(double value)
+{
+    double root = value > 1 ? value : 1;
+    if (!(value > 0))
+        return 0;
+    for (double next; (next = (root + value / root) / 2) < root;) /* Newton's steps fall until they can't */
+        root = next;
+    return root;
+}
+
+/* n s / p with the variance n s^2 (1 - p) / p^2. */
+static bool add_entry(void *state, const struct hp_entry *entry)
+{
+    struct sums *sums = state;
+    /* freed first: what is freed was allocated before, so live never comes out negative. */
+    struct hp_pair freed = hp_pair_read(&entry->freed), alloc = hp_pair_read(&entry->alloc);
+    uint64_t interval = entry->epoch < HP_EPOCHS ? sums->view->ledger->intervals[entry->epoch] : 0;
+    if (!alloc.objects || !alloc.bytes)
+        return true;
+    double size = (double)alloc.bytes / (double)alloc.objects;
+    double p = hp_probability(size, interval ? (double)interval : 1);
+    sums->alloc += (double)alloc.bytes / p;
+    if (alloc.objects <= freed.objects || alloc.bytes <= freed.bytes)
+        return true;
+    double objects = (double)(alloc.objects - freed.objects), bytes = (double)(alloc.bytes - freed.bytes);
+    size = bytes / objects;
+    p = hp_probability(size, interval ? (double)interval : 1);
+    double variance = size / p * (size / p) * (1 - p);
+    sums->live += bytes / p;
+    sums->variance += objects * variance;
+    sums->variance_squares += objects * variance * variance;
+    return true;
+}
+
+struct hp_ledger_estimate hp_ledger_view_estimate(const struct hp_ledger_view *view)
+{
+    struct sums sums = {.view = view};
+    hp_ledger_view_each(view, add_entry, &sums);
+    struct hp_ledger_estimate estimate = {.live = sums.live, .alloc = sums.alloc};
+    if (sums.variance_squares > 0) {
+        double effective = sums.variance * (sums.variance / sums.variance_squares);
+        estimate.live_error = 1.96 * square_root(sums.variance * (1 + 2 / effective));
+    }
+    return estimate;
+}

@@ -1,0 +1,98 @@
+#include "ledger/process.h"
+
+#include <dirent.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ledger/place.h"
+#include "ledger/snapshot.h"
+#include "ledger/sys.h"
+
+/* The last number of a line "NSpid:	4711	12": the process as it knows itself. */
+static int own_pid(pid_t pid)
+{
+    char path[64], line[512];
+    int found = 0;
+    snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
+    FILE *file = fopen(path, "re");
+    while (file && fgets(line, sizeof line, file)) {
+        char *last = strrchr(line, '\t');
+        if (!strncmp(line, "NSpid:", 6) && last)
+            found = (int)strtol(last, NULL, 10);
+    }
+    if (file)
+        fclose(file);
+    return found;
+}
+
+/* `process`: a number, or "self". */
+static uint64_t pid_namespace(const char *process)
+{
+    char path[300];
+    struct stat status = {0};
+    snprintf(path, sizeof path, "/proc/%s/ns/pid", process);
+    return hp_sys_stat(path, &status) == 0 ? (uint64_t)status.st_ino : 0;
+}
+
+/* A process that executed a program without the library still has its number and start, but not the mapping. */
+static bool has_mapped(pid_t pid, const char *path)
+{
+    char maps[64], line[HP_PATH_MAX + 256];
+    const char *name = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
+    snprintf(maps, sizeof maps, "/proc/%d/maps", (int)pid);
+    FILE *file = fopen(maps, "re");
+    if (!file)
+        return true; /* not ours to look at */
+    bool found = false;
+    while (!found && fgets(line, sizeof line, file))
+        found = strstr(line, name) != NULL;
+    fclose(file);
+    return found;
+}
+
+pid_t hp_process_find(const char *path, int pid, uint64_t start, uint64_t namespace)
+{
+    if (!namespace || namespace == pid_namespace("self")) {
+        bool lives = kill(pid, 0) == 0 || errno == EPERM;
+        return lives && hp_process_start(pid) == start && has_mapped(pid, path) ? pid : 0;
+    }
+    DIR *processes = opendir("/proc");
+    pid_t found = 0;
+    for (struct dirent *entry; !found && processes && (entry = readdir(processes));) {
+        pid_t candidate = (pid_t)strtol(entry->d_name, NULL, 10);
+        if (candidate > 0 && hp_process_start(candidate) == start && pid_namespace(entry->d_name) == namespace &&
+            own_pid(candidate) == pid && has_mapped(candidate, path))
+            found = candidate;
+    }
+    if (processes)
+        closedir(processes);
+    return found;
+}
+
+uint64_t hp_process_max_rss(pid_t pid)
+{
+    char path[64], line[256];
+    uint64_t kib = 0;
+    snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
+    FILE *file = fopen(path, "re");
+    while (file && fgets(line, sizeof line, file))
+        if (!strncmp(line, "VmHWM:", 6))
+            kib = strtoull(line + 6, NULL, 10);
+    if (file)
+        fclose(file);
+    return kib * 1024;
+}
+
+uint64_t hp_process_resident(pid_t pid)
+{
+    char path[64], buffer[16384];
+    snprintf(path, sizeof path, "/proc/%d/smaps", (int)pid);
+    int fd = hp_sys_open(path, O_RDONLY, 0);
+    if (fd < 0)
+        return UINT64_MAX;
+    uint64_t bytes = hp_arena_resident(fd, buffer, sizeof buffer);
+    hp_sys_close(fd);
+    return bytes;
+}
