@@ -78,8 +78,10 @@ bool hp_sampler_due(struct hp_thread *thread, size_t n, uint64_t interval, uint3
         if (interval == 1)
             thread->left = thread->beyond = 0;
     }
-    if (interval == 1)
-        return true; /* left stays 0: everything is due */
+    if (interval == 1) {
+        thread->left = 0; /* everything is due, also when a signal handler allocated before this function: see below */
+        return true;
+    }
     /* A signal handler that allocates between the hot path's subtraction and this function may take more than there
      * was; left is then below 0, which as an unsigned number is beyond all gaps. */
     if (thread->left > HP_STRIDE)
