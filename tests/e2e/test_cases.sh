@@ -165,6 +165,29 @@ life() {
     says "all clones are well"
     same "case 19: a daemon" $allocator "$TARGETS/case_life" daemon
     says "the daemon worked"
+    mkdir -p -m 777 open
+    same "case 20: rights given up" $allocator HEAPPROF_AT_EXIT=1 HEAPPROF_OUTPUT="$work/open/%p.heap" "$TARGETS/case_life" give_up
+    says "given up"
+    expect "case 20 on $allocator at $HEAPPROF_INTERVAL: dumps" 11 "$(ls open | wc -l)"
+    check_dump "case 20 on $allocator" "open/$(ls open | head -1)"
+    rm -rf open
+    if unshare -m umount -l /proc 2>/dev/null; then
+        for way in "case_life daemon" "guest counts" "case_threads cancel"; do
+            without $allocator unshare -m bash -c 'umount -l /proc; exec "$@"' - "$TARGETS"/$way >alone.out 2>alone.err
+            status=$?
+            watched unshare -m bash -c 'umount -l /proc; export LD_PRELOAD=$0; exec "$@"' \
+                "$LIBHEAPPROF${allocator_files[$allocator]+:${allocator_files[$allocator]}}" \
+                env HEAPPROF_AT_EXIT=1 HEAPPROF_OUTPUT=proc.heap "$TARGETS"/$way >with.out 2>with.err
+            expect "case 25: $way without /proc on $allocator: exit status" $status $?
+            expect "case 25: $way without /proc on $allocator" "$(cat alone.out alone.err)" "$(cat with.out with.err)"
+            # A process without samples has no figures of the allocator.
+            [ $HEAPPROF_INTERVAL = 512K ] || [ "${way#* }" = daemon ] || check_dump "case 25: $way without /proc on $allocator" proc.heap
+            [ -s proc.heap ] || fail "case 25: $way without /proc on $allocator at $HEAPPROF_INTERVAL: no dump"
+            rm -f proc.heap
+        done
+    else
+        [ $HEAPPROF_INTERVAL != 1 ] || echo "skipped: no mount namespaces here, for case 25"
+    fi
     for way in exit:11 quick:12 _exit:13 abort:134 handler:14 _handler:15; do
         rm -f ./*.heap
         HEAPPROF_AT_EXIT=1 HEAPPROF_OUTPUT=end.heap same "case 21: ${way%:*} under load" $allocator \
@@ -193,8 +216,11 @@ accounting() {
         same "case 29: new_handler" $allocator "$TARGETS/case_cxx" handlers
         says "^bad_alloc bad_alloc null bad_alloc bad_alloc bad_array_new_length"
         [ $allocator != glibc ] || {
-            same "case 29: the first new has no memory" $allocator "$TARGETS/case_cxx" exhausted
-            says "called 1 times"
+            same "case 29: the first new has no memory" $allocator HEAPPROF_AT_EXIT=1 HEAPPROF_OUTPUT=after.heap \
+                "$TARGETS/case_cxx" exhausted
+            says "^bad_alloc, memory"
+            [ $HEAPPROF_INTERVAL != 1 ] || accounted "case 29" after.heap site_after 1000 599500 1000 599500
+            rm -f after.heap
         }
     }
     with $allocator HEAPPROF_AT_EXIT=1 HEAPPROF_OUTPUT=hand.heap "$TARGETS/case_accounting" hand_over 2000000 >truth 2>err

@@ -225,6 +225,18 @@ describe() {
     esac
 }
 
+# One more line of the table that `scripts/test --programs` prints, if it does: calls, samples and memory are those of
+# the largest dump, CPU is that of all processes, clients included.
+TIMEFORMAT='%U %S'
+add_row() {
+    local file=$dumps/$largest result=yes
+    [ $failures = $before ] || result=NO
+    [ -z "${PROGRAMS_TABLE-}" ] || printf '%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n' $program $allocator $interval \
+        "$(fact "$file" Mallocs)" "$(fact "$file" samples)" $result \
+        "$(cat alone.time with.time | awk 'NR == 1 { a = $1 + $2 } END { printf "%+.2f s of %.2f s", $1 + $2 - a, a }')" \
+        "$(fact "$file" own_bytes | awk '{ printf "%.1f MiB", $1 / 1048576 }')" >>"$PROGRAMS_TABLE"
+}
+
 export GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_NOSYSTEM=1 GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@example.org
 export GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@example.org GIT_AUTHOR_DATE='2024-01-01T00:00:00Z'
 export GIT_COMMITTER_DATE='2024-01-01T00:00:00Z' HOME=$work
@@ -244,14 +256,19 @@ for program; do
     run_$program env >alone.out 2>alone.err
     cmp -s first.out alone.out || fail "$program differs by itself: $(diff first.out alone.out | head -5)"
     for allocator in $(allocators glibc jemalloc); do
+        [ -z "${PROGRAMS_TABLE-}" ] ||
+            { time run_$program env LD_PRELOAD="${allocator_files[$allocator]-}" >/dev/null 2>&1; } 2>alone.time
         for interval in 512K 4K 1; do
             name="$program on $allocator at $interval"
             dumps=$work/dumps
             rm -rf "$dumps" && mkdir "$dumps"
             start=$SECONDS
-            run_$program env LD_PRELOAD="$LIBHEAPPROF${allocator_files[$allocator]+:${allocator_files[$allocator]}}" \
-                HEAPPROF_INTERVAL=$interval HEAPPROF_AT_EXIT=$at_exit \
-                HEAPPROF_OUTPUT="$dumps/%e.%p.%n.heap" >with.out 2>with.err
+            {
+                time run_$program env LD_PRELOAD="$LIBHEAPPROF${allocator_files[$allocator]+:${allocator_files[$allocator]}}" \
+                    HEAPPROF_INTERVAL=$interval HEAPPROF_AT_EXIT=$at_exit \
+                    HEAPPROF_OUTPUT="$dumps/%e.%p.%n.heap" >with.out 2>with.err
+            } 2>with.time
+            before=$failures
             cmp -s alone.out with.out || fail "$name: other output: $(diff alone.out with.out | head -5)"
             cmp -s alone.err with.err || fail "$name: other standard error: $(diff alone.err with.err | head -5)"
             grep 'heapprof: ' server.log 2>/dev/null && fail "$name: complaints"
@@ -266,6 +283,7 @@ for program; do
             # A process that allocates less than an interval may have no sample.
             [ $interval = 512K ] || grep -qE "$names" names || fail "$name: no row like $names: $(head -5 names)"
             echo "$name: $((SECONDS - start)) s"
+            add_row
         done
     done
 done

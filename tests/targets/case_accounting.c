@@ -1,5 +1,6 @@
-/* A target that minds what the allocator's functions say, and one that knows what it allocated. The first argument says
- * which; "site FUNCTION LIVE_OBJECTS LIVE_BYTES ALLOCATED_OBJECTS ALLOCATED_BYTES" is the truth. */
+/* A target that minds what the allocator's functions say, and one that knows what it allocated. The
+ * first argument says which; "site FUNCTION LIVE_OBJECTS LIVE_BYTES ALLOCATED_OBJECTS
+ * ALLOCATED_BYTES" is the truth. */
 #include "guest.h"
 
 #include <errno.h>
@@ -138,7 +139,8 @@ static void allocate_early(void)
     }
 }
 
-__attribute__((section(".preinit_array"), used)) static void (*const before_all)(void) = allocate_early;
+__attribute__((section(".preinit_array"),
+               used)) static void (*const before_all)(void) = allocate_early;
 
 static void release_late(void)
 {
@@ -270,7 +272,8 @@ static int soak(unsigned seconds)
     for (unsigned i = 0; i < 4; i++)
         pthread_join(threads[i], NULL);
     tell();
-    /* Addresses take their places in a table of fixed size bit by bit; one bit an object would be more than this. */
+    /* Addresses take their places in a table of fixed size bit by bit; one bit an object would be
+     * more than this. */
     puts(grown < 1u << 20 ? "own memory is steady" : "own memory grows");
     return 0;
 }

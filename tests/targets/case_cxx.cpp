@@ -1,4 +1,5 @@
-// A target in C++ that minds what operator new does when there is no memory, and when. The first argument says which.
+// A target in C++ that minds what operator new does when there is no memory, and when. The first
+// argument says which.
 #include <cerrno>
 #include <cstdint>
 #include <cstdio>
@@ -13,30 +14,21 @@
 #include <unistd.h>
 #include <vector>
 
-#define CHECK(condition)                                                                                               \
-    do {                                                                                                               \
-        if (!(condition)) {                                                                                            \
-            fprintf(stderr, "case_cxx: line %d: %s\n", __LINE__, #condition);                                          \
-            exit(99);                                                                                                  \
-        }                                                                                                              \
+#define CHECK(condition)                                                                           \
+    do {                                                                                           \
+        if (!(condition)) {                                                                        \
+            fprintf(stderr, "case_cxx: line %d: %s\n", __LINE__, #condition);                      \
+            exit(99);                                                                              \
+        }                                                                                          \
     } while (0)
 
 static int handled;
-static void *volatile spare;
 static volatile size_t huge = SIZE_MAX / 4;
 
 static void give_up_third_time()
 {
     if (++handled % 3 == 0)
         std::set_new_handler(nullptr);
-}
-
-static void give_spare()
-{
-    handled++;
-    CHECK(spare);
-    free(spare);
-    spare = nullptr;
 }
 
 template <typename F> static const char *outcome(F f)
@@ -77,23 +69,35 @@ static int handlers()
     return 0;
 }
 
-// The first operator new of all finds no memory: the handler is called once, for the program's own call.
+extern "C" void *site_after(size_t size);
+
+extern "C" __attribute__((noinline)) void *site_after(size_t size)
+{
+    void *pointer = malloc(size);
+    __asm__ volatile("" : "+r"(pointer) : : "memory");
+    return pointer;
+}
+
+// The first operator new of all finds no memory, and throws; all that is allocated afterwards is
+// seen.
 static int exhausted()
 {
     struct rlimit limit = {3ul << 30, 3ul << 30};
     void *(*volatile take)(size_t) = malloc;
+    static void *kept[1000];
     CHECK(setrlimit(RLIMIT_AS, &limit) == 0);
-    spare = take(8u << 20);
+    void *spare = take(8u << 20);
     CHECK(spare);
     memset(spare, 1, 8u << 20);
     for (size_t size = 64u << 20; size >= 16; size /= 2)
         while (take(size))
             ;
-    std::set_new_handler(give_spare);
-    void *volatile object = operator new(1u << 20);
-    CHECK(object);
-    printf("handler called %d times\n", handled);
-    operator delete(object);
+    const char *first = outcome([] { return operator new(1u << 20); });
+    free(spare);
+    const char *second = outcome([] { return operator new(1u << 20); });
+    printf("%s, %s\n", first, second);
+    for (size_t i = 0; i < 1000; i++)
+        CHECK(kept[i] = site_after(100 + i));
     return 0;
 }
 

@@ -1,5 +1,6 @@
-/* An interposer as others ship them, to be preloaded before or after: looks its next up by dlsym, serves what that asks for
- * meanwhile from a pool, and has a clock that allocates if CASE_CLOCK is set (jemalloc asks for the time in its locks). */
+/* An interposer as others ship them, to be preloaded before or after: looks its next up by dlsym,
+ * serves what that asks for meanwhile from a pool, and has a clock that allocates if CASE_CLOCK is
+ * set (jemalloc asks for the time in its locks). */
 #include <dlfcn.h>
 #include <stddef.h>
 #include <stdint.h>

@@ -1,10 +1,12 @@
-/* A target that ends, and starts others, in unusual ways. The first argument says which; what it prints and its exit
- * status must not depend on the library. */
+/* A target that ends, and starts others, in unusual ways. The first argument says which; what it
+ * prints and its exit status must not depend on the library. */
 #include "guest.h"
 
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -110,7 +112,8 @@ static int clones(void)
                 _exit(22);
             syscall(SYS_exit_group, 22);
         }
-        CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 22);
+        CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status) &&
+              WEXITSTATUS(status) == 22);
     }
     free(stack);
     CHECK(ran == 50);
@@ -144,6 +147,30 @@ static int daemon_of_daemon(void)
     return 0;
 }
 
+/* A server that gives its rights up: not dumpable, another user, no mask; and forks then. */
+static int give_up(void)
+{
+    int status;
+    allocate_much(0, 1000);
+    umask(0);
+    CHECK(prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == 0);
+    CHECK(getuid() != 0 || (setgid(65534) == 0 && setuid(65534) == 0));
+    allocate_much(1000, 1000);
+    for (int i = 0; i < 10; i++) {
+        pid_t child = fork();
+        if (child == 0) {
+            allocate_much(2000, 500);
+            exit(23);
+        }
+        CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status) &&
+              WEXITSTATUS(status) == 23);
+    }
+    allocate_much(3000, 1000);
+    CHECK(prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) == 0);
+    puts("given up");
+    return 0;
+}
+
 int main(int count, char **arguments)
 {
     const char *what = count > 1 ? arguments[1] : "";
@@ -153,5 +180,7 @@ int main(int count, char **arguments)
         return clones();
     if (!strcmp(what, "daemon"))
         return daemon_of_daemon();
+    if (!strcmp(what, "give_up"))
+        return give_up();
     return 2;
 }

@@ -1,4 +1,5 @@
-/* A library that case_loader.c loads: it allocates when it comes and when it goes, and calls back in between. */
+/* A library that case_loader.c loads: it allocates when it comes and when it goes, and calls back
+ * in between. */
 #include <stdlib.h>
 #include <string.h>
 

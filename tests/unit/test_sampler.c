@@ -219,6 +219,14 @@ static void interval_one_takes_everything(void **state)
     assert_true(hp_thread.left > 1);
 }
 
+/* A handler that allocates right after the charge finds nothing due, and leaves less than there was. */
+static void interval_one_survives_interruption(void **state)
+{
+    struct hp_thread thread = {.epoch = 1, .left = 0 - 100ull - 300ull};
+    assert_true(hp_sampler_due(&thread, 100, 1, 0));
+    assert_int_equal(thread.left, 0);
+}
+
 static void interval_zero_takes_nothing(void **state)
 {
     start_thread(1);
@@ -273,6 +281,7 @@ int main(void)
         cmocka_unit_test(changed_intervals_hold_from_the_next_allocation_on),
         cmocka_unit_test(the_stride_does_not_bias),
         cmocka_unit_test(interval_one_takes_everything),
+        cmocka_unit_test(interval_one_survives_interruption),
         cmocka_unit_test(interval_zero_takes_nothing),
         cmocka_unit_test(impossible_sizes_change_nothing),
         cmocka_unit_test(weights_are_right),
