@@ -80,9 +80,6 @@ bool hp_due(size_t n)
         thread->dump_wanted = false;
         hp_dump_requested();
     }
-    /* At interval 1 left is 0; less says that a signal handler allocated since n was charged, and was not seen. */
-    if (ledger->intervals[epoch] == 1 && thread->epoch == epoch + 1 && thread->left + n != 0)
-        hp_count(&ledger->audit.lost, 1u);
     return hp_sampler_due(thread, n, ledger->intervals[epoch], epoch);
 }
 

@@ -77,7 +77,7 @@ bool hp_sampler_due(struct hp_thread *thread, size_t n, uint64_t interval, uint3
         set_gap(thread, interval == 0 ? HP_NEVER : interval == 1 ? 0 : hp_sampler_gap(&thread->random, interval));
     }
     if (interval == 1) {
-        thread->left = 0; /* everything is due, also when a signal handler allocated before this function: see below */
+        thread->left = 0; /* everything is due */
         return true;
     }
     /* A signal handler that allocates between the hot path's subtraction and this function may take more than there
