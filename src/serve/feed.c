@@ -18,6 +18,7 @@
 struct source {
     const char *argument;
     bool process;  /* not a file */
+    bool dead;     /* as of the last look */
     char *ledger;  /* its path, once it was found: a later process with the same number is another one */
 };
 
@@ -82,6 +83,7 @@ static int find_ledger(struct source *source, struct hp_ledger_info *info, struc
         return hp_error_set(error, status, "process %s has ended", source->argument);
     if (status < 0)
         return hp_error_set(error, status, "%.900s", reason);
+    source->dead = !info->running;
     if (!source->ledger)
         source->ledger = hp_strdup(info->path);
     return 0;
@@ -145,6 +147,16 @@ int hp_feed_load(struct hp_feed *feed, enum hp_feed_detail detail, struct hp_pro
         hp_symbolize_profile(*profile, feed->symbolizer, &watch);
     pthread_mutex_unlock(&feed->lock);
     return status;
+}
+
+bool hp_feed_running(struct hp_feed *feed)
+{
+    bool running = true;
+    pthread_mutex_lock(&feed->lock);
+    for (size_t i = 0; i < feed->options.count; i++)
+        running &= !feed->sources[i].dead;
+    pthread_mutex_unlock(&feed->lock);
+    return running;
 }
 
 static char *function_at(struct hp_feed *feed, const struct hp_profile *profile, uint64_t address)

@@ -6,6 +6,8 @@
 #ifndef HP_SERVE_FEED_H
 #define HP_SERVE_FEED_H
 
+#include <stdbool.h>
+
 #include "profile/profile.h"
 
 struct hp_feed_options {
@@ -26,6 +28,9 @@ enum hp_feed_detail { HP_FEED_NUMBERS, HP_FEED_SYMBOLS };
 /* The profile as it is now, time_ns to the nanosecond; the caller frees it. -errno and *error when a target is not
  * there (any more), or a file can't be read. */
 int hp_feed_load(struct hp_feed *feed, enum hp_feed_detail detail, struct hp_profile **profile, struct hp_error *error);
+
+/* All of the feed's processes were there when they were last read: what came was not the last profile of a dead one. */
+bool hp_feed_running(struct hp_feed *feed);
 
 /* The name of the function at each address of the first process or file; "" where it is not known. The caller frees
  * the names and the list. */

@@ -95,6 +95,9 @@ void hp_answer_metrics(struct hp_feed *feed, struct hp_answer *answer)
     FILE *out = open_memstream(&answer->body, &answer->size);
     if (out) {
         put_target(out, profile);
+        fprintf(out, "# TYPE heapprof_target_running gauge\n# HELP heapprof_target_running 0: it was killed, and these "
+                     "are its last figures.\nheapprof_target_running %d\n",
+                hp_feed_running(feed));
         for (size_t i = 0; i < sizeof metrics / sizeof *metrics; i++)
             put_metric(out, profile, &metrics[i]);
         fputs("# EOF\n", out);

@@ -123,8 +123,12 @@ def check_metrics(url, pid):
              values["heapprof_heap_sys_bytes"] ==
              values["heapprof_heap_inuse_bytes"] + values["heapprof_heap_idle_bytes"],
              values["heapprof_samples_total"] > 500, values["heapprof_lost_samples_total"] == 0,
-             values["heapprof_interval_bytes"] == 16384, 0 < values["heapprof_own_cpu_seconds_total"] < 1000]
+             values["heapprof_target_running"] == 1, values["heapprof_interval_bytes"] == 16384, 0 < values["heapprof_own_cpu_seconds_total"] < 1000]
     expect("figures of the metrics", [True] * len(rules), rules)
+
+
+def stopped(url):
+    expect("heapprof_target_running", True, b"\nheapprof_target_running 0\n" in ask(url, "/metrics")[2])
 
 
 def malformed(url):

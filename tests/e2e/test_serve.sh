@@ -66,7 +66,7 @@ else
 fi
 
 $client malformed "$url" || fail "malformed requests"
-$client many "$url" 200 || fail "200 requests at once"
+$client many "$url" 1000 || fail "1,000 requests at once"
 $client slow "$url" || fail "slow readers"
 $client answers "$url" "$pid" || fail "answers afterwards"
 kill -0 $pid || fail "the target is gone"
@@ -80,6 +80,7 @@ fi
 # A target that was killed is served from the ledger that it left; one that ended is gone.
 kill -KILL $pid
 sleep 0.2
+$client stopped "$url" || fail "metrics of a killed target"
 expect "heap of a killed target" 200 "$($client status "$url/debug/pprof/heap")"
 "$HEAPPROF" rm $pid
 expect "heap without a ledger" 503 "$($client status "$url/debug/pprof/heap")"
