@@ -89,7 +89,8 @@ static void draw_top(const struct screen *screen)
     const struct hp_live_state *live = &screen->live;
     char error[HP_FIGURE], rate[HP_FIGURE];
     const char *program = live->now ? hp_profile_program(live->now) : NULL;
-    char *title = hp_print("%s (%s): live ± %s, %s/s allocated%s%s%s", program ? program : "?", screen->target,
+    char *title = hp_print("%s (%s): live %s %s, %s/s allocated%s%s%s", program ? program : "?", screen->target,
+                           screen->blocks ? "±" : "+-",
                            hp_figure(error, live->live_error, true), hp_figure(rate, live->rate, true),
                            screen->filtered ? ", only " : "", screen->filtered ? screen->pattern : "",
                            screen->paused ? ", paused" : "");
