@@ -7,7 +7,7 @@ library=$build/preload/libheapprof.so
 command=$build/src/cli/heapprof
 
 build_packages=(gcc g++ libc6-dev meson ninja-build pkg-config libunwind-dev zlib1g-dev libdw-dev libelf-dev
-    libiberty-dev libjansson-dev)
+    libiberty-dev libjansson-dev libmicrohttpd-dev libncurses-dev)
 
 say() { printf '== %s\n' "$*" >&2; }
 

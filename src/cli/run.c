@@ -49,7 +49,8 @@ static void become(char **argv, const sigset_t *mask, int report)
     _exit(127);
 }
 
-int hp_run_target(char **argv, pid_t *pid, int *wait_status, struct hp_error *error)
+int hp_run_target(char **argv, hp_run_started_fn *started, void *state, pid_t *pid, int *wait_status,
+                  struct hp_error *error)
 {
     int report[2], reason = 0;
     sigset_t all, mask;
@@ -75,6 +76,8 @@ int hp_run_target(char **argv, pid_t *pid, int *wait_status, struct hp_error *er
         told = read(report[0], &reason, sizeof reason);
     while (told < 0 && errno == EINTR);
     close(report[0]);
+    if (told == 0)
+        started(state, *pid);
     while (waitpid(*pid, wait_status, 0) < 0)
         if (errno != EINTR)
             return hp_error_set(error, -errno, "waiting for process %d: %s", (int)*pid,

@@ -8,9 +8,13 @@
 
 #include "profile/profile.h"
 
+/* Called once, when the program runs, with its process id. */
+typedef void hp_run_started_fn(void *state, pid_t pid);
+
 /* Starts `argv` with the current environment, hands on the signals that ask a program to end or to
  * do something, and waits. 0 and the status as of waitpid(2), or -errno and *error. */
-int hp_run_target(char **argv, pid_t *pid, int *wait_status, struct hp_error *error);
+int hp_run_target(char **argv, hp_run_started_fn *started, void *state, pid_t *pid, int *wait_status,
+                  struct hp_error *error);
 
 /* The files that a HEAPPROF_OUTPUT pattern stands for, in the order of their time. `pid` 0: of any
  * process. Only those written since `since`. The caller frees each path and the list. */

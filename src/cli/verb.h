@@ -23,6 +23,6 @@ void hp_unknown_verb(const char *name, const struct hp_verb *nearest) __attribut
 
 extern const struct hp_verb hp_verb_run, hp_verb_dump, hp_verb_ps, hp_verb_recover, hp_verb_rm,
     hp_verb_interval, hp_verb_top, hp_verb_tree, hp_verb_peek, hp_verb_list, hp_verb_traces,
-    hp_verb_tags, hp_verb_diff, hp_verb_merge, hp_verb_convert, hp_verb_stats, hp_verb_help;
+    hp_verb_tags, hp_verb_diff, hp_verb_merge, hp_verb_convert, hp_verb_stats, hp_verb_serve, hp_verb_live, hp_verb_help;
 
 #endif

@@ -12,6 +12,7 @@
 #include "cli/run.h"
 #include "cli/run_report.h"
 #include "cli/say.h"
+#include "cli/serving.h"
 #include "cli/size.h"
 #include "cli/target_check.h"
 #include "report/memory.h"
@@ -19,12 +20,15 @@
 #define KEY_ALLOCATOR 0x3001
 #define KEY_EVERY 0x3002
 #define KEY_AT_EXIT 0x3003
+#define KEY_HTTP 0x3004
+#define KEY_TOKEN 0x3005
 
 #define DEFAULT_PATTERN "heapprof.%e.%p.%n.heap"
 
 struct arguments {
     bool quiet, at_exit;
     const char *interval, *pattern, *allocator, *every;
+    struct hp_serving serving;
     char **command; /* ends with NULL; NULL: none given */
 };
 
@@ -54,6 +58,12 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
         return 0;
     case KEY_AT_EXIT:
         arguments->at_exit = true;
+        return 0;
+    case KEY_HTTP:
+        arguments->serving.where = value;
+        return 0;
+    case KEY_TOKEN:
+        hp_serving_token(&arguments->serving, value);
         return 0;
     case ARGP_KEY_ARGS:
         arguments->command = state->argv + state->next;
@@ -145,8 +155,27 @@ static int exit_status(int wait_status, bool quiet)
     return 128 + number;
 }
 
-static int run_and_report(const struct arguments *arguments, char *folder)
+struct started {
+    struct hp_serving *serving;
+    bool quiet;
+    char number[16];
+    char *targets[1];
+};
+
+/* The target runs on when this fails, as it does without its profiler. */
+static void serve_target(void *state, pid_t pid)
 {
+    struct started *started = state;
+    snprintf(started->number, sizeof started->number, "%d", (int)pid);
+    started->targets[0] = started->number;
+    if (hp_serving_begin(started->serving, started->targets, 1, NULL) == HP_DONE && started->serving->server &&
+        !started->quiet)
+        hp_note("serving %s/", hp_server_url(started->serving->server));
+}
+
+static int run_and_report(struct arguments *arguments, char *folder)
+{
+    struct started started = {.serving = &arguments->serving, .quiet = arguments->quiet};
     struct hp_error error = {""};
     char *private_pattern = folder ? pattern_in(folder) : NULL;
     const char *pattern = folder ? private_pattern : arguments->pattern;
@@ -157,7 +186,7 @@ static int run_and_report(const struct arguments *arguments, char *folder)
     struct hp_run_dumps dumps = {.pattern = pattern, .folder = folder};
     clock_gettime(CLOCK_REALTIME_COARSE, &dumps.started); /* the clock of file times */
     int wait_status = 0, status;
-    if (hp_run_target(arguments->command, &dumps.pid, &wait_status, &error)) {
+    if (hp_run_target(arguments->command, serve_target, &started, &dumps.pid, &wait_status, &error)) {
         status = hp_fail("%s", error.text);
     } else {
         status = exit_status(wait_status, arguments->quiet);
@@ -165,6 +194,7 @@ static int run_and_report(const struct arguments *arguments, char *folder)
         if (!arguments->quiet)
             hp_run_report(&dumps);
     }
+    hp_serving_end(&arguments->serving);
     hp_run_clear(&dumps, arguments->quiet);
     free(private_pattern);
     return status;
@@ -179,17 +209,19 @@ static int run(int argc, char **argv)
         {"allocator", KEY_ALLOCATOR, "NAME", 0, NULL, 0},
         {"every", KEY_EVERY, "DURATION", 0, NULL, 0},
         {"at-exit", KEY_AT_EXIT, NULL, 0, NULL, 0},
+        {"http", KEY_HTTP, "ADDR:PORT", 0, NULL, 0},
+        {"token", KEY_TOKEN, "TOKEN", 0, NULL, 0},
         {0},
     };
     static const struct argp argp = {.options = options, .parser = parse_option};
-    struct arguments arguments = {0};
+    struct arguments arguments = {.serving = HP_SERVING(NULL)};
     hp_arguments_parse(&hp_verb_run, &argp, ARGP_IN_ORDER, argc, argv, &arguments);
     if (!arguments.command || !*arguments.command)
         hp_usage("run needs a command");
     struct hp_error error = {""};
     if (hp_target_check(arguments.command[0], &error))
         return hp_fail("%s", error.text);
-    if (preload(&arguments) != HP_DONE)
+    if (preload(&arguments) != HP_DONE || hp_serving_listen(&arguments.serving) != HP_DONE)
         return HP_FAILED;
     char *folder = NULL;
     if (!arguments.quiet && !wants_files(&arguments) && make_folder(&folder) != HP_DONE)
@@ -210,6 +242,7 @@ const struct hp_verb hp_verb_run = {
     "  --allocator=NAME       jemalloc, tcmalloc, mimalloc, or the file of an allocator to use\n"
     "  --every=DURATION       a dump every so often (30s, 5m)\n"
     "  --at-exit              keep the dump at the end as a file\n"
+    "  --http=ADDR:PORT       serve the profile while the target runs (heapprof help serve); --token=TOKEN as there\n"
     "\n"
     "The target's standard input, output and exit status are its own (128+N if signal N ended it); "
     "the report goes to\n"

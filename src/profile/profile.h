@@ -86,6 +86,8 @@ struct hp_profile {
      * The estimates are then the file's figures, and `counts` holds the raw ones, as far as they can be told (label
      * "bytes" and the period). A profile.proto that heapprof wrote becomes what it was made from again. */
     bool prescaled;
+    bool delta; /* made by hp_profile_delta: prescaled, and the figures of its samples may be below 0 */
+    int64_t duration_ns;      /* of a delta, between the two; otherwise 0 */
     const char *default_type; /* profile.proto's default_sample_type; "" otherwise */
 
     struct hp_module *modules;
@@ -160,6 +162,12 @@ int hp_profile_read_memory(const char *name, const void *data, size_t size, stru
  * intervals: the result is prescaled. Facts that are byte or object counters (HeapInuse, Mallocs, ...) are added up, of
  * MaxRSS the largest is kept, others where all are equal. time_ns is the latest. */
 int hp_profile_merge(const struct hp_profile *const *profiles, size_t count, struct hp_profile **merged,
+                     struct hp_error *error);
+
+/* What changed from `before` to `after`, stack by stack, with the facts of `after`. Only for
+ * hp_profile_write_proto: its readers add figures up, of whichever sign. Both are changed on the way, and are of no
+ * more use. */
+int hp_profile_delta(struct hp_profile *before, struct hp_profile *after, struct hp_profile **delta,
                      struct hp_error *error);
 
 /* Writing. Text is written through ledger/text.h; `with_lines` adds Go's debug=1 symbol lines. A prescaled profile is

@@ -79,10 +79,21 @@ static struct hp_pair round_pair(double objects, double bytes)
     return pair;
 }
 
+/* Two's complement, as profile.proto has its int64. */
+static uint64_t round_signed(double value)
+{
+    return value < 0 ? -hp_round(-value) : hp_round(value);
+}
+
 struct hp_counts hp_scaled_counts(const struct hp_profile *profile, const struct hp_sample *sample)
 {
     const struct hp_counts *counts = &sample->counts;
     struct hp_pair live, alloc;
+    if (profile->delta)
+        return (struct hp_counts){round_signed(sample->live_objects),
+                                  round_signed(sample->live_bytes),
+                                  round_signed(sample->alloc_objects),
+                                  round_signed(sample->alloc_bytes)};
     if (profile->prescaled) {
         live = round_pair(sample->live_objects, sample->live_bytes);
         alloc = round_pair(sample->alloc_objects, sample->alloc_bytes);

@@ -94,6 +94,15 @@ static void write_value_type(struct proto_writer *writer, unsigned field, const 
     end_message(writer, field);
 }
 
+/* The profile's own wish, if that is one of ours. */
+static const char *default_type(const struct hp_profile *profile)
+{
+    for (size_t i = 0; i < HP_SAMPLE_TYPES; i++)
+        if (strcmp(profile->default_type, hp_sample_type_names[i]) == 0)
+            return hp_sample_type_names[i];
+    return hp_sample_type_names[HP_INUSE_SPACE];
+}
+
 static void write_types(struct proto_writer *writer)
 {
     static const enum hp_sample_type order[] = {HP_ALLOC_OBJECTS, HP_ALLOC_SPACE, HP_INUSE_OBJECTS,
@@ -105,7 +114,8 @@ static void write_types(struct proto_writer *writer)
     write_value_type(writer, HP_PROFILE_PERIOD_TYPE, "space", hp_sample_type_units[HP_INUSE_SPACE]);
     hp_put_number(&writer->out, HP_PROFILE_PERIOD, hp_round(profile->interval));
     hp_put_number(&writer->out, HP_PROFILE_TIME_NANOS, (uint64_t)profile->time_ns);
-    uint64_t index = string_index(writer, hp_sample_type_names[HP_INUSE_SPACE]);
+    hp_put_number(&writer->out, HP_PROFILE_DURATION_NANOS, (uint64_t)profile->duration_ns);
+    uint64_t index = string_index(writer, default_type(profile));
     hp_put_number(&writer->out, HP_PROFILE_DEFAULT_TYPE, index);
 }
 
@@ -248,6 +258,8 @@ static void write_sample(struct proto_writer *writer, size_t index)
     hp_put_number(nested, HP_LABEL_UNIT, key); /* the unit's name is "bytes" too */
     end_nested(writer, HP_SAMPLE_LABEL);
     end_message(writer, HP_PROFILE_SAMPLE);
+    if (profile->delta) /* no raw counts explain it */
+        return;
 
     struct hp_counts guess = hp_guess_counts(&scaled, size, profile->interval);
     if (memcmp(&guess, &sample->counts, sizeof guess) != 0)

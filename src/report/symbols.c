@@ -91,7 +91,8 @@ void hp_symbolize_profile(struct hp_profile *profile, struct hp_symbolizer *symb
     name_runtime_code(profile);
     struct hp_symbol_module **modules = hp_alloc(profile->module_count, sizeof *modules);
     for (uint32_t i = 0; i < profile->location_count; i++) {
-        watch->progress(i, profile->location_count);
+        if (watch->progress)
+            watch->progress(i, profile->location_count);
         uint32_t index = profile->locations[i].module;
         if (profile->locations[i].symbolized || index == HP_NO_MODULE)
             continue;

@@ -7,7 +7,7 @@
 
 struct hp_symbolize_watch {
     void (*note)(void *state, const char *text);
-    void (*progress)(size_t done, size_t all); /* locations */
+    void (*progress)(size_t done, size_t all); /* locations; NULL: nobody asks */
     void *state;
 };
 
