@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <time.h>
 
 #include "gzip.h"
 #include "ledger/snapshot.h"
@@ -36,13 +35,6 @@ static uint32_t requests;      /* made while another dump was going on */
 static uint64_t next_every_ns; /* CLOCK_MONOTONIC */
 static uint64_t growth_base;   /* live estimate at the last dump for growth */
 
-static uint64_t clock_ns(clockid_t clock)
-{
-    struct timespec now;
-    clock_gettime(clock, &now);
-    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
-
 static int write_all(void *state, const void *data, size_t size)
 {
     struct output *output = state;
@@ -70,8 +62,8 @@ static struct hp_moment moment_of(struct work *work)
 {
     const struct hp_ledger *ledger = work->view.ledger;
     struct rusage usage = {0};
-    struct hp_moment moment = {.time_ns = clock_ns(CLOCK_REALTIME),
-                               .clock_ns = clock_ns(CLOCK_MONOTONIC),
+    struct hp_moment moment = {.time_ns = hp_clock_ns(CLOCK_REALTIME),
+                               .clock_ns = hp_clock_ns(CLOCK_MONOTONIC),
                                .sequence = ledger->dump_sequence,
                                .heap_resident = UINT64_MAX};
     moment.own_ns = hp_ticks_to_ns(ledger, ledger->audit.own_ticks, hp_ticks(), moment.clock_ns);
@@ -187,7 +179,7 @@ static int dump_now(const char *path, bool complain)
     uint32_t sequence = __atomic_add_fetch(&ledger->dump_sequence, 1, __ATOMIC_RELAXED);
     if (!path)
         error = hp_expand_pattern(work->path, hp_library.options.output, ledger->program, hp_library.pid, sequence,
-                                  clock_ns(CLOCK_REALTIME) / 1000000000);
+                                  hp_clock_ns(CLOCK_REALTIME) / 1000000000);
     else if (strlen(path) < sizeof work->path)
         memcpy(work->path, path, strlen(path) + 1);
     else
@@ -269,7 +261,7 @@ void hp_dump_triggers(struct hp_ledger *ledger)
     const struct hp_options *options = &hp_library.options;
     bool wanted = false;
     if (options->every_ns) {
-        uint64_t now = clock_ns(CLOCK_MONOTONIC_COARSE);
+        uint64_t now = hp_clock_ns(CLOCK_MONOTONIC_COARSE);
         uint64_t due = __atomic_load_n(&next_every_ns, __ATOMIC_RELAXED);
         if (!due)
             due = ledger->start_clock_ns + options->every_ns;

@@ -2,8 +2,8 @@
 
 #include <malloc.h>
 #include <string.h>
-#include <time.h>
 
+#include "ledger/sys.h"
 #include "next.h"
 #include "sampler.h"
 
@@ -14,13 +14,6 @@
 static uint64_t due_at_ns; /* CLOCK_MONOTONIC */
 static uint32_t reading;
 static uint64_t cost_ns = COST_FIRST_NS; /* guarded by `reading` */
-
-static uint64_t clock_ns(clockid_t clock)
-{
-    struct timespec now;
-    clock_gettime(clock, &now);
-    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
 
 static void read_glibc(struct hp_figures *figures)
 {
@@ -145,12 +138,12 @@ static void publish(struct hp_ledger *ledger, const struct hp_figures *figures)
 void hp_figures_refresh(struct hp_ledger *ledger, bool now)
 {
     struct hp_figures figures = {0};
-    uint64_t start = clock_ns(CLOCK_MONOTONIC_COARSE);
+    uint64_t start = hp_clock_ns(CLOCK_MONOTONIC_COARSE);
     if (!now && start < __atomic_load_n(&due_at_ns, __ATOMIC_RELAXED))
         return;
     if (hp_next.allocator == HP_ALLOCATOR_UNKNOWN || __atomic_exchange_n(&reading, 1, __ATOMIC_ACQUIRE))
         return;
-    start = clock_ns(CLOCK_MONOTONIC);
+    start = hp_clock_ns(CLOCK_MONOTONIC);
     /* The others do not allocate while they tell; what a signal handler allocates meanwhile is lost, and counted. */
     hp_thread.own_call = hp_next.allocator == HP_ALLOCATOR_TCMALLOC || hp_next.allocator == HP_ALLOCATOR_MIMALLOC;
     if (hp_next.allocator == HP_ALLOCATOR_JEMALLOC)
@@ -162,7 +155,7 @@ void hp_figures_refresh(struct hp_ledger *ledger, bool now)
     else
         read_glibc(&figures);
     hp_thread.own_call = false;
-    figures.time_ns = clock_ns(CLOCK_MONOTONIC);
+    figures.time_ns = hp_clock_ns(CLOCK_MONOTONIC);
     /* A thread that loses its processor in between seems to take long: believe in twice what it took before. */
     uint64_t cost = figures.time_ns - start;
     cost_ns = cost < 2 * cost_ns ? cost : 2 * cost_ns;

@@ -9,7 +9,6 @@
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/single_threaded.h>
-#include <time.h>
 
 #include "dump.h"
 #include "figures.h"
@@ -26,13 +25,6 @@ enum { NOT_STARTED, STARTING, READY, OFF };
 struct hp_library hp_library;
 static uintptr_t starter; /* the hp_thread that is starting the library */
 static uint32_t exited;
-
-static uint64_t clock_ns(clockid_t clock)
-{
-    struct timespec now;
-    clock_gettime(clock, &now);
-    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
 
 static bool stderr_is_ours(void)
 {
@@ -236,8 +228,8 @@ static bool start_ledger(void)
     ledger->uid = hp_sys_getuid();
     ledger->process_start = hp_library.region.process_start;
     ledger->pid_namespace = pid_namespace();
-    ledger->start_time_ns = clock_ns(CLOCK_REALTIME);
-    ledger->start_clock_ns = clock_ns(CLOCK_MONOTONIC);
+    ledger->start_time_ns = hp_clock_ns(CLOCK_REALTIME);
+    ledger->start_clock_ns = hp_clock_ns(CLOCK_MONOTONIC);
     ledger->start_ticks = hp_ticks();
     ledger->intervals[0] = ledger->wanted_interval = options->interval;
     ledger->epoch_count = 1;

@@ -1,10 +1,10 @@
 #include "record.h"
 
 #include <errno.h>
-#include <time.h>
 
 #include "dump.h"
 #include "figures.h"
+#include "ledger/sys.h"
 #include "library.h"
 #include "modules.h"
 #include "next.h"
@@ -168,9 +168,7 @@ static __attribute__((noinline)) hp_offset find_stack_shallow(struct hp_ledger *
 
 static uint32_t milliseconds_since_start(const struct hp_ledger *ledger)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC_COARSE, &now); /* in the vDSO; no system call */
-    uint64_t ns = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+    uint64_t ns = hp_clock_ns(CLOCK_MONOTONIC_COARSE);
     return ns > ledger->start_clock_ns ? (uint32_t)((ns - ledger->start_clock_ns) / 1000000) : 0;
 }
 

@@ -1,9 +1,9 @@
 #include "trace.h"
 
-#include <time.h>
 
 #include "figures.h"
 #include "ledger/snapshot.h"
+#include "ledger/sys.h"
 #include "library.h"
 
 #define MIB 1048576.0
@@ -15,13 +15,6 @@ static uint64_t number;   /* of the last line */
 static uint64_t last_ns;  /* CLOCK_MONOTONIC of the last line; 0: the start */
 static double last_live, last_alloc; /* bytes, as of the last line */
 static uint64_t inherited_ticks;     /* own_ticks that were spent by the parent of a fork */
-
-static uint64_t clock_ns(clockid_t clock)
-{
-    struct timespec now;
-    clock_gettime(clock, &now);
-    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
 
 struct line {
     char text[256]; /* the longest, of numbers of 20 digits, has less */
@@ -63,7 +56,7 @@ static double own_share(const struct hp_ledger *ledger, uint64_t now)
 {
     uint64_t ticks = __atomic_load_n(&ledger->audit.own_ticks, __ATOMIC_RELAXED);
     uint64_t own = hp_ticks_to_ns(ledger, ticks - inherited_ticks, hp_ticks(), now);
-    uint64_t all = clock_ns(CLOCK_PROCESS_CPUTIME_ID);
+    uint64_t all = hp_clock_ns(CLOCK_PROCESS_CPUTIME_ID);
     return own < all ? 100.0 * (double)own / (double)all : 100;
 }
 
@@ -126,10 +119,10 @@ void hp_trace_trigger(struct hp_ledger *ledger)
     if (!period)
         return;
     uint64_t due = __atomic_load_n(&due_ns, __ATOMIC_RELAXED);
-    if (clock_ns(CLOCK_MONOTONIC_COARSE) < (due ? due : ledger->start_clock_ns + period) ||
+    if (hp_clock_ns(CLOCK_MONOTONIC_COARSE) < (due ? due : ledger->start_clock_ns + period) ||
         __atomic_exchange_n(&tracing, 1, __ATOMIC_ACQUIRE))
         return;
-    uint64_t now = clock_ns(CLOCK_MONOTONIC);
+    uint64_t now = hp_clock_ns(CLOCK_MONOTONIC);
     due = __atomic_load_n(&due_ns, __ATOMIC_RELAXED);
     if (now >= (due ? due : ledger->start_clock_ns + period)) { /* else another thread has just written it */
         hp_figures_refresh(ledger, true);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/arguments.h"
 #include "cli/output.h"
 #include "cli/say.h"
 #include "cli/verb.h"
@@ -68,4 +69,40 @@ int hp_dump_file_write(const struct hp_memory *dump, pid_t pid, const char *outp
     if (status == HP_DONE && output && strcmp(output, "-"))
         puts(output);
     return status == HP_DONE ? hp_output_flush() : status;
+}
+
+struct parsing {
+    struct hp_dump_arguments *arguments;
+    const char *verb, *target;
+};
+
+static error_t parse_option(int key, char *value, struct argp_state *state)
+{
+    struct parsing *parsing = state->input;
+    switch (key) {
+    case 'o':
+        parsing->arguments->output = value;
+        return 0;
+    case ARGP_KEY_ARG:
+        if (parsing->arguments->target)
+            hp_usage("%s takes %s, and no more", parsing->verb, parsing->target);
+        parsing->arguments->target = value;
+        return 0;
+    case ARGP_KEY_END:
+        if (!parsing->arguments->target)
+            hp_usage("%s needs %s", parsing->verb, parsing->target);
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+void hp_dump_arguments_parse(const struct hp_verb *verb, const char *target, int argc, char **argv,
+                             struct hp_dump_arguments *arguments)
+{
+    static const struct argp_option options[] = {{"output", 'o', "FILE", 0, NULL, 0}, {0}};
+    static const struct argp argp = {.options = options, .parser = parse_option};
+    struct parsing parsing = {arguments, verb->name, target};
+    *arguments = (struct hp_dump_arguments){0};
+    hp_arguments_parse(verb, &argp, 0, argc, argv, &parsing);
 }

@@ -5,6 +5,15 @@
 #include <sys/types.h>
 
 #include "cli/input.h"
+#include "cli/verb.h"
+
+/* `TARGET [-o FILE]`; output is NULL without -o. */
+struct hp_dump_arguments {
+    const char *target, *output;
+};
+/* Returns only when all is well. `target`: what the verb needs, for the usage error: "a PID". */
+void hp_dump_arguments_parse(const struct hp_verb *verb, const char *target, int argc, char **argv,
+                             struct hp_dump_arguments *arguments);
 
 /* Write the profile of process `pid` to `output` (replaced when the new one is whole; "-": standard output), or with NULL
  * to heapprof.PROGRAM.PID.NUMBER.heap with the first free number; print the name. Returns the exit status, having said

@@ -1,39 +1,13 @@
 #include <stdlib.h>
 
-#include "cli/arguments.h"
 #include "cli/dump_file.h"
 #include "cli/input.h"
 #include "cli/say.h"
 
-struct arguments {
-    const char *target, *output;
-};
-
-static error_t parse_option(int key, char *value, struct argp_state *state)
-{
-    struct arguments *arguments = state->input;
-    switch (key) {
-    case 'o':
-        arguments->output = value;
-        return 0;
-    case ARGP_KEY_ARG:
-        if (arguments->target)
-            hp_usage("dump takes one PID");
-        arguments->target = value;
-        return 0;
-    default:
-        return ARGP_ERR_UNKNOWN;
-    }
-}
-
 static int run(int argc, char **argv)
 {
-    static const struct argp_option options[] = {{"output", 'o', "FILE", 0, NULL, 0}, {0}};
-    static const struct argp argp = {.options = options, .parser = parse_option};
-    struct arguments arguments = {0};
-    hp_arguments_parse(&hp_verb_dump, &argp, 0, argc, argv, &arguments);
-    if (!arguments.target)
-        hp_usage("dump needs a PID");
+    struct hp_dump_arguments arguments = {0};
+    hp_dump_arguments_parse(&hp_verb_dump, "a PID", argc, argv, &arguments);
     pid_t pid;
     if (!hp_number_is_pid(arguments.target, &pid))
         hp_usage("'%s' is no PID", arguments.target);

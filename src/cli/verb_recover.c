@@ -1,42 +1,16 @@
 #include <stdlib.h>
 
-#include "cli/arguments.h"
 #include "cli/dump_file.h"
 #include "cli/say.h"
 #include "ledger/reader.h"
 
-struct arguments {
-    const char *target, *output;
-};
-
-static error_t parse_option(int key, char *value, struct argp_state *state)
-{
-    struct arguments *arguments = state->input;
-    switch (key) {
-    case 'o':
-        arguments->output = value;
-        return 0;
-    case ARGP_KEY_ARG:
-        if (arguments->target)
-            hp_usage("recover takes one PID or LEDGER");
-        arguments->target = value;
-        return 0;
-    default:
-        return ARGP_ERR_UNKNOWN;
-    }
-}
-
 static int run(int argc, char **argv)
 {
-    static const struct argp_option options[] = {{"output", 'o', "FILE", 0, NULL, 0}, {0}};
-    static const struct argp argp = {.options = options, .parser = parse_option};
-    struct arguments arguments = {0};
+    struct hp_dump_arguments arguments = {0};
     struct hp_ledger_info info;
     struct hp_memory dump = {0};
     char error[HP_PATH_MAX + 256];
-    hp_arguments_parse(&hp_verb_recover, &argp, 0, argc, argv, &arguments);
-    if (!arguments.target)
-        hp_usage("recover needs a PID or LEDGER");
+    hp_dump_arguments_parse(&hp_verb_recover, "a PID or LEDGER", argc, argv, &arguments);
     if (hp_ledger_find(arguments.target, &info, error, sizeof error) < 0)
         return hp_fail("%s", error);
     int status = hp_ledger_write(&info, hp_memory_sink, &dump, error, sizeof error) < 0

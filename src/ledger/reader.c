@@ -237,18 +237,11 @@ int hp_ledger_find(const char *pid_or_path, struct hp_ledger_info *info, char *e
                pid);
 }
 
-static uint64_t clock_ns(clockid_t clock)
-{
-    struct timespec now;
-    clock_gettime(clock, &now);
-    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
-
 /* A dead process's figures are as old as they were at its end, whenever that was. */
 static struct hp_moment moment_of(const struct hp_ledger *ledger, const struct hp_ledger_info *info)
 {
-    uint64_t now = clock_ns(CLOCK_MONOTONIC);
-    struct hp_moment moment = {.time_ns = clock_ns(CLOCK_REALTIME),
+    uint64_t now = hp_clock_ns(CLOCK_MONOTONIC);
+    struct hp_moment moment = {.time_ns = hp_clock_ns(CLOCK_REALTIME),
                                .clock_ns = info->running ? now : ledger->figures.time_ns,
                                .max_rss = info->running ? hp_process_max_rss(info->pid) : 0,
                                .heap_resident = info->running ? hp_process_resident(info->pid) : UINT64_MAX,
