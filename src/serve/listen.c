@@ -71,7 +71,7 @@ static int split(const char *where, char host[256], const char **port, struct hp
     } else if (memchr(where, ':', length)) {
         return hp_error_set(error, -EINVAL, "'%s': write an IPv6 address as [ADDR]:PORT", where);
     }
-    if (length >= 256 || !**port || (*port)[strspn(*port, "0123456789")] || strlen(*port) > 5 || atoi(*port) > 65535)
+    if (length >= 256 || !**port || (*port)[strspn(*port, "0123456789")] || strlen(*port) > 5 || strtol(*port, NULL, 10) > 65535)
         return hp_error_set(error, -EINVAL, "'%s' is no ADDR:PORT", where);
     snprintf(host, 256, "%.*s", (int)length, where);
     return 0;
@@ -79,7 +79,7 @@ static int split(const char *where, char host[256], const char **port, struct hp
 
 static void name_it(struct hp_listener *listener)
 {
-    struct sockaddr_storage bound;
+    struct sockaddr_storage bound = {0};
     socklen_t size = sizeof bound;
     char host[256] = "?", port[16] = "?";
     if (!getsockname(listener->fd, (struct sockaddr *)&bound, &size))
@@ -93,7 +93,7 @@ static int listen_internet(const char *where, bool token, struct hp_listener *li
 {
     const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
     struct addrinfo *found;
-    char host[256];
+    char host[256] = "";
     const char *port;
     const int on = 1;
     int status = split(where, host, &port, error);
