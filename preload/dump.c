@@ -115,6 +115,22 @@ static int check_final(const char *path)
     return status.st_uid == hp_sys_getuid() ? 0 : -EPERM;
 }
 
+#define TEMPORARY_MOST sizeof ".4294967295.tmp"
+
+/* PATH.PID.tmp: a parent and its children may end at once, and write to one name. */
+static void name_temporary(char *temporary, const char *path, size_t length)
+{
+    char digits[10];
+    unsigned count = 0;
+    memcpy(temporary, path, length);
+    temporary[length++] = '.';
+    for (unsigned pid = (unsigned)hp_library.pid; pid || !count; pid /= 10)
+        digits[count++] = (char)('0' + pid % 10);
+    while (count)
+        temporary[length++] = digits[--count];
+    memcpy(temporary + length, ".tmp", sizeof ".tmp");
+}
+
 static int write_file(struct work *work)
 {
     size_t length = strlen(work->path);
@@ -123,10 +139,9 @@ static int write_file(struct work *work)
     int error = check_final(work->path);
     if (error < 0)
         return error;
-    if (length + sizeof ".tmp" > sizeof work->temporary)
+    if (length + TEMPORARY_MOST > sizeof work->temporary)
         return -ENAMETOOLONG;
-    memcpy(work->temporary, work->path, length);
-    memcpy(work->temporary + length, ".tmp", sizeof ".tmp");
+    name_temporary(work->temporary, work->path, length);
     if (hp_sys_getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
         output.limit = limit.rlim_cur;
     const int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW;

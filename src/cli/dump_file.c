@@ -85,12 +85,12 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
         return 0;
     case ARGP_KEY_ARG:
         if (parsing->arguments->target)
-            hp_usage("%s takes %s, and no more", parsing->verb, parsing->target);
+            hp_usage("%s takes one %s", parsing->verb, parsing->target);
         parsing->arguments->target = value;
         return 0;
     case ARGP_KEY_END:
         if (!parsing->arguments->target)
-            hp_usage("%s needs %s", parsing->verb, parsing->target);
+            hp_usage("%s needs a %s", parsing->verb, parsing->target);
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;

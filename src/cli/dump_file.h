@@ -11,7 +11,7 @@
 struct hp_dump_arguments {
     const char *target, *output;
 };
-/* Returns only when all is well. `target`: what the verb needs, for the usage error: "a PID". */
+/* Returns only when all is well. `target`: what the verb needs, for the usage error: "PID". */
 void hp_dump_arguments_parse(const struct hp_verb *verb, const char *target, int argc, char **argv,
                              struct hp_dump_arguments *arguments);
 

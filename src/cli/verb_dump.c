@@ -7,7 +7,7 @@
 static int run(int argc, char **argv)
 {
     struct hp_dump_arguments arguments = {0};
-    hp_dump_arguments_parse(&hp_verb_dump, "a PID", argc, argv, &arguments);
+    hp_dump_arguments_parse(&hp_verb_dump, "PID", argc, argv, &arguments);
     pid_t pid;
     if (!hp_number_is_pid(arguments.target, &pid))
         hp_usage("'%s' is no PID", arguments.target);

@@ -10,7 +10,7 @@ static int run(int argc, char **argv)
     struct hp_ledger_info info;
     struct hp_memory dump = {0};
     char error[HP_PATH_MAX + 256];
-    hp_dump_arguments_parse(&hp_verb_recover, "a PID or LEDGER", argc, argv, &arguments);
+    hp_dump_arguments_parse(&hp_verb_recover, "PID or LEDGER", argc, argv, &arguments);
     if (hp_ledger_find(arguments.target, &info, error, sizeof error) < 0)
         return hp_fail("%s", error);
     int status = hp_ledger_write(&info, hp_memory_sink, &dump, error, sizeof error) < 0
