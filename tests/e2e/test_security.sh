@@ -31,15 +31,15 @@ done
 # The draft's name is a link, or a FIFO: nothing is followed or opened.
 echo precious >file
 for kind in 'ln -s file' mkfifo; do
-    rm -f x.heap.*
-    with glibc HEAPPROF_INTERVAL=1 HEAPPROF_AT_EXIT=1 HEAPPROF_OUTPUT=x.heap \
-        bash -c "$kind x.heap.\$\$.tmp; exec \"\$0\"" "$guest" >out 2>err
+    rm -f ./*.heap*
+    with glibc HEAPPROF_INTERVAL=1 HEAPPROF_AT_EXIT=1 HEAPPROF_OUTPUT=%e.heap \
+        bash -c "$kind guest.heap.\$\$.tmp; exec \"\$0\"" "$guest" >out 2>err
     expect "$kind at the draft's name: exit status" 4 $?
     expect "$kind at the draft's name: lines" 1 "$(grep -c '^heapprof: cannot write the profile to' err)"
     expect "$kind at the draft's name" precious "$(cat file)"
-    [ ! -e x.heap ] || fail "$kind at the draft's name: a dump"
+    [ ! -e guest.heap ] || fail "$kind at the draft's name: a dump"
 done
-rm -f x.heap.*
+rm -f ./*.heap*
 
 # What a profile and a ledger hold: sizes, addresses and paths; not what is in the memory, nor arguments, nor environment.
 mkdir ledgers
