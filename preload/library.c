@@ -23,7 +23,6 @@
 enum { NOT_STARTED, STARTING, READY, OFF };
 
 struct hp_library hp_library;
-static uintptr_t starter; /* the hp_thread that is starting the library */
 static uint32_t exited;
 
 static bool stderr_is_ours(void)
@@ -309,7 +308,6 @@ bool hp_library_start(void)
     if (!__atomic_compare_exchange_n(&hp_library.state, &state, STARTING, false, __ATOMIC_ACQUIRE,
                                      __ATOMIC_RELAXED))
         return false;
-    starter = (uintptr_t)&hp_thread;
     start();
     return hp_library.state == READY;
 }
