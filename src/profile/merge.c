@@ -175,7 +175,8 @@ static uint64_t sample_key(const struct merger *merger, const struct hp_sample *
     const uint64_t key[] = {
         hp_hash_bytes(merger->stack.locations, sample->depth * sizeof(uint32_t)),
         counts->live_objects ? counts->live_bytes / counts->live_objects : UINT64_MAX,
-        counts->alloc_objects ? counts->alloc_bytes / counts->alloc_objects : UINT64_MAX};
+        counts->alloc_objects ? counts->alloc_bytes / counts->alloc_objects : UINT64_MAX,
+        (uint64_t)sample->interval};
     return hp_hash_bytes(key, sizeof key);
 }
 
