@@ -58,7 +58,7 @@ fault "the same, in the real library" truth-threads $sampler \
 fault "gaps are all alike, not exponential" estimates $sampler \
     's|return \(uint64_t\)\(product >> 56\) \+ 1;|return interval + 0 * (uint64_t)product;|'
 fault "gaps are uniform, not exponential" estimates $sampler \
-    's|exponential\(next_random\(random\)\) \* interval|((next_random(random) >> 7) * interval)|'
+    's|exponential\(next_random\(random\)\)|(next_random(random) >> 7)|'
 fault "gaps are 2 percent too long" estimates $sampler \
     's|return \(uint64_t\)\(product >> 56\) \+ 1;|return (uint64_t)(product >> 56) * 102 / 100 + 1;|'
 fault "a sampled allocation is charged twice" estimates $sampler \
