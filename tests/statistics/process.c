@@ -38,7 +38,8 @@ void process_set_interval(struct process *process, uint64_t interval)
 
 void process_start(struct process *process, uint64_t seed, uint64_t interval)
 {
-    *process = (struct process){.ledger = make_ledger(BUDGET, 128), .random = seed, .next_address = 4096};
+    *process =
+        (struct process){.ledger = make_ledger(BUDGET, 128), .random = seed, .next_address = 4096};
     process->ledger->pid = 42;
     process->ledger->start_time_ns = seed;
     strcpy(process->ledger->exe, "/bin/process");
@@ -60,7 +61,8 @@ void process_end(struct process *process)
 struct stream *stream_new(struct process *process, unsigned site, uint64_t size)
 {
     struct stream *stream = calloc(1, sizeof *stream);
-    *stream = (struct stream){.process = process, .site = site, .size = size, .next = process->streams};
+    *stream =
+        (struct stream){.process = process, .site = site, .size = size, .next = process->streams};
     return process->streams = stream;
 }
 
@@ -103,7 +105,8 @@ uint64_t stream_allocate(struct stream *stream, uint64_t count)
         count -= quiet;
         if (!count)
             break;
-        if (hp_charge(size) && hp_sampler_due(&hp_thread, size, ledger->intervals[ledger->epoch], ledger->epoch)) {
+        if (hp_charge(size) &&
+            hp_sampler_due(&hp_thread, size, ledger->intervals[ledger->epoch], ledger->epoch)) {
             record(stream);
             samples++;
         }
@@ -116,7 +119,8 @@ uint64_t stream_allocate(struct stream *stream, uint64_t count)
 void stream_free(struct stream *stream, uint64_t count)
 {
     stream->freed += count;
-    for (; stream->first < stream->count && stream->drawn[stream->first].index < stream->freed; stream->first++)
+    for (; stream->first < stream->count && stream->drawn[stream->first].index < stream->freed;
+         stream->first++)
         if (!remove_object(stream->process->ledger, stream->drawn[stream->first].address))
             fail_msg("a sampled object is not in the ledger");
 }
@@ -139,14 +143,16 @@ struct hp_profile *process_profile(const struct process *process)
     return profile;
 }
 
-void profile_estimates(const struct hp_profile *profile, unsigned sites, struct hp_estimate (*sums)[HP_SAMPLE_TYPES])
+void profile_estimates(const struct hp_profile *profile, unsigned sites,
+                       struct hp_estimate (*sums)[HP_SAMPLE_TYPES])
 {
     memset(sums, 0, sites * sizeof *sums);
     for (size_t i = 0; i < profile->sample_count; i++) {
         uint64_t site = (frame(profile, i, 0)->address - SITE_BASE) / 16;
         assert_true(site < sites);
         for (unsigned type = 0; type < HP_SAMPLE_TYPES; type++) {
-            struct hp_estimate term = hp_sample_estimate(profile, &profile->samples[i], type, false);
+            struct hp_estimate term =
+                hp_sample_estimate(profile, &profile->samples[i], type, false);
             hp_estimate_add(&sums[site][type], &term);
         }
     }
@@ -154,7 +160,8 @@ void profile_estimates(const struct hp_profile *profile, unsigned sites, struct 
 
 void stream_truth(const struct stream *stream, double truth[HP_SAMPLE_TYPES])
 {
-    double allocated = (double)stream->allocated, live = allocated - (double)stream->freed, size = (double)stream->size;
+    double allocated = (double)stream->allocated, live = allocated - (double)stream->freed,
+           size = (double)stream->size;
     truth[HP_INUSE_SPACE] += live * size;
     truth[HP_INUSE_OBJECTS] += live;
     truth[HP_ALLOC_SPACE] += allocated * size;

@@ -1,11 +1,14 @@
-/* diff's false and missed alarms: a process with 1,000 sites of all sizes, in which objects come and go while as many stay.
+/* diff's false and missed alarms: a process with 1,000 sites of all sizes, in which objects come
+ * and go while as many stay.
  *
- *   false    in at most 1 of 20 diffs of the steady process any row is marked; for its dumps, and for dumps of two runs
- *   missed   a leak of 25 samples is always marked: at a new site, and at one whose 20 samples stay
- *   growth   growth +- error holds the true growth in 93 to 97 of 100 rows with 10 samples or more in the difference
+ *   false    in at most 1 of 20 diffs of the steady process any row is marked; for its dumps, and
+ * for dumps of two runs missed   a leak of 25 samples is always marked: at a new site, and at one
+ * whose 20 samples stay growth   growth +- error holds the true growth in 93 to 97 of 100 rows with
+ * 10 samples or more in the difference
  *
- * Where a leak hides among 20 samples of which half come and go as well, 25 samples more are not proof: such a site would
- * have to be marked at odds that 1,000 steady ones meet by chance. How often they are marked is printed.
+ * Where a leak hides among 20 samples of which half come and go as well, 25 samples more are not
+ * proof: such a site would have to be marked at odds that 1,000 steady ones meet by chance. How
+ * often they are marked is printed.
  *
  * Faults it was seen to catch: tests/statistics/faults.sh. */
 #include "process.h"
@@ -43,7 +46,8 @@ static void start(struct process *process, struct stream **streams, uint64_t see
 static void go_on(struct stream **streams)
 {
     for (unsigned i = 0; i < STEADY; i++) {
-        uint64_t count = (uint64_t)((double)objects_of(i) * ((i / 100) % 2 ? 0.1 : 0.5 + 0.5 * (i / 100 % 4 == 0)));
+        uint64_t count = (uint64_t)((double)objects_of(i) *
+                                    ((i / 100) % 2 ? 0.1 : 0.5 + 0.5 * (i / 100 % 4 == 0)));
         stream_allocate(streams[i], count);
         stream_free(streams[i], count);
     }
@@ -52,14 +56,16 @@ static void go_on(struct stream **streams)
 struct outcome {
     unsigned marked;
     bool leak_marked[SITES - STEADY];
-    unsigned rows, inside; /* with 10 samples or more; of these, whose error holds the true growth */
+    unsigned rows,
+        inside; /* with 10 samples or more; of these, whose error holds the true growth */
 };
 
 /* `growth`: the true one, by site. */
 static struct outcome compare(const struct hp_profile *before, const struct hp_profile *after,
                               enum hp_sample_type type, const double *growth)
 {
-    const struct hp_rows_options options = {.view = {.granularity = HP_BY_ADDRESS}, .type = type, .test = true};
+    const struct hp_rows_options options = {
+        .view = {.granularity = HP_BY_ADDRESS}, .type = type, .test = true};
     struct hp_rows rows;
     struct hp_error error;
     struct outcome outcome = {0};
@@ -73,7 +79,8 @@ static struct outcome compare(const struct hp_profile *before, const struct hp_p
             outcome.leak_marked[site - STEADY] = row->significant && row->flat.growth.value > 0;
         if (row->flat.growth.samples >= 20) {
             outcome.rows++;
-            outcome.inside += fabs(row->flat.growth.value - growth[site]) <= hp_estimate_error(&row->flat.growth);
+            outcome.inside +=
+                fabs(row->flat.growth.value - growth[site]) <= hp_estimate_error(&row->flat.growth);
         }
     }
     hp_rows_free(&rows);
@@ -119,9 +126,10 @@ static void steady_processes_are_not_marked(void **state)
     hp_profile_free(before);
     hp_profile_free(other);
     process_end(&process);
-    print_message("%u of %u diffs of a steady process marked a row (bytes), %u of %u (objects)\n", marked[0], runs,
-                  marked[1], runs / 2 - 1);
-    print_message("growth +- error held the true growth in %.1f %% of %.0f rows\n", 100 * inside / rows, rows);
+    print_message("%u of %u diffs of a steady process marked a row (bytes), %u of %u (objects)\n",
+                  marked[0], runs, marked[1], runs / 2 - 1);
+    print_message("growth +- error held the true growth in %.1f %% of %.0f rows\n",
+                  100 * inside / rows, rows);
     assert_true(marked[0] <= runs / 20);
     assert_true(marked[1] <= runs / 40);
     assert_true(inside / rows > 0.93 && inside / rows < 0.97);
@@ -168,7 +176,8 @@ static void leaks_are_marked(void **state)
         hp_profile_free(after);
         process_end(&process);
     }
-    print_message("of %u leaks of 25 samples marked: new site %u, 20 samples that stay %u, 20 of which half come and go "
+    print_message("of %u leaks of 25 samples marked: new site %u, 20 samples that stay %u, 20 of "
+                  "which half come and go "
                   "%u; %u diffs marked other rows\n",
                   runs, marked[0], marked[1], marked[2], others);
     assert_int_equal(marked[0], runs);
@@ -176,11 +185,13 @@ static void leaks_are_marked(void **state)
     assert_true(others <= runs / 20);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(steady_processes_are_not_marked),
         cmocka_unit_test(leaks_are_marked),
     };
+    if (argc > 1) /* some of them only */
+        cmocka_set_test_filter(argv[1]);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

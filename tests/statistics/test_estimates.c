@@ -1,12 +1,15 @@
-/* Estimates are unbiased and spread as the formulas say: gaps are exponential (Anderson and Darling), and z-scores of the
- * estimates have mean 0 and variance 1, by size and by site, for bytes and objects, live and cumulative.
+/* Estimates are unbiased and spread as the formulas say: gaps are exponential (Anderson and
+ * Darling), and z-scores of the estimates have mean 0 and variance 1, by size and by site, for
+ * bytes and objects, live and cumulative.
  *
- *   z = (estimate - truth) / sqrt(sum of n s^2 (1 - p) / p), by the truth's n, not the sample's; without s^2 for objects
+ *   z = (estimate - truth) / sqrt(sum of n s^2 (1 - p) / p), by the truth's n, not the sample's;
+ * without s^2 for objects
  *
- * The variance of R of them is uncertain by sqrt((2 + 1 / m) / R), m the mean number of samples or, for large objects, of
- * objects not sampled: with m >= 20 and R = 2,000 runs 0.9 to 1.1 is 3 standard errors. Where less than 1 in 100 objects
- * goes unseen (above 4.6 intervals) all runs are taken together. Of the means 1 in 370 is more than 3 standard errors off
- * by chance; as many are let through as happens in 1 of 1,000 suites, and none above 4.5.
+ * The variance of R of them is uncertain by sqrt((2 + 1 / m) / R), m the mean number of samples or,
+ * for large objects, of objects not sampled: with m >= 20 and R = 2,000 runs 0.9 to 1.1 is 3
+ * standard errors. Where less than 1 in 100 objects goes unseen (above 4.6 intervals) all runs are
+ * taken together. Of the means 1 in 370 is more than 3 standard errors off by chance; as many are
+ * let through as happens in 1 of 1,000 suites, and none above 4.5.
  *
  * Faults it was seen to catch: tests/statistics/faults.sh. */
 #include "process.h"
@@ -23,8 +26,9 @@ static int compare_doubles(const void *a, const void *b)
     return (left > right) - (left < right);
 }
 
-/* A^2 of values that should be uniform, with nothing estimated from them: above 3.857 in 1 of 100, above 6 in 1 of 1,000
- * (Marsaglia and Marsaglia, Evaluating the Anderson-Darling Distribution, 2004). */
+/* A^2 of values that should be uniform, with nothing estimated from them: above 3.857 in 1 of 100,
+ * above 6 in 1 of 1,000 (Marsaglia and Marsaglia, Evaluating the Anderson-Darling Distribution,
+ * 2004). */
 static double anderson_darling(double *uniform, size_t count)
 {
     double sum = 0;
@@ -50,17 +54,21 @@ static void gaps_are_exponential(void **state)
             if (i % 2) /* every other one is a thread's first */
                 process_new_thread(&process);
             while (!stream_allocate(stream, 1)) {
-                uint64_t quiet = hp_thread.left > 1 ? hp_thread.left - 1 : 0; /* up to the next question */
+                uint64_t quiet =
+                    hp_thread.left > 1 ? hp_thread.left - 1 : 0; /* up to the next question */
                 if (quiet)
                     stream_allocate(stream, quiet);
             }
             stream_free(stream, stream->allocated - stream->freed);
             double gap = (double)(stream->allocated - before);
             sum += gap;
-            uniform[i] = -expm1(-(gap - 0.5) / (double)intervals[k]); /* the middle of a whole number's range */
+            uniform[i] = -expm1(-(gap - 0.5) /
+                                (double)intervals[k]); /* the middle of a whole number's range */
         }
-        double a2 = anderson_darling(uniform, count), mean = (sum / (double)count - 0.5) / (double)intervals[k];
-        print_message("interval %8lu: A2 %.2f, mean %.4f intervals\n", (unsigned long)intervals[k], a2, mean);
+        double a2 = anderson_darling(uniform, count),
+               mean = (sum / (double)count - 0.5) / (double)intervals[k];
+        print_message("interval %8lu: A2 %.2f, mean %.4f intervals\n", (unsigned long)intervals[k],
+                      a2, mean);
         assert_true(a2 < 6);
         assert_true(fabs(mean - 1) < 3.5 / sqrt((double)count));
         process_end(&process);
@@ -71,8 +79,9 @@ static void gaps_are_exponential(void **state)
 /* The z-scores of one site and sample type. */
 struct scores {
     double sum, squares;
-    double bias_sum, truth_sum;     /* of estimate - truth, and of the truth */
-    double believed, variance;      /* sums of the variance that the profile claims, and of the true one */
+    double bias_sum, truth_sum; /* of estimate - truth, and of the truth */
+    double believed,
+        variance; /* sums of the variance that the profile claims, and of the true one */
 };
 
 struct bench {
@@ -81,7 +90,8 @@ struct bench {
     double worst;
 };
 
-static void true_variance(const struct stream *stream, double interval, double variance[HP_SAMPLE_TYPES])
+static void true_variance(const struct stream *stream, double interval,
+                          double variance[HP_SAMPLE_TYPES])
 {
     double size = (double)stream->size, p = -expm1(-size / interval), each = (1 - p) / p;
     double allocated = (double)stream->allocated, live = allocated - (double)stream->freed;
@@ -125,8 +135,8 @@ static void check_mean(struct bench *bench, double standard_errors)
     bench->worst = fmax(bench->worst, fabs(standard_errors));
 }
 
-/* One line for a site; its figures are the worst of the four sample types. `believed`: the variance that reports state is
- * to be checked as well. */
+/* One line for a site; its figures are the worst of the four sample types. `believed`: the variance
+ * that reports state is to be checked as well. */
 static void check_site(struct bench *bench, unsigned site, const char *name, bool believed)
 {
     double runs = bench->runs, mean = 0, low = INFINITY, high = 0, bias = 0, ratio = 1;
@@ -143,7 +153,8 @@ static void check_site(struct bench *bench, unsigned site, const char *name, boo
             ratio = scores->believed / scores->variance;
         check_mean(bench, m / sqrt(v / runs));
     }
-    print_message("%-28s bias %+.3f %%, z: mean %+.3f, variance %.3f to %.3f; stated variance %.3f of the true one\n",
+    print_message("%-28s bias %+.3f %%, z: mean %+.3f, variance %.3f to %.3f; stated variance %.3f "
+                  "of the true one\n",
                   name, 100 * bias, mean, low, high, ratio);
     assert_true(low > 0.9 && high < 1.1);
     if (believed)
@@ -159,8 +170,8 @@ static void check_means(const struct bench *bench)
         p *= mean / ++allowed;
         sum += p;
     }
-    print_message("%u means: %u beyond 3 standard errors, %u allowed, worst %.2f\n", bench->checks, bench->outliers,
-                  allowed, bench->worst);
+    print_message("%u means: %u beyond 3 standard errors, %u allowed, worst %.2f\n", bench->checks,
+                  bench->outliers, allowed, bench->worst);
     assert_true(bench->outliers <= allowed);
     assert_true(bench->worst < 4.5);
 }
@@ -202,11 +213,13 @@ static void each_size_is_estimated_without_bias(void **state)
         for (unsigned type = 0; type < HP_SAMPLE_TYPES; type++) {
             const struct scores *scores = &bench.scores[i][type];
             double unit = type == HP_INUSE_SPACE || type == HP_ALLOC_SPACE ? (double)sizes[i] : 1;
-            /* What went unseen is Poisson; with less than one object in all expected, none may be missing. */
+            /* What went unseen is Poisson; with less than one object in all expected, none may be
+             * missing. */
             assert_true(fabs(scores->bias_sum) <= 4 * sqrt(scores->variance) + unit / 2);
         }
         print_message("%-28s bias %+.6f %%\n", name,
-                      100 * bench.scores[i][HP_ALLOC_SPACE].bias_sum / bench.scores[i][HP_ALLOC_SPACE].truth_sum);
+                      100 * bench.scores[i][HP_ALLOC_SPACE].bias_sum /
+                          bench.scores[i][HP_ALLOC_SPACE].truth_sum);
     }
     check_means(&bench);
 }
@@ -214,8 +227,11 @@ static void each_size_is_estimated_without_bias(void **state)
 /* Sizes that one site allocates in turns, in any order, from threads that live for a while. */
 static void mixed_sizes_are_estimated_without_bias(void **state)
 {
-    static const uint64_t mixes[][4] = {{16, 48, 200, 1000}, {24, 5000, 70000, 900001}, {17, 18, 19, 20},
-                                        {400000, 500000, 600000, 700000}, {1, 600001, 1, 1500000}};
+    static const uint64_t mixes[][4] = {{16, 48, 200, 1000},
+                                        {24, 5000, 70000, 900001},
+                                        {17, 18, 19, 20},
+                                        {400000, 500000, 600000, 700000},
+                                        {1, 600001, 1, 1500000}};
     static struct bench bench;
     bench.sites = sizeof mixes / sizeof *mixes;
     for (unsigned run = 0; run < 2000 * runs_factor(); run++) {
@@ -231,7 +247,8 @@ static void mixed_sizes_are_estimated_without_bias(void **state)
             if ((random >> 40) % 16 == 0)
                 process_new_thread(&process);
             double p = -expm1(-(double)mixes[site][k] / INTERVAL);
-            stream_allocate(streams[site][k], (uint64_t)(1 + 2 / p * (double)(random >> 48) / 65536));
+            stream_allocate(streams[site][k],
+                            (uint64_t)(1 + 2 / p * (double)(random >> 48) / 65536));
         }
         for (struct stream *stream = process.streams; stream; stream = stream->next)
             stream_free(stream, stream->allocated / 3);
@@ -241,7 +258,8 @@ static void mixed_sizes_are_estimated_without_bias(void **state)
     for (unsigned site = 0; site < bench.sites; site++) {
         char name[64];
         snprintf(name, sizeof name, "%lu, %lu, %lu, %lu bytes", (unsigned long)mixes[site][0],
-                 (unsigned long)mixes[site][1], (unsigned long)mixes[site][2], (unsigned long)mixes[site][3]);
+                 (unsigned long)mixes[site][1], (unsigned long)mixes[site][2],
+                 (unsigned long)mixes[site][3]);
         check_site(&bench, site, name, true);
     }
     check_means(&bench);
@@ -282,12 +300,13 @@ struct spread {
     double sum, squares, believed;
 };
 
-/* The interval changes in the middle, to finer and to coarser and by way of off, in threads that learn of it late; the
- * profile is given in the last one. The variance that it claims must be the one that is found. Objects allocated while
- * sampling was off are not seen, nor meant to be. */
+/* The interval changes in the middle, to finer and to coarser and by way of off, in threads that
+ * learn of it late; the profile is given in the last one. The variance that it claims must be the
+ * one that is found. Objects allocated while sampling was off are not seen, nor meant to be. */
 static void changed_intervals_are_estimated_without_bias(void **state)
 {
-    static const uint64_t changes[][2] = {{524288, 65536}, {65536, 524288}, {524288, 2097152}, {524288, 1}, {1, 65536}};
+    static const uint64_t changes[][2] = {
+        {524288, 65536}, {65536, 524288}, {524288, 2097152}, {524288, 1}, {1, 65536}};
     static const uint64_t sizes[] = {100, 3000, 60000, 500000};
     enum { KINDS = sizeof changes / sizeof *changes * 2, SITES = 4 };
     const unsigned runs = 2000 * runs_factor();
@@ -326,7 +345,8 @@ static void changed_intervals_are_estimated_without_bias(void **state)
                     double off = estimates[i][type].value / truth[type] - 1;
                     spreads[i][type].sum += off;
                     spreads[i][type].squares += off * off;
-                    spreads[i][type].believed += estimates[i][type].variance / (truth[type] * truth[type]);
+                    spreads[i][type].believed +=
+                        estimates[i][type].variance / (truth[type] * truth[type]);
                 }
             }
             hp_profile_free(profile);
@@ -342,16 +362,18 @@ static void changed_intervals_are_estimated_without_bias(void **state)
                 low = fmin(low, spread->believed / runs / variance);
                 high = fmax(high, spread->believed / runs / variance);
             }
-            print_message("%7lu to %7lu%s, %6lu bytes: bias %+.3f %%, stated variance %.3f to %.3f of the one found\n",
-                          (unsigned long)change[0], (unsigned long)change[1], kind % 2 ? " by 0" : "     ",
-                          (unsigned long)sizes[i], 100 * bias, low, high);
+            print_message("%7lu to %7lu%s, %6lu bytes: bias %+.3f %%, stated variance %.3f to %.3f "
+                          "of the one found\n",
+                          (unsigned long)change[0], (unsigned long)change[1],
+                          kind % 2 ? " by 0" : "     ", (unsigned long)sizes[i], 100 * bias, low,
+                          high);
             assert_true(low > 0.8 && high < 1.2);
         }
     }
     check_means(&bench);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gaps_are_exponential),
@@ -360,5 +382,7 @@ int main(void)
         cmocka_unit_test(short_threads_are_estimated_without_bias),
         cmocka_unit_test(changed_intervals_are_estimated_without_bias),
     };
+    if (argc > 1) /* some of them only */
+        cmocka_set_test_filter(argv[1]);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

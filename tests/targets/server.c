@@ -1,6 +1,7 @@
-/* What README's test pipeline profiles: a server that takes requests, one byte each, from the pipe "requests", and answers
- * each with a byte into the pipe "answers". For a request it allocates 1 MB in objects of 1,000 bytes. Argument "leak": it
- * keeps them; otherwise it frees them with the next request. */
+/* What README's test pipeline profiles: a server that takes requests, one byte each, from the pipe
+ * "requests", and answers each with a byte into the pipe "answers". For a request it allocates 1 MB
+ * in objects of 1,000 bytes. Argument "leak": it keeps them; otherwise it frees them with the next
+ * request. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>

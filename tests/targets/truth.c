@@ -1,8 +1,8 @@
-/* A target for the statistical tests that counts what it allocates, in the ways in which samplers go wrong:
- *   truth threads|realloc|aligned|fork|intervals [ROUNDS]
- * At the end (in the case of fork: at the end of each process) it prints the truth, one line per site:
- *   site FUNCTION LIVE_OBJECTS LIVE_BYTES ALLOCATED_OBJECTS ALLOCATED_BYTES
- * Every other object of a site is freed, so that live and cumulative differ. */
+/* A target for the statistical tests that counts what it allocates, in the ways in which samplers
+ * go wrong: truth threads|realloc|aligned|fork|intervals [ROUNDS] At the end (in the case of fork:
+ * at the end of each process) it prints the truth, one line per site: site FUNCTION LIVE_OBJECTS
+ * LIVE_BYTES ALLOCATED_OBJECTS ALLOCATED_BYTES Every other object of a site is freed, so that live
+ * and cumulative differ. */
 #include <malloc.h>
 #include <pthread.h>
 #include <stdint.h>
@@ -28,9 +28,9 @@ struct account {
 
 enum { FIRST, SECOND, GROW, POSIX, ALIGNED, MEMALIGN, PARENT, CHILD, CHANGING, UNSEEN, SITES };
 static struct account accounts[SITES] = {
-    [FIRST] = {"site_first"},     [SECOND] = {"site_second"},     [GROW] = {"site_grow"},
-    [POSIX] = {"site_posix"},     [ALIGNED] = {"site_aligned"},   [MEMALIGN] = {"site_memalign"},
-    [PARENT] = {"site_parent"},   [CHILD] = {"site_child"},       [CHANGING] = {"site_changing"},
+    [FIRST] = {"site_first"},   [SECOND] = {"site_second"},   [GROW] = {"site_grow"},
+    [POSIX] = {"site_posix"},   [ALIGNED] = {"site_aligned"}, [MEMALIGN] = {"site_memalign"},
+    [PARENT] = {"site_parent"}, [CHILD] = {"site_child"},     [CHANGING] = {"site_changing"},
     [UNSEEN] = {"site_unseen"},
 };
 
@@ -55,17 +55,18 @@ static void print_truth(void)
 {
     for (unsigned i = 0; i < SITES; i++)
         if (accounts[i].allocated_objects)
-            printf("site %s %lu %lu %lu %lu\n", accounts[i].name, accounts[i].live_objects, accounts[i].live_bytes,
-                   accounts[i].allocated_objects, accounts[i].allocated_bytes);
+            printf("site %s %lu %lu %lu %lu\n", accounts[i].name, accounts[i].live_objects,
+                   accounts[i].live_bytes, accounts[i].allocated_objects,
+                   accounts[i].allocated_bytes);
     fflush(stdout);
 }
 
-#define MALLOC_SITE(name, number)                                                                                       \
-    SITE void *name(size_t size)                                                                                        \
-    {                                                                                                                   \
-        void *pointer = malloc(size);                                                                                   \
-        KEEP(pointer);                                                                                                  \
-        return made(number, pointer, size);                                                                             \
+#define MALLOC_SITE(name, number)                                                                  \
+    SITE void *name(size_t size)                                                                   \
+    {                                                                                              \
+        void *pointer = malloc(size);                                                              \
+        KEEP(pointer);                                                                             \
+        return made(number, pointer, size);                                                        \
     }
 
 MALLOC_SITE(site_first, FIRST)
@@ -106,7 +107,8 @@ SITE void *site_memalign(size_t alignment, size_t size)
     return made(MEMALIGN, pointer, size);
 }
 
-/* A thread's first allocation, and in every other thread a second one; threads run one after the other. */
+/* A thread's first allocation, and in every other thread a second one; threads run one after the
+ * other. */
 static void *short_thread(void *argument)
 {
     uintptr_t number = (uintptr_t)argument;
@@ -149,8 +151,10 @@ static void grow(unsigned count)
 static void aligned(unsigned count)
 {
     for (unsigned i = 0; i < count; i++) {
-        size_t alignment = 16ul << i % 8, size = (500 + i % 1000 + alignment) / alignment * alignment;
-        void *objects[] = {site_posix(alignment, size + 1), site_aligned(alignment, size), site_memalign(alignment, size)};
+        size_t alignment = 16ul << i % 8,
+               size = (500 + i % 1000 + alignment) / alignment * alignment;
+        void *objects[] = {site_posix(alignment, size + 1), site_aligned(alignment, size),
+                           site_memalign(alignment, size)};
         for (unsigned k = 0; k < 3 && i % 2; k++) {
             free(objects[k]);
             gone(POSIX + k, k ? size : size + 1);
@@ -177,7 +181,8 @@ static void child(void **kept, unsigned count)
     _exit(0);
 }
 
-/* Children that free all that the parent had, and allocate little; the parent goes on with what it has. */
+/* Children that free all that the parent had, and allocate little; the parent goes on with what it
+ * has. */
 static void forks(unsigned count)
 {
     enum { KEPT = 60 };
@@ -211,8 +216,9 @@ static void allocate_changing(unsigned count)
     }
 }
 
-/* The interval changes every 256 KiB; now and then sampling is off for a while. A thread learns that it is off at its
- * next sample, and that it is on after 16 MiB at most: what is allocated until then goes to sites that nobody looks at. */
+/* The interval changes every 256 KiB; now and then sampling is off for a while. A thread learns
+ * that it is off at its next sample, and that it is on after 16 MiB at most: what is allocated
+ * until then goes to sites that nobody looks at. */
 static void intervals(unsigned count)
 {
     static const uint64_t sizes[] = {4096, 16384, 8192};
@@ -238,8 +244,11 @@ int main(int argc, char **argv)
         const char *name;
         void (*run)(unsigned count);
         unsigned count;
-    } cases[] = {{"threads", threads, 100000}, {"realloc", grow, 80000}, {"aligned", aligned, 60000},
-                 {"fork", forks, 6000},        {"intervals", intervals, 4001}};
+    } cases[] = {{"threads", threads, 100000},
+                 {"realloc", grow, 80000},
+                 {"aligned", aligned, 60000},
+                 {"fork", forks, 6000},
+                 {"intervals", intervals, 4001}};
     for (unsigned i = 0; argc > 1 && i < sizeof cases / sizeof *cases; i++) {
         if (strcmp(argv[1], cases[i].name))
             continue;
