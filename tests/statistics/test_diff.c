@@ -185,11 +185,45 @@ static void leaks_are_marked(void **state)
     assert_true(others <= runs / 20);
 }
 
+/* Of sites where nothing happened between two dumps the samples are the same ones, also when the
+ * interval was changed in between and the dumps are given in different ones. */
+static void survivors_cancel_across_a_change(void **state)
+{
+    static const uint64_t intervals[] = {65536, 2097152, 1};
+    static struct stream *streams[STEADY + 1];
+    for (unsigned k = 0; k < 3; k++) {
+        struct process process;
+        const struct hp_rows_options options = {.view = {.granularity = HP_BY_ADDRESS},
+                                                .test = true};
+        struct hp_rows rows;
+        struct hp_error error;
+        unsigned changed = 0;
+        start(&process, streams, 8000000 + k);
+        struct hp_profile *before = process_profile(&process);
+        process_set_interval(&process, intervals[k]);
+        streams[STEADY] = stream_new(&process, STEADY, 4096);
+        stream_allocate(streams[STEADY], 100000);
+        struct hp_profile *after = process_profile(&process);
+        assert_true(after->interval == (double)intervals[k]);
+        assert_int_equal(hp_rows_build(before, after, &options, &rows, &error), 0);
+        for (size_t i = 0; i < rows.count; i++)
+            changed += rows.rows[i].flat.growth.value != 0 || rows.rows[i].flat.growth.samples;
+        print_message("to %lu: %u rows changed\n", (unsigned long)intervals[k], changed);
+        assert_int_equal(changed, 1);
+        assert_true(rows.rows[0].significant);
+        hp_rows_free(&rows);
+        hp_profile_free(before);
+        hp_profile_free(after);
+        process_end(&process);
+    }
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(steady_processes_are_not_marked),
         cmocka_unit_test(leaks_are_marked),
+        cmocka_unit_test(survivors_cancel_across_a_change),
     };
     if (argc > 1) /* some of them only */
         cmocka_set_test_filter(argv[1]);
