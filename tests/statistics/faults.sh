@@ -84,7 +84,7 @@ fault "a new interval loses the sample that was due" "estimates changed*" $sampl
     's|if \(before && thread->beyond != HP_NEVER|if (before == 9999|'
 fault "the same, in the real library" truth-intervals $sampler \
     's|if \(before && thread->beyond != HP_NEVER|if (before == 9999|'
-fault "a sample due at a change is given to the new interval" truth-intervals $sampler \
+fault "a sample due at a change is given to the new interval" "estimates changed*" $sampler \
     's|thread->due_epoch = before - 1;|thread->due_epoch = epoch;|'
 fault "a forked child goes on in its parent's gap, and loses its end" truth-fork preload/sampler.h \
     's|    thread->left = thread->beyond = 0;\n||'
@@ -105,7 +105,7 @@ fault "one counter for all sizes of a stack" "estimates mixed*" src/ledger/ledge
 fault "p by the latest interval, not by the sample's own" "estimates changed*" src/ledger/rows.c \
     's|\.interval = interval_of\(collection->view, entry->epoch\)|.interval = collection->to|'
 fault "entries of another interval are not converted for go" truth-intervals src/ledger/rows.c \
-    's|if \(!pair.objects \|\| from == to\)|if (from > 0)|'
+    's|if \(!pair.objects .. from == to\)|if (from > 0)|'
 fault "the text states another interval than the sampler's" truth-aligned src/ledger/snapshot.c \
     's|hp_text_header\(text, &sums, interval\)|hp_text_header(text, &sums, interval + interval / 16)|'
 fault "bytes are scaled as if all objects were small" "estimates each*" src/profile/scale.c \

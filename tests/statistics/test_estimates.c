@@ -42,7 +42,7 @@ static double anderson_darling(double *uniform, size_t count)
 static void gaps_are_exponential(void **state)
 {
     static const uint64_t intervals[] = {4096, 32768, 524288, 1048576, 67108864};
-    const size_t count = 20000ul * runs_factor();
+    const size_t count = 100000ul * runs_factor();
     double *uniform = malloc(count * sizeof *uniform);
     for (size_t k = 0; k < sizeof intervals / sizeof *intervals; k++) {
         struct process process;
