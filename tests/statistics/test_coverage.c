@@ -4,11 +4,13 @@
  * that for one fixed truth the coverage jumps by some percent around its mean. Two kinds of cells
  * have bounds of their own:
  *
- *   few unseen    Of objects above 3 intervals fewer than 1 in 20 goes unseen: often none is
- * missing, now and then one object is, and no half-width holds 95 of 100 at each size. The errors
- * are small there. objects       Of a site of 10 samples with sizes far apart nearly all objects
- * are of the smallest size, which has 2 of the samples, and in 1 of 10 runs none; then nothing in
- * the profile tells of them.
+ * Few unseen: of objects above 3 intervals fewer than 1 in 20 goes unseen. Often none is missing,
+ * now and then one object is, and no half-width holds 95 of 100 at each size. Errors are small
+ * there.
+ *
+ * Object counts: of a site of 10 samples with sizes far apart nearly all objects are of the
+ * smallest size, which has 2 of the samples, and in 1 of 10 runs none; then nothing in the profile
+ * tells of them.
  *
  * Faults it was seen to catch: tests/statistics/faults.sh. */
 #include "process.h"

@@ -2,8 +2,9 @@
  * Darling), and z-scores of the estimates have mean 0 and variance 1, by size and by site, for
  * bytes and objects, live and cumulative.
  *
- *   z = (estimate - truth) / sqrt(sum of n s^2 (1 - p) / p), by the truth's n, not the sample's;
- * without s^2 for objects
+ *   z = (estimate - truth) / sqrt(sum of n s^2 (1 - p) / p)
+ *
+ * with the truth's n, not the sample's, and for objects without s^2.
  *
  * The variance of R of them is uncertain by sqrt((2 + 1 / m) / R), m the mean number of samples or,
  * for large objects, of objects not sampled: with m >= 20 and R = 2,000 runs 0.9 to 1.1 is 3

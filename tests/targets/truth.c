@@ -1,8 +1,12 @@
 /* A target for the statistical tests that counts what it allocates, in the ways in which samplers
- * go wrong: truth threads|realloc|aligned|fork|intervals [ROUNDS] At the end (in the case of fork:
- * at the end of each process) it prints the truth, one line per site: site FUNCTION LIVE_OBJECTS
- * LIVE_BYTES ALLOCATED_OBJECTS ALLOCATED_BYTES Every other object of a site is freed, so that live
- * and cumulative differ. */
+ * go wrong:
+ *
+ *   truth threads|realloc|aligned|fork|intervals [ROUNDS]
+ *
+ * At the end (in the case of fork: at the end of each process) it prints the truth, one line per
+ * site. Every other object of a site is freed, so that live and cumulative differ.
+ *
+ *   site FUNCTION LIVE_OBJECTS LIVE_BYTES ALLOCATED_OBJECTS ALLOCATED_BYTES */
 #include <malloc.h>
 #include <pthread.h>
 #include <stdint.h>
