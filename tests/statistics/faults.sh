@@ -22,7 +22,7 @@ failed() {
         grep -q '^Fail: *1 *$' "$work/log" || return 2
         ;;
     *)
-        timeout 300 "$build/tests/statistics/test_statistics_$1" "${@:2}" >"$work/log" 2>&1
+        timeout 900 "$build/tests/statistics/test_statistics_$1" "${@:2}" >"$work/log" 2>&1
         status=$?
         [ $status != 0 ] || return 1
         [ $status -lt 124 ] && grep -q '^\[  FAILED  \]' "$work/log" || return 2
