@@ -153,14 +153,14 @@ static void move_to_child(int fork_file)
     hp_dump_forked();
     hp_figures_forked();
     hp_trace_forked(region->ledger);
-    hp_thread.random = 0; /* not the same samples as the parent's */
-    hp_thread.epoch = 0;
+    hp_thread.random = 0; /* not the same samples as the parent's, but for the gap that it is in */
     hp_marking_update();
 }
 
 static void after_fork_in_child(void)
 {
     move_to_child(hp_thread.fork_file);
+    hp_sampler_restart(&hp_thread);
 }
 
 void hp_library_check_fork(void)

@@ -224,7 +224,7 @@ static bool record(struct hp_ledger *ledger, const void *pointer, size_t n, cons
                                             : find_stack_usual(ledger, frame_address);
     if (!stack)
         return false;
-    uint32_t epoch = (hp_thread.epoch - 1) % HP_EPOCHS;
+    uint32_t epoch = hp_thread.due_epoch % HP_EPOCHS;
     /* Exact figures need no classes, which are there for scaling. */
     uint16_t size_class = ledger->intervals[epoch] == 1 ? 0 : hp_size_class(n);
     hp_offset entry = hp_ledger_entry(ledger, stack, size_class, (uint16_t)epoch);

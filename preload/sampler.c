@@ -64,26 +64,52 @@ static void set_gap(struct hp_thread *thread, uint64_t gap)
     thread->beyond = gap == HP_NEVER ? HP_NEVER : gap - thread->left;
 }
 
+static void draw(struct hp_thread *thread, uint64_t interval)
+{
+    if (!thread->random)
+        thread->random = hp_sampler_seed();
+    set_gap(thread, interval == 0 ? HP_NEVER : interval == 1 ? 0 : hp_sampler_gap(&thread->random, interval));
+}
+
+/* Take n bytes off the gap; true: it ends in them. */
+static bool spend(struct hp_thread *thread, size_t n)
+{
+    uint64_t gap = thread->left + thread->beyond;
+    if (n >= gap)
+        return true;
+    set_gap(thread, gap - n);
+    return false;
+}
+
 bool hp_sampler_due(struct hp_thread *thread, size_t n, uint64_t interval, uint32_t epoch)
 {
     thread->left += n;
     if (n > PTRDIFF_MAX)
         return false; /* no allocator gives that much */
+    /* A signal handler that allocates between the hot path's subtraction and this function may take more than there
+     * was; left is then below 0, which as an unsigned number is beyond all gaps. */
+    if (thread->left > HP_STRIDE)
+        thread->left = 0;
+    thread->due_epoch = epoch;
     if (thread->epoch != epoch + 1) {
-        /* First allocation of this thread, or the interval changed: gaps have no memory, so a fresh one is right. */
-        if (!thread->random)
-            thread->random = hp_sampler_seed();
+        uint32_t before = thread->epoch;
         thread->epoch = epoch + 1;
-        set_gap(thread, interval == 0 ? HP_NEVER : interval == 1 ? 0 : hp_sampler_gap(&thread->random, interval));
+        if (before && thread->beyond != HP_NEVER && thread->left + thread->beyond) {
+            /* The interval changed. A thread learns of it when its gap ends: to draw a new one then and there would
+             * lose the sample that stands for all bytes of the old gap. So this allocation belongs to the old gap,
+             * whether it ends here or goes on, and the new one begins behind it. */
+            bool due = spend(thread, n);
+            thread->due_epoch = before - 1;
+            draw(thread, interval);
+            return due;
+        }
+        /* The first allocation of this thread, or nothing or everything was sampled so far. */
+        draw(thread, interval);
     }
     if (interval == 1) {
         thread->left = 0; /* everything is due */
         return true;
     }
-    /* A signal handler that allocates between the hot path's subtraction and this function may take more than there
-     * was; left is then below 0, which as an unsigned number is beyond all gaps. */
-    if (thread->left > HP_STRIDE)
-        thread->left = 0;
     if (n < thread->left) {
         thread->left -= n;
         return false;
@@ -92,12 +118,9 @@ bool hp_sampler_due(struct hp_thread *thread, size_t n, uint64_t interval, uint3
         thread->left = HP_STRIDE;
         return false;
     }
-    uint64_t gap = thread->left + thread->beyond;
-    if (n < gap) {
-        set_gap(thread, gap - n);
+    if (!spend(thread, n))
         return false;
-    }
-    set_gap(thread, hp_sampler_gap(&thread->random, interval));
+    draw(thread, interval);
     return true;
 }
 

@@ -30,6 +30,7 @@ struct hp_thread {
     uint64_t beyond; /* rest of the gap after left; HP_NEVER: sampling is off */
     uint64_t random;
     uint32_t epoch;  /* that left was drawn for, plus 1; 0: none yet */
+    uint32_t due_epoch; /* of the allocation that hp_sampler_due said is due */
     uint32_t number; /* of the thread, from 1; 0: not given yet */
     int fork_file;   /* between the handlers of fork: of the child's ledger, or -1 */
     bool fork_alone; /* between the handlers of fork: there is no other thread */
@@ -60,11 +61,20 @@ static inline __attribute__((always_inline)) bool hp_charge(size_t n)
 }
 
 /* After hp_charge(n) returned true: is the allocation of n bytes to be sampled? Takes the charge back and charges
- * properly, draws the next gap. `interval`, `epoch`: in force now. Not for a busy thread. */
+ * properly, draws the next gap. `interval`, `epoch`: in force now; a due allocation is to be recorded in due_epoch, the
+ * one before when they have just changed. Not for a busy thread. */
 bool hp_sampler_due(struct hp_thread *thread, size_t n, uint64_t interval, uint32_t epoch);
 
 /* A gap: at least 1, mean `interval`; P(gap <= s) = 1 - exp(-s / interval) for each whole s. */
 uint64_t hp_sampler_gap(uint64_t *random, uint64_t interval);
+
+/* A child of fork: not the same samples as the parent's, and a gap of its own from here on. */
+static inline void hp_sampler_restart(struct hp_thread *thread)
+{
+    thread->random = 0;
+    thread->epoch = 0;
+    thread->left = thread->beyond = 0;
+}
 
 /* Bytes that a sample of this size stands for, size / (1 - exp(-size / interval)), to 1 in 1,000: for triggers, not for
  * reports. */

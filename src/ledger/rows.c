@@ -83,7 +83,7 @@ static struct hp_pair convert(struct hp_pair pair, double from, double to, uint6
     return (struct hp_pair){.objects = objects, .bytes = hp_whole(size * (double)objects + 0.5)};
 }
 
-static struct hp_counts read_counts(const struct hp_entry *entry, double from, double to)
+static struct hp_counts read_counts(const struct hp_entry *entry)
 {
     /* freed first: what is freed was allocated before, so live never comes out negative. */
     struct hp_pair freed = hp_pair_read(&entry->freed);
@@ -91,8 +91,6 @@ static struct hp_counts read_counts(const struct hp_entry *entry, double from, d
     struct hp_pair live = {0, 0};
     if (alloc.objects > freed.objects && alloc.bytes >= freed.bytes)
         live = (struct hp_pair){alloc.objects - freed.objects, alloc.bytes - freed.bytes};
-    live = convert(live, from, to, entry->record.hash);
-    alloc = convert(alloc, from, to, entry->record.hash);
     if (alloc.objects < live.objects || alloc.bytes < live.bytes)
         alloc = live;
     return (struct hp_counts){.live_objects = live.objects,
@@ -101,10 +99,19 @@ static struct hp_counts read_counts(const struct hp_entry *entry, double from, d
                               .alloc_bytes = alloc.bytes};
 }
 
-static double interval_of(const struct hp_ledger_view *view, uint32_t epoch)
+static struct hp_counts convert_counts(const struct hp_counts *drawn, double from, double to, uint64_t hash)
+{
+    struct hp_pair live = convert((struct hp_pair){drawn->live_objects, drawn->live_bytes}, from, to, hash);
+    struct hp_pair alloc = convert((struct hp_pair){drawn->alloc_objects, drawn->alloc_bytes}, from, to, hash);
+    if (alloc.objects < live.objects || alloc.bytes < live.bytes)
+        alloc = live;
+    return (struct hp_counts){live.objects, live.bytes, alloc.objects, alloc.bytes};
+}
+
+static uint64_t interval_of(const struct hp_ledger_view *view, uint32_t epoch)
 {
     uint64_t interval = epoch < HP_EPOCHS ? view->ledger->intervals[epoch] : 0;
-    return interval ? (double)interval : 1;
+    return interval ? interval : 1;
 }
 
 /* The interval that the profile is given in: the one in force, or, when sampling is off, the last one that was. */
@@ -146,7 +153,7 @@ struct collection {
     const struct hp_ledger_view *view;
     struct hp_entry_row *rows;
     uint64_t count, most;
-    double to; /* the profile's interval */
+    uint64_t to; /* the profile's interval */
 };
 
 static bool collect_entry(void *state, const struct hp_entry *entry)
@@ -154,9 +161,10 @@ static bool collect_entry(void *state, const struct hp_entry *entry)
     struct collection *collection = state;
     if (collection->count == collection->most)
         return false;
-    struct hp_entry_row row = {.counts = read_counts(entry, interval_of(collection->view, entry->epoch), collection->to),
-                      .stack = entry->stack};
-    if (row.counts.alloc_objects)
+    struct hp_entry_row row = {
+        .drawn = read_counts(entry), .interval = interval_of(collection->view, entry->epoch), .stack = entry->stack};
+    row.counts = convert_counts(&row.drawn, (double)row.interval, (double)collection->to, entry->record.hash);
+    if (row.drawn.alloc_objects)
         collection->rows[collection->count++] = row;
     return true;
 }
@@ -164,7 +172,7 @@ static bool collect_entry(void *state, const struct hp_entry *entry)
 uint64_t hp_rows_collect(const struct hp_ledger_view *view, struct hp_entry_row *rows, uint64_t most)
 {
     struct collection collection = {
-        .view = view, .rows = rows, .most = most, .to = (double)hp_ledger_view_interval(view)};
+        .view = view, .rows = rows, .most = most, .to = hp_ledger_view_interval(view)};
     hp_ledger_view_each(view, collect_entry, &collection);
     return collection.count;
 }

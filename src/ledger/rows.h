@@ -9,7 +9,9 @@
 
 /* An entry as it goes into the profile. */
 struct hp_entry_row {
-    struct hp_counts counts;
+    struct hp_counts counts; /* as sampled, or converted to the profile's interval */
+    struct hp_counts drawn;  /* as sampled */
+    uint64_t interval;       /* that they were sampled at, bytes */
     hp_offset stack;
 };
 

@@ -60,8 +60,8 @@ uint64_t hp_ledger_view_scratch_size(const struct hp_ledger_view *view)
     return sizeof(struct bases) + ((entries < most ? entries : most) + 64) * sizeof(struct hp_entry_row);
 }
 
-static void write_entry(const struct hp_ledger_view *view, struct bases *bases, const struct hp_entry_row *row, uint64_t front,
-                        struct hp_text *text)
+static void write_entry(const struct hp_ledger_view *view, struct bases *bases, const struct hp_entry_row *row,
+                        uint64_t interval, uint64_t front, struct hp_text *text)
 {
     const struct hp_stack *stack = hp_ledger_view_record(view, row->stack, HP_RECORD_STACK, sizeof *stack);
     uint32_t depth = stack ? __atomic_load_n(&stack->record.depth, __ATOMIC_RELAXED) : 0;
@@ -73,6 +73,8 @@ static void write_entry(const struct hp_ledger_view *view, struct bases *bases, 
     for (uint32_t i = 0; i < depth; i++)
         bases->addresses[i] = address_of(bases, modules, stack->frames[i]);
     hp_text_entry(text, &row->counts, front, bases->addresses, depth);
+    if (row->interval != interval)
+        hp_text_drawn(text, &row->drawn, row->interval);
 }
 
 static void put_pair(struct hp_text *text, const char *name, uint64_t value)
@@ -247,23 +249,26 @@ int hp_ledger_view_write(const struct hp_ledger_view *view, const struct hp_mome
     struct hp_counts sums = {0};
     struct totals totals = {0};
     uint64_t interval = hp_ledger_view_interval(view);
+    bool exact = interval == 1;
     for (uint64_t i = 0; i < count; i++) {
-        const struct hp_counts *counts = &rows[i].counts;
+        const struct hp_counts *counts = &rows[i].counts, *drawn = &rows[i].drawn;
+        const double at = (double)rows[i].interval;
+        exact &= rows[i].interval == 1;
         sums.live_objects += counts->live_objects;
         sums.live_bytes += counts->live_bytes;
         sums.alloc_objects += counts->alloc_objects;
         sums.alloc_bytes += counts->alloc_bytes;
-        hp_add_scaled(&totals.live_bytes, &totals.live_objects, counts->live_bytes, counts->live_objects,
-                   (double)interval);
-        hp_add_scaled(&totals.alloc_bytes, &totals.alloc_objects, counts->alloc_bytes, counts->alloc_objects,
-                   (double)interval);
+        hp_add_scaled(&totals.live_bytes, &totals.live_objects, drawn->live_bytes, drawn->live_objects, at);
+        hp_add_scaled(&totals.alloc_bytes, &totals.alloc_objects, drawn->alloc_bytes, drawn->alloc_objects, at);
     }
     uint64_t front_frame = (uint64_t)view->ledger->front_module << HP_FRAME_MODULE_SHIFT | view->ledger->front_offset;
     uint64_t front =
         view->ledger->front_module ? address_of(bases, module_count(view), front_frame) : 0;
     hp_text_header(text, &sums, interval);
     for (uint64_t i = 0; i < count && !text->error; i++)
-        write_entry(view, bases, &rows[i], front, text);
+        write_entry(view, bases, &rows[i], interval, front, text);
+    if (exact)
+        hp_text_fact_string(text, "heapprof.exact", "every allocation was recorded, nothing is estimated");
     write_own_facts(view, moment, front, text);
     write_memstats(view, moment, &totals, text);
     write_modules(view, bases, text, false);

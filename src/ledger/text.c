@@ -92,24 +92,24 @@ void hp_text_comment(struct hp_text *text)
     put_bytes(text, "# ", 2);
 }
 
-static void put_counts(struct hp_text *text, uint64_t live_objects, uint64_t live_bytes, uint64_t alloc_objects,
-                       uint64_t alloc_bytes)
+static void put_counts(struct hp_text *text, const struct hp_counts *counts)
 {
-    hp_text_put_dec(text, live_objects);
+    hp_text_put_dec(text, counts->live_objects);
     hp_text_put(text, ": ");
-    hp_text_put_dec(text, live_bytes);
+    hp_text_put_dec(text, counts->live_bytes);
     hp_text_put(text, " [");
-    hp_text_put_dec(text, alloc_objects);
+    hp_text_put_dec(text, counts->alloc_objects);
     hp_text_put(text, ": ");
-    hp_text_put_dec(text, alloc_bytes);
+    hp_text_put_dec(text, counts->alloc_bytes);
     hp_text_put(text, "] @");
 }
 
 void hp_text_header(struct hp_text *text, const struct hp_counts *total, uint64_t interval)
 {
-    bool same = total->live_objects == total->alloc_objects && total->live_bytes == total->alloc_bytes;
+    struct hp_counts shown = *total;
+    shown.alloc_bytes += total->live_objects == total->alloc_objects && total->live_bytes == total->alloc_bytes;
     hp_text_put(text, "heap profile: ");
-    put_counts(text, total->live_objects, total->live_bytes, total->alloc_objects, total->alloc_bytes + same);
+    put_counts(text, &shown);
     if (interval == 1) {
         hp_text_put(text, " heapprofile");
     } else {
@@ -130,11 +130,20 @@ void hp_text_entry(struct hp_text *text, const struct hp_counts *counts, uint64_
 {
     /* " 0x" and 16 digits an address; the counters take at most 4 * 20 digits and 8 more. */
     const size_t most = (HP_TEXT_LINE_MAX - 128) / 19 - 1;
-    put_counts(text, counts->live_objects, counts->live_bytes, counts->alloc_objects, counts->alloc_bytes);
+    put_counts(text, counts);
     if (front)
         put_address(text, front);
     for (size_t i = 0; i < depth && i < most; i++)
         put_address(text, addresses[i]);
+    hp_text_line_end(text);
+}
+
+void hp_text_drawn(struct hp_text *text, const struct hp_counts *drawn, uint64_t interval)
+{
+    hp_text_put(text, "# heapprof.drawn = ");
+    put_counts(text, drawn);
+    hp_text_put(text, " ");
+    hp_text_put_dec(text, interval);
     hp_text_line_end(text);
 }
 

@@ -54,6 +54,10 @@ void hp_text_header(struct hp_text *text, const struct hp_counts *total, uint64_
 void hp_text_entry(struct hp_text *text, const struct hp_counts *counts, uint64_t front, const uint64_t *addresses,
                    size_t depth);
 
+/* `# heapprof.drawn = 1: 2 [3: 4] @ INTERVAL` after an entry: what was sampled, and at which interval, where that is not
+ * the profile's. The entry itself is then converted to the profile's interval, for readers that know but one. */
+void hp_text_drawn(struct hp_text *text, const struct hp_counts *drawn, uint64_t interval);
+
 /* `#<TAB>0xPC<TAB>function+0xoffset<TAB>file:line`, as Go's debug=1. pc is the return address less one. `file` may be
  * NULL. */
 void hp_text_frame(struct hp_text *text, uint64_t pc, const char *function, uint64_t offset, const char *file,

@@ -148,19 +148,25 @@ static bool can_join(const struct hp_profile *merged, const struct hp_sample *a,
                      const struct hp_sample *b)
 {
     const struct hp_counts *x = &a->counts, *y = &b->counts;
-    return a->depth == b->depth &&
+    return a->depth == b->depth && a->interval == b->interval &&
            memcmp(merged->frames + a->first, merged->frames + b->first,
                   a->depth * sizeof *merged->frames) == 0 &&
            same_mean(x->live_objects, x->live_bytes, y->live_objects, y->live_bytes) &&
            same_mean(x->alloc_objects, x->alloc_bytes, y->alloc_objects, y->alloc_bytes);
 }
 
-static void join(struct hp_counts *into, const struct hp_counts *from)
+static void join(struct hp_sample *into, const struct hp_sample *from)
 {
-    into->live_objects = hp_add_clamped(into->live_objects, from->live_objects);
-    into->live_bytes = hp_add_clamped(into->live_bytes, from->live_bytes);
-    into->alloc_objects = hp_add_clamped(into->alloc_objects, from->alloc_objects);
-    into->alloc_bytes = hp_add_clamped(into->alloc_bytes, from->alloc_bytes);
+    struct hp_counts *sum = &into->counts;
+    const struct hp_counts *term = &from->counts;
+    sum->live_objects = hp_add_clamped(sum->live_objects, term->live_objects);
+    sum->live_bytes = hp_add_clamped(sum->live_bytes, term->live_bytes);
+    sum->alloc_objects = hp_add_clamped(sum->alloc_objects, term->alloc_objects);
+    sum->alloc_bytes = hp_add_clamped(sum->alloc_bytes, term->alloc_bytes);
+    into->live_objects += from->live_objects;
+    into->live_bytes += from->live_bytes;
+    into->alloc_objects += from->alloc_objects;
+    into->alloc_bytes += from->alloc_bytes;
 }
 
 static uint64_t sample_key(const struct merger *merger, const struct hp_sample *sample)
@@ -169,7 +175,8 @@ static uint64_t sample_key(const struct merger *merger, const struct hp_sample *
     const uint64_t key[] = {
         hp_hash_bytes(merger->stack.locations, sample->depth * sizeof(uint32_t)),
         counts->live_objects ? counts->live_bytes / counts->live_objects : UINT64_MAX,
-        counts->alloc_objects ? counts->alloc_bytes / counts->alloc_objects : UINT64_MAX};
+        counts->alloc_objects ? counts->alloc_bytes / counts->alloc_objects : UINT64_MAX,
+        (uint64_t)sample->interval};
     return hp_hash_bytes(key, sizeof key);
 }
 
@@ -191,11 +198,16 @@ static void add_sample(struct merger *merger, const struct hp_profile *profile,
         sample->alloc_bytes = hp_sample_estimate(profile, source, HP_ALLOC_SPACE, false).value;
         return;
     }
+    sample->interval = source->interval;
+    sample->live_objects = source->live_objects;
+    sample->live_bytes = source->live_bytes;
+    sample->alloc_objects = source->alloc_objects;
+    sample->alloc_bytes = source->alloc_bytes;
     uint32_t fresh = (uint32_t)(merged->sample_count - 1);
     uint32_t index = hp_map_add(&merger->samples, sample_key(merger, sample), fresh);
     if (index == fresh || !can_join(merged, &merged->samples[index], sample))
         return;
-    join(&merged->samples[index].counts, &sample->counts);
+    join(&merged->samples[index], sample);
     merged->frame_count -= sample->depth;
     merged->sample_count--;
 }
@@ -292,9 +304,11 @@ int hp_profile_merge(const struct hp_profile *const *profiles, size_t count,
     for (size_t i = 0; i < count; i++) {
         if (profiles[i]->prescaled || profiles[i]->interval != profiles[0]->interval)
             merged->prescaled = true;
-        /* Of different intervals the coarsest, so that nothing looks surer than it is. */
-        merged->interval = fmax(merged->interval, profiles[i]->interval);
+        merged->mixed |= profiles[i]->mixed;
     }
+    for (size_t i = 0; merged->prescaled && i < count; i++)
+        merged->interval = fmax(merged->interval, hp_coarsest_interval(profiles[i]));
+    merged->mixed &= !merged->prescaled;
     for (size_t i = 0; i < count; i++) {
         add_modules(&merger, profiles[i]);
         add_locations(&merger, profiles[i]);

@@ -54,6 +54,9 @@ double hp_scale_factor(double objects, double bytes, double interval);
 uint64_t hp_round(double value); /* half up; clamped to 0...INT64_MAX */
 uint64_t hp_add_clamped(uint64_t a, uint64_t b);
 
+/* The coarsest interval of all samples: nothing looks surer by it than it is. */
+double hp_coarsest_interval(const struct hp_profile *profile);
+
 /* A pair of counters. */
 struct hp_pair {
     uint64_t objects, bytes;

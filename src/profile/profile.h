@@ -69,7 +69,10 @@ struct hp_sample {
     size_t first; /* index into frames: the innermost location */
     uint32_t depth;
     struct hp_counts counts; /* raw */
-    double live_objects, live_bytes, alloc_objects, alloc_bytes; /* when profile.prescaled: the file's own figures */
+    double interval; /* when not the profile's: that of counts; 0 otherwise */
+    /* When profile.prescaled, or interval is not 0: the file's own figures, scaled or converted to the profile's
+     * interval. */
+    double live_objects, live_bytes, alloc_objects, alloc_bytes;
 };
 
 struct hp_fact {
@@ -82,6 +85,7 @@ struct hp_profile {
     /* Mean bytes between samples; objects of size s are sampled with p = 1 - exp(-s / interval).
      * 1 or less: exact, nothing to scale. */
     double interval;
+    bool mixed; /* the interval was changed: some samples have one of their own, which may be coarser */
     /* Read from a profile.proto of someone else, whose figures are scaled already, or merged from different intervals.
      * The estimates are then the file's figures, and `counts` holds the raw ones, as far as they can be told (label
      * "bytes" and the period). A profile.proto that heapprof wrote becomes what it was made from again. */
@@ -138,6 +142,17 @@ struct hp_estimate {
     uint64_t samples;
     double variance_squares; /* sum of the squared variances of the single samples; 0: not known, then all are alike */
 };
+
+/* No sampling noise in it: every allocation was recorded. */
+static inline bool hp_profile_exact(const struct hp_profile *profile)
+{
+    return profile->interval <= 1 && !profile->mixed;
+}
+
+static inline double hp_sample_interval(const struct hp_profile *profile, const struct hp_sample *sample)
+{
+    return sample->interval > 0 ? sample->interval : profile->interval;
+}
 
 /* The estimate of one sample, from design.md "Scaling and error": for n objects of mean size s,
  *   bytes  n s / p,  variance n s^2 (1-p) / p^2

@@ -64,6 +64,14 @@ struct hp_pair hp_scale_down(struct hp_pair scaled, uint64_t size_label, double 
     return raw;
 }
 
+double hp_coarsest_interval(const struct hp_profile *profile)
+{
+    double coarsest = profile->interval;
+    for (size_t i = 0; profile->mixed && i < profile->sample_count; i++)
+        coarsest = fmax(coarsest, profile->samples[i].interval);
+    return coarsest;
+}
+
 uint64_t hp_size_label(const struct hp_counts *counts)
 {
     if (counts->live_objects)
@@ -98,10 +106,9 @@ struct hp_counts hp_scaled_counts(const struct hp_profile *profile, const struct
         live = round_pair(sample->live_objects, sample->live_bytes);
         alloc = round_pair(sample->alloc_objects, sample->alloc_bytes);
     } else {
-        live = hp_scale_up((struct hp_pair){counts->live_objects, counts->live_bytes},
-                           profile->interval);
-        alloc = hp_scale_up((struct hp_pair){counts->alloc_objects, counts->alloc_bytes},
-                            profile->interval);
+        double interval = hp_sample_interval(profile, sample);
+        live = hp_scale_up((struct hp_pair){counts->live_objects, counts->live_bytes}, interval);
+        alloc = hp_scale_up((struct hp_pair){counts->alloc_objects, counts->alloc_bytes}, interval);
     }
     return (struct hp_counts){live.objects, live.bytes, alloc.objects, alloc.bytes};
 }

@@ -216,6 +216,33 @@ static int read_build_id(struct text_reader *reader, const char *text)
     return 0;
 }
 
+/* The latest entry's counters as they were sampled: `1: 2 [3: 4] @ INTERVAL`. */
+static int read_drawn(struct text_reader *reader, const char *text)
+{
+    struct hp_profile *profile = reader->profile;
+    struct hp_counts counts;
+    uint64_t interval;
+    int status = hp_read_counts(reader->input, &text, &counts);
+    if (status)
+        return status;
+    const char *wrong = hp_check_counts(&counts);
+    if (wrong)
+        return hp_input_error(reader->input, "%s", wrong);
+    if (!hp_scan_word(&text, " @ ") || !hp_scan_dec(&text, &interval) || *text || !interval)
+        return hp_input_error(reader->input, "expected '@ INTERVAL': %.40s", text);
+    if (!profile->sample_count || profile->samples[profile->sample_count - 1].interval > 0)
+        return hp_input_error(reader->input, "no entry that 'heapprof.drawn' could be about");
+    struct hp_sample *sample = &profile->samples[profile->sample_count - 1];
+    sample->live_objects = (double)sample->counts.live_objects;
+    sample->live_bytes = (double)sample->counts.live_bytes;
+    sample->alloc_objects = (double)sample->counts.alloc_objects;
+    sample->alloc_bytes = (double)sample->counts.alloc_bytes;
+    sample->counts = counts;
+    sample->interval = (double)interval;
+    profile->mixed = true;
+    return 0;
+}
+
 static int read_comment(struct text_reader *reader, char *line, size_t size)
 {
     const char *p = line + 1;
@@ -224,6 +251,8 @@ static int read_comment(struct text_reader *reader, char *line, size_t size)
     hp_scan_spaces(&p);
     if (hp_scan_word(&p, "heapprof.module = "))
         return read_build_id(reader, p);
+    if (hp_scan_word(&p, "heapprof.drawn = "))
+        return read_drawn(reader, p);
     if (hp_scan_word(&p, "heapprof.front = ")) {
         if (!hp_scan_word(&p, "0x") || !hp_scan_hex(&p, &reader->front))
             return hp_input_error(reader->input, "expected 'heapprof.front = 0xADDRESS'");

@@ -92,8 +92,9 @@ struct hp_estimate hp_sample_estimate(const struct hp_profile *profile,
             estimate.variance = estimate.variance_squares = 0;
         return estimate;
     }
-    double factor = hp_scale_factor((double)objects, (double)bytes, profile->interval);
-    if (profile->interval <= 1)
+    double interval = hp_sample_interval(profile, sample);
+    double factor = hp_scale_factor((double)objects, (double)bytes, interval);
+    if (interval <= 1)
         return (struct hp_estimate){.value = (double)value, .samples = objects};
     if (!(factor > 0)) /* objects of 0 bytes are never sampled */
         return (struct hp_estimate){0};

@@ -112,7 +112,7 @@ static void write_types(struct proto_writer *writer)
         write_value_type(writer, HP_PROFILE_SAMPLE_TYPE, hp_sample_type_names[order[i]],
                          hp_sample_type_units[order[i]]);
     write_value_type(writer, HP_PROFILE_PERIOD_TYPE, "space", hp_sample_type_units[HP_INUSE_SPACE]);
-    hp_put_number(&writer->out, HP_PROFILE_PERIOD, hp_round(profile->interval));
+    hp_put_number(&writer->out, HP_PROFILE_PERIOD, hp_round(hp_coarsest_interval(profile)));
     hp_put_number(&writer->out, HP_PROFILE_TIME_NANOS, (uint64_t)profile->time_ns);
     hp_put_number(&writer->out, HP_PROFILE_DURATION_NANOS, (uint64_t)profile->duration_ns);
     uint64_t index = string_index(writer, default_type(profile));
@@ -302,7 +302,7 @@ static void write_comments(struct proto_writer *writer)
     if (profile->interval != 1)
         snprintf(type, sizeof type, HP_COMMENT_TYPE "heap_v2/%" PRIu64,
                  (uint64_t)profile->interval);
-    if (!profile->prescaled)
+    if (!profile->prescaled && !profile->mixed)
         write_comment(writer, type);
     hp_profile_each_comment(profile, write_comment, writer);
     write_entries(writer);

@@ -29,7 +29,12 @@ static struct entry *sort_entries(const struct hp_profile *profile, struct hp_co
         struct hp_counts *counts = &entries[i].counts;
         entries[i].sample = i;
         *counts = profile->samples[i].counts;
-        if (profile->prescaled) {
+        if (profile->samples[i].interval > 0) {
+            *counts = (struct hp_counts){hp_round(profile->samples[i].live_objects),
+                                         hp_round(profile->samples[i].live_bytes),
+                                         hp_round(profile->samples[i].alloc_objects),
+                                         hp_round(profile->samples[i].alloc_bytes)};
+        } else if (profile->prescaled) {
             *counts = hp_scaled_counts(profile, &profile->samples[i]);
             /* Each pair was scaled by its own mean size; readers want more allocated than live. */
             if (counts->alloc_objects < counts->live_objects)
@@ -82,6 +87,8 @@ static void write_entries(struct hp_text *text, const struct hp_profile *profile
         for (uint32_t k = 0; k < sample->depth; k++)
             addresses[k] = call_address(profile, profile->frames[sample->first + k]) + 1;
         hp_text_entry(text, &entries[i].counts, 0, addresses, sample->depth);
+        if (sample->interval > 0)
+            hp_text_drawn(text, &sample->counts, hp_round(sample->interval));
         if (with_lines)
             write_lines(text, profile, sample);
     }

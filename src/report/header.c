@@ -23,7 +23,8 @@ void hp_header_write(FILE *out, const struct hp_profile *profile,
     char *program = program_of(profile);
     char *how = hp_is_exact(profile)
                     ? hp_strdup("every allocation (exact)")
-                    : hp_print("1 sample per %s", hp_figure(figure, profile->interval, true));
+                    : hp_print("1 sample per %s%s", hp_figure(figure, profile->interval, true),
+                               profile->mixed ? " (and other intervals before)" : "");
     char *line = hp_print("%s: %s%s%s%s%s", profile->name, program,
                           options ? hp_sample_type_names[options->sample] : "", options ? ", " : "",
                           how, options && options->raw ? ", as sampled (not scaled)" : "");

@@ -31,7 +31,7 @@ static inline bool hp_in_bytes(const struct hp_report_options *options)
 /* No sampling noise: nothing to show a ± for. */
 static inline bool hp_is_exact(const struct hp_profile *profile)
 {
-    return profile->interval <= 1;
+    return hp_profile_exact(profile);
 }
 
 #endif

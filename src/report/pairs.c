@@ -5,17 +5,18 @@
 
 #include "report/memory.h"
 
-/* An entry of either profile, sorted so that the entries of one stack stand together, by size. */
+/* An entry of either profile, sorted so that the entries of one stack and interval stand together,
+ * by size. */
 struct entry {
     const struct hp_profile *profile;
     const struct hp_sample *sample;
+    double interval;
     double size; /* mean of the allocated objects */
 };
 
 bool hp_same_process(const struct hp_profile *a, const struct hp_profile *b)
 {
-    return hp_profile_same_process(a, b) && a->interval == b->interval && !a->prescaled &&
-           !b->prescaled;
+    return hp_profile_same_process(a, b) && !a->prescaled && !b->prescaled;
 }
 
 static int compare_stacks(const struct entry *a, const struct entry *b)
@@ -30,7 +31,7 @@ static int compare_stacks(const struct entry *a, const struct entry *b)
         if (x != y)
             return x < y ? -1 : 1;
     }
-    return 0;
+    return (a->interval > b->interval) - (a->interval < b->interval);
 }
 
 static int by_stack_and_size(const void *a, const void *b)
@@ -46,7 +47,7 @@ static struct entry *sorted_entries(const struct hp_profile *profile)
     for (size_t i = 0; i < profile->sample_count; i++) {
         const struct hp_sample *sample = &profile->samples[i];
         double objects = (double)sample->counts.alloc_objects;
-        entries[i] = (struct entry){profile, sample,
+        entries[i] = (struct entry){profile, sample, hp_sample_interval(profile, sample),
                                     objects > 0 ? (double)sample->counts.alloc_bytes / objects : 0};
     }
     qsort(entries, profile->sample_count, sizeof *entries, by_stack_and_size);

@@ -24,7 +24,7 @@ struct hp_pair {
 size_t hp_pairs_make(const struct hp_profile *before, const struct hp_profile *after,
                      enum hp_sample_type type, bool raw, struct hp_pair **pairs);
 
-/* Taken from one process, at one interval, so that entries of equal stacks are the same entry. */
+/* Taken from one process, so that entries of equal stacks and intervals are the same entry. */
 bool hp_same_process(const struct hp_profile *a, const struct hp_profile *b);
 
 #endif

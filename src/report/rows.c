@@ -116,8 +116,8 @@ static int by_row(const void *a, const void *b)
 static double row_probability(const struct gathering *g, const struct hp_row *row,
                               const struct hp_noise *terms, size_t count)
 {
-    bool exact =
-        g->after.profile->interval <= 1 && (!g->before.profile || g->before.profile->interval <= 1);
+    bool exact = hp_profile_exact(g->after.profile) &&
+                 (!g->before.profile || hp_profile_exact(g->before.profile));
     double material = hp_estimate_error(&g->rows->total.growth);
     bool one_way = hp_noise_one_way(terms, count) &&
                    fabs(hp_row_measure(row, g->options->by_cum)->growth.value) > material;

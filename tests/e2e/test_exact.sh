@@ -60,6 +60,19 @@ compare_total() {
     done
 }
 
+# say_exact NAME DUMP INTERVAL: the dump and each report say "exact" at interval 1, and not otherwise.
+say_exact() {
+    local wanted=0 verb
+    [ $3 != 1 ] || wanted=1
+    expect "$1: '# heapprof.exact' in the dump" $wanted "$(grep -c '^# heapprof\.exact = every allocation' "$2")"
+    expect "$1: type heapprofile" $wanted "$(head -1 "$2" | grep -c ' @ heapprofile$')"
+    expect "$1: '# heapprof.exact' in convert --to=text" $wanted \
+        "$("$HEAPPROF" convert --to=text "$2" 2>>err | grep -c '^# heapprof\.exact = ')"
+    for verb in top tree traces tags stats "diff $2"; do
+        expect "$1: ${verb% *} says exact" $wanted "$("$HEAPPROF" $verb "$2" 2>>err | grep -q '(exact' && echo 1 || echo 0)"
+    done
+}
+
 for allocator in $(allocators); do
     for target in exact exact_cxx; do
         for interval in 1 4K 512K; do
@@ -78,6 +91,7 @@ for allocator in $(allocators); do
                 fail "$name: $(fact "$dump" unmatched_frees) unmatched frees"
             grep -q "^# heapprof.allocator = $allocator" "$dump" ||
                 fail "$name: taken for $(fact "$dump" heapprof.allocator)"
+            say_exact "$name" "$dump" $interval
             if [ $interval = 1 ]; then
                 compare_exactly "$name" "$dump"
             else

@@ -182,6 +182,33 @@ static void changed_intervals_hold_from_the_next_allocation_on(void **state)
     assert_true(fabs(sample_many(4096, 524288, 1, 1000000).sigma) < 4);
 }
 
+/* A thread learns of a change when its gap ends: the sample that is due there must not be lost, which stands for all bytes
+ * of the gap, and none may come twice. With a martingale's variance: it is chance when a thread is through. */
+static void a_change_loses_no_sample(void **state)
+{
+    enum { THREADS = 100000 };
+    const uint64_t interval = 65536;
+    static const uint64_t next_intervals[] = {4096, 1 << 20, 0, 1};
+    static const size_t sizes[] = {1000, 65536, 200000};
+    uint64_t seed = 77;
+    for (unsigned k = 0; k < 12; k++) {
+        uint64_t next = next_intervals[k % 4];
+        size_t size = sizes[k / 4];
+        double objects = 0, samples = 0, p = -expm1(-(double)size / (double)interval);
+        for (unsigned i = 0; i < THREADS; i++) {
+            start_thread(seed += 0x1234567);
+            allocate(size, interval, 0); /* draws the gap */
+            while (hp_thread.epoch == 1) {
+                samples += allocate(size, next, 1);
+                objects++;
+            }
+            assert_int_equal(hp_thread.due_epoch, 0);
+        }
+        print_message("to %lu, size %zu: %.0f of %.0f objects\n", (unsigned long)next, size, samples / p, objects);
+        assert_true(fabs(samples - objects * p) < 4 * sqrt(objects * p * (1 - p)));
+    }
+}
+
 /* Gaps of 64 MiB and more are handed out in strides; each stride asks, and most have no sample. */
 static void the_stride_does_not_bias(void **state)
 {
@@ -279,6 +306,7 @@ int main(void)
         cmocka_unit_test(mixed_sizes_do_not_disturb_each_other),
         cmocka_unit_test(first_allocations_of_threads_are_not_biased),
         cmocka_unit_test(changed_intervals_hold_from_the_next_allocation_on),
+        cmocka_unit_test(a_change_loses_no_sample),
         cmocka_unit_test(the_stride_does_not_bias),
         cmocka_unit_test(interval_one_takes_everything),
         cmocka_unit_test(interval_one_survives_interruption),

@@ -1,0 +1,175 @@
+#include "process.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../unit/ledger_help.h"
+#include "../unit/profile_help.h"
+#include "ledger/snapshot.h"
+#include "sampler.h"
+
+#define BUDGET (16ull << 20)
+#define SITE_BASE 0x100000ull
+
+uint64_t process_random(struct process *process)
+{
+    return test_random(&process->random);
+}
+
+void process_new_thread(struct process *process)
+{
+    memset(&hp_thread, 0, sizeof hp_thread);
+    hp_thread.random = process_random(process) | 1;
+}
+
+void process_set_interval(struct process *process, uint64_t interval)
+{
+    struct hp_ledger *ledger = process->ledger;
+    uint32_t epoch = 0;
+    while (epoch < ledger->epoch_count && ledger->intervals[epoch] != interval)
+        epoch++;
+    if (epoch == ledger->epoch_count)
+        ledger->intervals[ledger->epoch_count++] = interval;
+    ledger->epoch = epoch;
+    if (interval)
+        ledger->armed_epoch = epoch;
+}
+
+void process_start(struct process *process, uint64_t seed, uint64_t interval)
+{
+    *process =
+        (struct process){.ledger = make_ledger(BUDGET, 128), .random = seed, .next_address = 4096};
+    process->ledger->pid = 42;
+    process->ledger->start_time_ns = seed;
+    strcpy(process->ledger->exe, "/bin/process");
+    process_set_interval(process, interval);
+    process_new_thread(process);
+}
+
+void process_end(struct process *process)
+{
+    while (process->streams) {
+        struct stream *stream = process->streams;
+        process->streams = stream->next;
+        free(stream->drawn);
+        free(stream);
+    }
+    free_ledger(process->ledger);
+}
+
+struct stream *stream_new(struct process *process, unsigned site, uint64_t size)
+{
+    struct stream *stream = calloc(1, sizeof *stream);
+    *stream =
+        (struct stream){.process = process, .site = site, .size = size, .next = process->streams};
+    return process->streams = stream;
+}
+
+/* What preload/record.c does with a sample, but for the stack. */
+static void record(struct stream *stream)
+{
+    struct process *process = stream->process;
+    const uint64_t frames[] = {SITE_BASE + 16 * stream->site + 1};
+    uint32_t epoch = hp_thread.due_epoch;
+    uint16_t size_class = process->ledger->intervals[epoch] == 1 ? 0 : hp_size_class(stream->size);
+    hp_offset stack = add_stack(process->ledger, frames, 1);
+    hp_offset entry = hp_ledger_entry(process->ledger, stack, size_class, (uint16_t)epoch);
+    uint64_t address = process->next_address += 4096;
+    if (!entry || !add_object(process->ledger, entry, address, stream->size))
+        fail_msg("the ledger is too small for this test");
+    if (stream->count == stream->capacity) {
+        size_t live = stream->count - stream->first;
+        memmove(stream->drawn, stream->drawn + stream->first, live * sizeof *stream->drawn);
+        stream->first = 0;
+        stream->count = live;
+        if (live * 2 >= stream->capacity) {
+            stream->capacity = stream->capacity * 2 + 16;
+            stream->drawn = realloc(stream->drawn, stream->capacity * sizeof *stream->drawn);
+        }
+    }
+    stream->drawn[stream->count++] = (struct drawn){stream->allocated, address};
+}
+
+uint64_t stream_allocate(struct stream *stream, uint64_t count)
+{
+    const struct hp_ledger *ledger = stream->process->ledger;
+    uint64_t size = stream->size, samples = 0;
+    while (count) {
+        /* All objects at once of which the hot path would only take the size off. */
+        uint64_t quiet = hp_thread.left ? (hp_thread.left - 1) / size : 0;
+        if (quiet > count)
+            quiet = count;
+        hp_thread.left -= quiet * size;
+        stream->allocated += quiet;
+        count -= quiet;
+        if (!count)
+            break;
+        if (hp_charge(size) &&
+            hp_sampler_due(&hp_thread, size, ledger->intervals[ledger->epoch], ledger->epoch)) {
+            record(stream);
+            samples++;
+        }
+        stream->allocated++;
+        count--;
+    }
+    return samples;
+}
+
+void stream_free(struct stream *stream, uint64_t count)
+{
+    stream->freed += count;
+    for (; stream->first < stream->count && stream->drawn[stream->first].index < stream->freed;
+         stream->first++)
+        if (!remove_object(stream->process->ledger, stream->drawn[stream->first].address))
+            fail_msg("a sampled object is not in the ledger");
+}
+
+struct hp_profile *process_profile(const struct process *process)
+{
+    static char buffer[HP_TEXT_BUFFER];
+    const struct hp_moment moment = {.heap_resident = UINT64_MAX};
+    struct hp_ledger_view view;
+    struct hp_text writer;
+    struct memory text = {0};
+    assert_int_equal(hp_ledger_view_open(&view, process->ledger, process->ledger->layout.size), 0);
+    uint64_t size = hp_ledger_view_scratch_size(&view);
+    void *scratch = malloc(size);
+    hp_text_init(&writer, append, &text, buffer);
+    assert_int_equal(hp_ledger_view_write(&view, &moment, &writer, scratch, size), 0);
+    struct hp_profile *profile = read_bytes(text.data, text.size);
+    free(scratch);
+    free(text.data);
+    return profile;
+}
+
+void profile_estimates(const struct hp_profile *profile, unsigned sites,
+                       struct hp_estimate (*sums)[HP_SAMPLE_TYPES])
+{
+    memset(sums, 0, sites * sizeof *sums);
+    for (size_t i = 0; i < profile->sample_count; i++) {
+        uint64_t site = (frame(profile, i, 0)->address - SITE_BASE) / 16;
+        assert_true(site < sites);
+        for (unsigned type = 0; type < HP_SAMPLE_TYPES; type++) {
+            struct hp_estimate term =
+                hp_sample_estimate(profile, &profile->samples[i], type, false);
+            hp_estimate_add(&sums[site][type], &term);
+        }
+    }
+}
+
+void stream_truth(const struct stream *stream, double truth[HP_SAMPLE_TYPES])
+{
+    double allocated = (double)stream->allocated, live = allocated - (double)stream->freed,
+           size = (double)stream->size;
+    truth[HP_INUSE_SPACE] += live * size;
+    truth[HP_INUSE_OBJECTS] += live;
+    truth[HP_ALLOC_SPACE] += allocated * size;
+    truth[HP_ALLOC_OBJECTS] += allocated;
+}
+
+unsigned runs_factor(void)
+{
+    const char *factor = getenv("LONG");
+    return factor && atoi(factor) > 1 ? (unsigned)atoi(factor) : 1;
+}
