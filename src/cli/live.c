@@ -157,25 +157,3 @@ void hp_live_free(struct hp_live_state *state)
         hp_profile_free(mark);
     *state = (struct hp_live_state){0};
 }
-
-char *hp_live_sparkline(const double *values, size_t count, size_t width, bool blocks)
-{
-    static const char *const heights[2][8] = {{"_", ".", ":", "-", "=", "+", "*", "#"},
-                                              {"▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"}};
-    if (count > width) {
-        values += count - width;
-        count = width;
-    }
-    double low = 0, high = 0;
-    for (size_t i = 0; i < count; i++) {
-        low = !i || values[i] < low ? values[i] : low;
-        high = !i || values[i] > high ? values[i] : high;
-    }
-    char *line = hp_alloc(count * 3 + 1, 1), *out = line;
-    for (size_t i = 0; i < count; i++) {
-        unsigned height = high > low ? (unsigned)((values[i] - low) / (high - low) * 7.999) : 0;
-        out = stpcpy(out, heights[blocks][height]);
-    }
-    *out = '\0';
-    return line;
-}

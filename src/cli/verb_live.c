@@ -16,6 +16,7 @@
 #include "cli/say.h"
 #include "cli/size.h"
 #include "report/memory.h"
+#include "report/timeline.h"
 #include "report/units.h"
 
 #define KEY_DELAY 0x3001
@@ -77,7 +78,7 @@ static void draw_course(const struct screen *screen, int line, const char *name,
     }
     double last = live->moment_count ? values[live->moment_count - 1] : 0;
     size_t room = COLS > 22 ? (size_t)COLS - 22 : 0;
-    char *course = hp_live_sparkline(values, live->moment_count, room, screen->blocks);
+    char *course = hp_sparkline(values, live->moment_count, room, screen->blocks);
     char *text = hp_print("%-6s %12s  %s", name, hp_figure(figure, last, true), course);
     put_line(line, text);
     free(text);

@@ -1,6 +1,7 @@
 #include "ledger/reader.h"
 
 #include <dirent.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -24,7 +25,8 @@ static int say(char *error, size_t size, int code, const char *format, ...)
     return code;
 }
 
-/* A ledger that is cut while we read it raises SIGBUS. */
+/* A ledger that is cut while we read it raises SIGBUS. Handlers are the whole process's, so one thread reads at a time. */
+static pthread_mutex_t reading = PTHREAD_MUTEX_INITIALIZER; /* guards on_cut and the handler */
 static sigjmp_buf on_cut;
 
 static void jump_out(int number)
@@ -39,12 +41,14 @@ struct guard {
 static void guard_begin(struct guard *guard)
 {
     struct sigaction action = {.sa_handler = jump_out};
+    pthread_mutex_lock(&reading);
     sigaction(SIGBUS, &action, &guard->old);
 }
 
 static void guard_end(const struct guard *guard)
 {
     sigaction(SIGBUS, &guard->old, NULL);
+    pthread_mutex_unlock(&reading);
 }
 
 struct mapping {

@@ -104,6 +104,7 @@ static void write_own_facts(const struct hp_ledger_view *view, const struct hp_m
     put_word(text, ledger->exe, sizeof ledger->exe);
     put_pair(text, " sequence=", moment->sequence);
     put_pair(text, " time=", moment->time_ns / 1000000000);
+    put_pair(text, " time_ns=", moment->time_ns); /* for rates between profiles that are close to each other */
     put_pair(text, " start=", ledger->start_time_ns);
     put_pair(text, " interval=", hp_ledger_view_interval(view));
     put_pair(text, " depth=", ledger->depth);

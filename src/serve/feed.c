@@ -25,7 +25,7 @@ struct source {
 struct hp_feed {
     struct hp_feed_options options;
     struct source *sources;
-    pthread_mutex_t lock; /* guards all below, and the reader of ledgers */
+    pthread_mutex_t lock; /* guards all below */
     struct hp_symbolizer *symbolizer;
 };
 
