@@ -7,6 +7,7 @@
 
 #include "profile/profile.h"
 #include "report/names.h"
+#include "report/series.h"
 #include "symbolize/symbolize.h"
 
 struct hp_directories {
@@ -46,6 +47,9 @@ void hp_input_symbolize(struct hp_inputs *inputs, struct hp_profile *profile);
 /* As hp_input_read, with functions, files and lines. */
 int hp_input_load(struct hp_inputs *inputs, char *const *arguments, size_t count,
                   struct hp_profile **profile);
+
+/* The profiles as a series, in the order of their times, with functions, files and lines. */
+int hp_input_load_series(struct hp_inputs *inputs, char *const *arguments, size_t count, struct hp_series *series);
 
 /* The text profile of a live target, read from its ledger; sink as hp_text's. HP_DONE, or HP_FAILED
  * after a line. */
