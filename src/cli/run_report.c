@@ -74,7 +74,7 @@ static void write_top(struct hp_profile *profile)
         options.look.color = !(no_color && *no_color) && term && strcmp(term, "dumb");
         options.look.width = !ioctl(STDERR_FILENO, TIOCGWINSZ, &size) ? size.ws_col : 0;
     }
-    const struct hp_report_input input = {NULL, profile};
+    const struct hp_report_input input = {.profile = profile};
     struct hp_report_outcome outcome;
     struct hp_error error = {""};
     if (hp_report_top.write(stderr, &input, &options, &outcome, &error))

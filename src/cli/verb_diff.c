@@ -62,7 +62,7 @@ static int diff_two(const struct hp_report_arguments *report, struct hp_inputs *
     struct hp_profile *before = NULL, *after = NULL;
     int status = hp_input_load_both(inputs, report->inputs[0], &report->inputs[1], 1, &before, &after);
     if (status == HP_DONE) {
-        const struct hp_report_input input = {before, after};
+        const struct hp_report_input input = {.before = before, .profile = after};
         status = hp_report_run(&hp_report_diff, &input, &report->options, outcome);
     }
     hp_profile_free(before);

@@ -45,7 +45,7 @@ static int run(int argc, char **argv)
         const struct hp_format *format =
             arguments.output ? hp_format_of_name(arguments.output) : &hp_format_text;
         status =
-            hp_write_profile(profile, NULL, format, &arguments.report.options, arguments.output);
+            hp_write_profile(profile, NULL, NULL, format, &arguments.report.options, arguments.output);
     }
     hp_inputs_close(&inputs);
     hp_profile_free(profile);

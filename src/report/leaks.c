@@ -66,7 +66,7 @@ static void put_trend(json_t *object, const struct hp_trend *trend)
 static void write_json(FILE *out, const struct hp_series *series, const struct hp_trends *trends,
                        const struct summary *summary, const struct hp_report_options *options)
 {
-    const struct hp_report_input input = {NULL, series->stacks};
+    const struct hp_report_input input = {.profile = series->stacks};
     json_t *document = hp_json_document(&input, options), *moments = json_array(), *list = json_array();
     put_trend(document, &trends->total);
     hp_json_set(document, "seconds", json_real(trends->seconds));

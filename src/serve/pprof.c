@@ -149,7 +149,7 @@ void hp_answer_page(struct hp_feed *feed, struct hp_answer *answer)
         fail_to_load(answer, &error);
         return;
     }
-    const struct hp_report_input input = {NULL, profile};
+    const struct hp_report_input input = {.profile = profile};
     FILE *out = open_body(answer);
     if (out) {
         int status = hp_report_html.write(out, &input, &options, &outcome, &error);
