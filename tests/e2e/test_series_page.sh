@@ -15,5 +15,14 @@ mapfile -t marked < <("$HEAPPROF" diff --json -n 0 --hide '^keep$' moments/00.he
 node "$here/series_page.mjs" "$browser" "$work" file "${marked[@]}" || fail "the page of files"
 "$HEAPPROF" convert --to=html --series --base moments/00.heap moments/*.heap >/dev/null 2>&1
 expect "--series with --base" 2 $?
+# The page of a server, while the target runs.
+timeout 100 "$HEAPPROF" run -i 16K --every=500ms -o 'run.%n.heap' --http=127.0.0.1:0 -- \
+    perl -e 'while (1) { push @kept, "x" x 20000; $lost = "y" x 50000; select undef, undef, undef, 0.02 }' 2>report &
+runner=$!
+for _ in $(seq 200); do grep -q '^note: serving' report && break; sleep 0.05; done
+url=$(sed -n 's,^note: serving \(.*\)/$,\1,p' report)
+node "$here/series_page.mjs" "$browser" "$work" server "$url" || fail "the page of a server"
+kill $runner
+wait $runner
 [ -n "${PAGE_SHOTS:-}" ] && cp ./*.png "$PAGE_SHOTS"
 finish "the page of a series works"
