@@ -22,11 +22,12 @@
 #include "report/series.h"
 #include "report/timeline.h"
 
-#define FIGURES_MOST 4096
+#define FIGURES_MOST 1024
 
 struct kept {
     char *path;
     uint64_t size;
+    int64_t time_ns;
 };
 
 struct hp_keeper {
@@ -123,11 +124,12 @@ static int read_target(struct hp_keeper *keeper, struct hp_memory *text)
 static void keep_figures(struct hp_keeper *keeper, const struct hp_profile *profile)
 {
     if (keeper->figure_count == FIGURES_MOST) {
-        size_t kept = 0;
+        int64_t times[FIGURES_MOST];
         for (size_t i = 0; i < FIGURES_MOST; i++)
-            if (hp_series_keeps(i, FIGURES_MOST))
-                keeper->figures[kept++] = keeper->figures[i];
-        keeper->figure_count = kept;
+            times[i] = keeper->figures[i].time_ns;
+        size_t spare = hp_series_spare(times, FIGURES_MOST);
+        memmove(&keeper->figures[spare], &keeper->figures[spare + 1],
+                (--keeper->figure_count - spare) * sizeof *keeper->figures);
     }
     keeper->figures =
         hp_grow(keeper->figures, &keeper->figure_capacity, keeper->figure_count + 1, sizeof *keeper->figures);
@@ -144,16 +146,15 @@ static bool too_much(const struct hp_keeper *keeper)
 
 static void thin(struct hp_keeper *keeper)
 {
-    size_t kept = 0;
-    for (size_t i = 0; i < keeper->file_count; i++) {
-        if (hp_series_keeps(i, keeper->file_count)) {
-            keeper->files[kept++] = keeper->files[i];
-        } else {
-            unlink(keeper->files[i].path);
-            free(keeper->files[i].path);
-        }
+    int64_t times[HP_KEEPER_FILES + 1];
+    while (too_much(keeper)) {
+        for (size_t i = 0; i < keeper->file_count; i++)
+            times[i] = keeper->files[i].time_ns;
+        size_t spare = hp_series_spare(times, keeper->file_count);
+        unlink(keeper->files[spare].path);
+        free(keeper->files[spare].path);
+        memmove(&keeper->files[spare], &keeper->files[spare + 1], (--keeper->file_count - spare) * sizeof *keeper->files);
     }
-    keeper->file_count = kept;
 }
 
 static void keep_file(struct hp_keeper *keeper, const struct hp_memory *text, const struct hp_profile *profile)
@@ -175,9 +176,8 @@ static void keep_file(struct hp_keeper *keeper, const struct hp_memory *text, co
         return;
     }
     keeper->files = hp_grow(keeper->files, &keeper->file_capacity, keeper->file_count + 1, sizeof *keeper->files);
-    keeper->files[keeper->file_count++] = (struct kept){path, (uint64_t)file.st_size};
-    if (too_much(keeper))
-        thin(keeper);
+    keeper->files[keeper->file_count++] = (struct kept){path, (uint64_t)file.st_size, profile->time_ns};
+    thin(keeper);
 }
 
 /* What can't be read now may be there next time: a program that executes another has no ledger for a moment. */

@@ -7,7 +7,7 @@
 
 #include "profile/profile.h"
 
-/* So many files, and bytes of them, at most: past that, every second of the older half goes. */
+/* So many files, and bytes of them, at most: past that they are thinned (report/series.h). */
 #define HP_KEEPER_FILES 64
 #define HP_KEEPER_BYTES (256ull << 20)
 

@@ -62,8 +62,7 @@ static int convert_merged(const struct arguments *arguments, struct hp_inputs *i
 static void bound(struct hp_series *series)
 {
     size_t all = series->count;
-    while (series->count > MOMENTS_MOST || (series->count > 3 && hp_series_size(series) > COUNTS_MOST))
-        hp_series_thin(series);
+    hp_series_thin(series, MOMENTS_MOST, COUNTS_MOST);
     if (series->count < all)
         hp_note("the page has %zu of the %zu moments: fewer of the earlier ones", series->count, all);
 }

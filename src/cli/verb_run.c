@@ -261,8 +261,8 @@ const struct hp_verb hp_verb_run = {
     "\n"
     "The series is of COMMAND itself, not of what it starts, and read from outside, also while it hangs. Its files are\n"
     "named by PATTERN with s0001, s0002 and so on for %n (heapprof.app.4711.s0001.heap), and the dump at the end is its\n"
-    "last moment. At most 64 files and 256 MiB are kept: when there are more, every second of the older half is deleted,\n"
-    "so that they always cover the whole run. 'heapprof diff --series heapprof.app.4711.*' shows what leaks, 'heapprof\n"
+    "last moment. At most 64 files and 256 MiB are kept: when there are more, one is deleted for each new one, so that\n"
+    "those that stay cover the whole run, the later the denser. 'heapprof diff --series heapprof.app.4711.*' shows what leaks, 'heapprof\n"
     "convert --to=html --series' makes a page to compare any two moments.\n"
     "\n"
     "Example: heapprof run --allocator=jemalloc -i 64K -- ./app\n",

@@ -116,7 +116,7 @@ const struct hp_verb hp_verb_serve = {
     "/debug/pprof/heap and allocs (also with ?debug=1 and ?seconds=N), cmdline and symbol are what net/http/pprof\n"
     "gives: go tool pprof http://127.0.0.1:6060/debug/pprof/heap. /metrics is for Prometheus, / for a browser: the\n"
     "page of a process has a time line since the server's start, compares any two moments of it, and refreshes itself. At\n"
-    "most 64 moments and 64 MiB are kept: when there are more, every second of the older half goes. The\n"
+    "most 64 moments and 64 MiB are kept, so that they always cover the whole time. The\n"
     "target is only read, never stopped or asked. A token comes as Authorization: Bearer TOKEN, as the password in\n"
     "http://any:TOKEN@ADDR:PORT/, or as ?token=TOKEN.\n"
     "\n"

@@ -1,6 +1,7 @@
 #include "report/series.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -148,16 +149,19 @@ static void free_moment(struct hp_series_moment *moment)
     free(moment->counts);
 }
 
-void hp_series_thin(struct hp_series *series)
+size_t hp_series_spare(const int64_t *times_ns, size_t count)
 {
-    size_t kept = 0;
-    for (size_t i = 0; i < series->count; i++) {
-        if (hp_series_keeps(i, series->count))
-            series->moments[kept++] = series->moments[i];
-        else
-            free_moment(&series->moments[i]);
+    size_t best = 1;
+    double least = INFINITY;
+    for (size_t i = 1; i + 1 < count; i++) {
+        double gap = (double)(times_ns[i + 1] - times_ns[i - 1]);
+        double cost = gap / sqrt((double)(times_ns[count - 1] - times_ns[i - 1]));
+        if (cost < least) {
+            least = cost;
+            best = i;
+        }
     }
-    series->count = kept;
+    return best;
 }
 
 size_t hp_series_size(const struct hp_series *series)
@@ -166,6 +170,20 @@ size_t hp_series_size(const struct hp_series *series)
     for (size_t i = 0; i < series->count; i++)
         entries += series->moments[i].entry_count;
     return entries * sizeof(struct hp_counts);
+}
+
+void hp_series_thin(struct hp_series *series, size_t moments, size_t bytes)
+{
+    int64_t *times = hp_alloc(series->count, sizeof *times);
+    while (series->count > 3 && (series->count > moments || hp_series_size(series) > bytes)) {
+        for (size_t i = 0; i < series->count; i++)
+            times[i] = series->moments[i].figures.time_ns;
+        size_t spare = hp_series_spare(times, series->count);
+        free_moment(&series->moments[spare]);
+        memmove(&series->moments[spare], &series->moments[spare + 1],
+                (--series->count - spare) * sizeof *series->moments);
+    }
+    free(times);
 }
 
 void hp_series_free(struct hp_series *series)

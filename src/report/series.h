@@ -40,8 +40,8 @@ struct hp_series {
 /* Zero-filled is empty. Adds the profile, which the caller keeps; -EINVAL and *error when it is not a later one of the
  * same run of the same process, at the same interval. */
 int hp_series_add(struct hp_series *series, const struct hp_profile *profile, struct hp_error *error);
-/* Drops moments as hp_series_keeps says. */
-void hp_series_thin(struct hp_series *series);
+/* Drops moments until there are no more than `moments`, and their counts take no more than `bytes` (or there are 3). */
+void hp_series_thin(struct hp_series *series, size_t moments, size_t bytes);
 void hp_series_free(struct hp_series *series);
 /* Bytes that the counts take. */
 size_t hp_series_size(const struct hp_series *series);
@@ -52,12 +52,12 @@ static inline struct hp_counts hp_series_counts(const struct hp_series *series, 
     return entry < at->entry_count ? at->counts[entry] : (struct hp_counts){0};
 }
 
-/* Whether moment `index` of `count` stays when there are too many: every second of the older half goes. The first always
- * stays, so that however long it lasts, the whole run is covered, the more densely the later. */
-static inline bool hp_series_keeps(size_t index, size_t count)
-{
-    return index >= count / 2 || index % 2 == 0;
-}
+/* Which of `count` moments (3 or more) to drop when there are too many: never the first or the last, but the one whose
+ * neighbours would be closest to each other, measured by the square root of their age. However long it lasts, the whole
+ * run stays covered: with 64 moments no gap is much over a 32nd of it, and the later, the denser they are.
+ *
+ * Rejected: every second of the older half. The older half is halved again and again, until nothing of it is left. */
+size_t hp_series_spare(const int64_t *times_ns, size_t count);
 
 struct hp_figures_at hp_figures_of(const struct hp_profile *profile);
 

@@ -22,12 +22,6 @@ struct hp_history {
     struct hp_series series;
 };
 
-static void bound(struct hp_series *series)
-{
-    while (series->count > MOMENTS_MOST || (series->count > 3 && hp_series_size(series) > COUNTS_MOST))
-        hp_series_thin(series);
-}
-
 /* The caller holds the lock. What can't be added is of another program under the same number (exec), or sampled at
  * another interval, which can't be compared with what was before: the series begins anew. */
 static int take(struct hp_history *history, struct hp_error *error)
@@ -41,7 +35,7 @@ static int take(struct hp_history *history, struct hp_error *error)
         hp_series_free(&history->series);
         status = hp_series_add(&history->series, profile, error);
     }
-    bound(&history->series);
+    hp_series_thin(&history->series, MOMENTS_MOST, COUNTS_MOST);
     hp_profile_free(profile);
     return status;
 }

@@ -10,7 +10,7 @@
 #include "report/series.h"
 #include "serve/feed.h"
 
-/* Between two moments. When there are too many (64, or 64 MiB of counts), every second of the older half goes. */
+/* Between two moments. At most 64 are kept, with 64 MiB of counts (hp_series_thin). */
 #define HP_HISTORY_EVERY_MS 5000
 
 struct hp_history;
