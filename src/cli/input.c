@@ -124,11 +124,13 @@ int hp_input_read(char *const *arguments, size_t count, struct hp_profile **prof
 
 static int by_time(const void *a, const void *b)
 {
-    const struct hp_profile *left = *(struct hp_profile *const *)a, *right = *(struct hp_profile *const *)b;
+    const struct hp_profile *left = *(struct hp_profile *const *)a,
+                            *right = *(struct hp_profile *const *)b;
     return (left->time_ns > right->time_ns) - (left->time_ns < right->time_ns);
 }
 
-int hp_input_load_series(struct hp_inputs *inputs, char *const *arguments, size_t count, struct hp_series *series)
+int hp_input_load_series(struct hp_inputs *inputs, char *const *arguments, size_t count,
+                         struct hp_series *series)
 {
     struct hp_profile **all;
     struct hp_error error = {""};

@@ -45,6 +45,7 @@ int hp_input_load(struct hp_inputs *inputs, char *const *arguments, size_t count
                   struct hp_profile **profile);
 
 /* The profiles as a series, in the order of their times, with functions, files and lines. */
-int hp_input_load_series(struct hp_inputs *inputs, char *const *arguments, size_t count, struct hp_series *series);
+int hp_input_load_series(struct hp_inputs *inputs, char *const *arguments, size_t count,
+                         struct hp_series *series);
 
 #endif

@@ -44,7 +44,7 @@ struct hp_keeper {
     size_t file_count, file_capacity;
     struct hp_figures_at *figures; /* of more moments than there are files */
     size_t figure_count, figure_capacity;
-    unsigned number; /* of the next file */
+    unsigned number;                 /* of the next file */
     char failure[HP_PATH_MAX + 256]; /* why there is not a single one; "" */
 };
 
@@ -67,7 +67,8 @@ static bool has_number(const char *pattern)
     return false;
 }
 
-char *hp_keeper_name(const char *pattern, const char *program, pid_t pid, unsigned number, int64_t time_s)
+char *hp_keeper_name(const char *pattern, const char *program, pid_t pid, unsigned number,
+                     int64_t time_s)
 {
     char *name = NULL;
     size_t size, place = has_number(pattern) ? SIZE_MAX : place_of_number(pattern);
@@ -118,7 +119,8 @@ static int read_target(struct hp_keeper *keeper, struct hp_memory *text)
         keeper->ledger.pid = 0;
         return status;
     }
-    return hp_ledger_write(&keeper->ledger, hp_memory_sink, text, keeper->failure, sizeof keeper->failure);
+    return hp_ledger_write(&keeper->ledger, hp_memory_sink, text, keeper->failure,
+                           sizeof keeper->failure);
 }
 
 static void keep_figures(struct hp_keeper *keeper, const struct hp_profile *profile)
@@ -131,8 +133,8 @@ static void keep_figures(struct hp_keeper *keeper, const struct hp_profile *prof
         memmove(&keeper->figures[spare], &keeper->figures[spare + 1],
                 (--keeper->figure_count - spare) * sizeof *keeper->figures);
     }
-    keeper->figures =
-        hp_grow(keeper->figures, &keeper->figure_capacity, keeper->figure_count + 1, sizeof *keeper->figures);
+    keeper->figures = hp_grow(keeper->figures, &keeper->figure_capacity, keeper->figure_count + 1,
+                              sizeof *keeper->figures);
     keeper->figures[keeper->figure_count++] = hp_figures_of(profile);
 }
 
@@ -141,7 +143,8 @@ static bool too_much(const struct hp_keeper *keeper)
     uint64_t size = 0;
     for (size_t i = 0; i < keeper->file_count; i++)
         size += keeper->files[i].size;
-    return keeper->file_count > HP_KEEPER_FILES || (size > HP_KEEPER_BYTES && keeper->file_count > 3);
+    return keeper->file_count > HP_KEEPER_FILES ||
+           (size > HP_KEEPER_BYTES && keeper->file_count > 3);
 }
 
 static void thin(struct hp_keeper *keeper)
@@ -153,15 +156,17 @@ static void thin(struct hp_keeper *keeper)
         size_t spare = hp_series_spare(times, keeper->file_count);
         unlink(keeper->files[spare].path);
         free(keeper->files[spare].path);
-        memmove(&keeper->files[spare], &keeper->files[spare + 1], (--keeper->file_count - spare) * sizeof *keeper->files);
+        memmove(&keeper->files[spare], &keeper->files[spare + 1],
+                (--keeper->file_count - spare) * sizeof *keeper->files);
     }
 }
 
-static void keep_file(struct hp_keeper *keeper, const struct hp_memory *text, const struct hp_profile *profile)
+static void keep_file(struct hp_keeper *keeper, const struct hp_memory *text,
+                      const struct hp_profile *profile)
 {
     const char *program = hp_profile_program(profile);
-    char *path = hp_keeper_name(keeper->pattern, program ? program : "unknown", keeper->pid, ++keeper->number,
-                                profile->time_ns / 1000000000);
+    char *path = hp_keeper_name(keeper->pattern, program ? program : "unknown", keeper->pid,
+                                ++keeper->number, profile->time_ns / 1000000000);
     struct hp_output output;
     struct stat file;
     if (hp_output_open(&output, path, hp_ends_in(path, ".gz"), 0600) != HP_DONE) {
@@ -175,12 +180,15 @@ static void keep_file(struct hp_keeper *keeper, const struct hp_memory *text, co
         free(path);
         return;
     }
-    keeper->files = hp_grow(keeper->files, &keeper->file_capacity, keeper->file_count + 1, sizeof *keeper->files);
-    keeper->files[keeper->file_count++] = (struct kept){path, (uint64_t)file.st_size, profile->time_ns};
+    keeper->files = hp_grow(keeper->files, &keeper->file_capacity, keeper->file_count + 1,
+                            sizeof *keeper->files);
+    keeper->files[keeper->file_count++] =
+        (struct kept){path, (uint64_t)file.st_size, profile->time_ns};
     thin(keeper);
 }
 
-/* What can't be read now may be there next time: a program that executes another has no ledger for a moment. */
+/* What can't be read now may be there next time: a program that executes another has no ledger for
+ * a moment. */
 static void take_moment(struct hp_keeper *keeper)
 {
     struct hp_memory text = {0};
@@ -210,7 +218,8 @@ static void *keep(void *state)
         uint64_t next = (uint64_t)due.tv_nsec + keeper->every_ns;
         due.tv_sec += (time_t)(next / 1000000000);
         due.tv_nsec = (long)(next % 1000000000);
-        while (!keeper->stopping && pthread_cond_timedwait(&keeper->woken, &keeper->lock, &due) != ETIMEDOUT)
+        while (!keeper->stopping &&
+               pthread_cond_timedwait(&keeper->woken, &keeper->lock, &due) != ETIMEDOUT)
             continue;
         if (keeper->stopping)
             break;
@@ -261,7 +270,8 @@ void hp_keeper_stop(struct hp_keeper *keeper, bool killed)
 void hp_keeper_report(const struct hp_keeper *keeper, const struct hp_profile *last)
 {
     struct winsize window;
-    size_t columns = isatty(STDERR_FILENO) && !ioctl(STDERR_FILENO, TIOCGWINSZ, &window) ? window.ws_col : 100;
+    size_t columns =
+        isatty(STDERR_FILENO) && !ioctl(STDERR_FILENO, TIOCGWINSZ, &window) ? window.ws_col : 100;
     size_t count = keeper->figure_count;
     struct hp_figures_at *moments = hp_alloc(count + 1, sizeof *moments);
     if (count)

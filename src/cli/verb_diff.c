@@ -50,8 +50,9 @@ static int diff_series(const struct hp_report_arguments *report, struct hp_input
     struct hp_error error = {""};
     int status = hp_input_load_series(inputs, report->inputs, report->input_count, &series);
     if (status == HP_DONE)
-        status = hp_leaks_write(stdout, &series, &report->options, outcome, &error) ? hp_fail("%s", error.text)
-                                                                                    : hp_output_flush();
+        status = hp_leaks_write(stdout, &series, &report->options, outcome, &error)
+                     ? hp_fail("%s", error.text)
+                     : hp_output_flush();
     hp_series_free(&series);
     return status;
 }
@@ -60,7 +61,8 @@ static int diff_two(const struct hp_report_arguments *report, struct hp_inputs *
                     struct hp_report_outcome *outcome)
 {
     struct hp_profile *before = NULL, *after = NULL;
-    int status = hp_input_load_both(inputs, report->inputs[0], &report->inputs[1], 1, &before, &after);
+    int status =
+        hp_input_load_both(inputs, report->inputs[0], &report->inputs[1], 1, &before, &after);
     if (status == HP_DONE) {
         const struct hp_report_input input = {.before = before, .profile = after};
         status = hp_report_run(&hp_report_diff, &input, &report->options, outcome);
@@ -89,7 +91,8 @@ static int run(int argc, char **argv)
     struct hp_inputs inputs;
     struct hp_report_outcome outcome = {0};
     hp_inputs_open(&inputs, &report->sources);
-    int status = report->series ? diff_series(report, &inputs, &outcome) : diff_two(report, &inputs, &outcome);
+    int status = report->series ? diff_series(report, &inputs, &outcome)
+                                : diff_two(report, &inputs, &outcome);
     if (status == HP_DONE)
         status = judge(&arguments, outcome.significant_growth);
     hp_inputs_close(&inputs);
@@ -110,13 +113,18 @@ const struct hp_verb hp_verb_diff = {
     "and offset, so A and B\n"
     "may come from different runs.\n"
     "\n"
-    "  --series               three or more profiles of one run of one process, as run --every keeps them, in any order:\n"
+    "  --series               three or more profiles of one run of one process, as run --every "
+    "keeps them, in any order:\n"
     "                         rows by how fast they grow, with the error of that\n"
     "\n"
-    "With --series, rows marked * grow or shrink by more than chance explains over the whole time and also over its later\n"
-    "half (lately), with all rows taken together: what grew while the program warmed up, and then stopped, is not marked.\n"
-    "Slopes are by least squares. Their errors know that profiles of one process share the samples that survive, and cover\n"
-    "the chance of sampling and of objects coming and going. --fail-on-growth then counts the marked rows' growth from the\n"
+    "With --series, rows marked * grow or shrink by more than chance explains over the whole time "
+    "and also over its later\n"
+    "half (lately), with all rows taken together: what grew while the program warmed up, and then "
+    "stopped, is not marked.\n"
+    "Slopes are by least squares. Their errors know that profiles of one process share the samples "
+    "that survive, and cover\n"
+    "the chance of sampling and of objects coming and going. --fail-on-growth then counts the "
+    "marked rows' growth from the\n"
     "first profile to the last.\n"
     "\n"
     "Example: heapprof diff --fail-on-growth=1M 0001.heap 0002.heap\n"

@@ -262,8 +262,8 @@ const struct hp_verb hp_verb_run = {
     "The series is of COMMAND itself, not of what it starts, and read from outside, also while it hangs. Its files are\n"
     "named by PATTERN with s0001, s0002 and so on for %n (heapprof.app.4711.s0001.heap), and the dump at the end is its\n"
     "last moment. At most 64 files and 256 MiB are kept: when there are more, one is deleted for each new one, so that\n"
-    "those that stay cover the whole run, the later the denser. 'heapprof diff --series heapprof.app.4711.*' shows what leaks, 'heapprof\n"
-    "convert --to=html --series' makes a page to compare any two moments.\n"
+    "those that stay cover the whole run, the later the denser. 'heapprof diff --series heapprof.app.4711.*.heap' shows\n"
+    "what leaks, 'heapprof convert --to=html --series' makes a page to compare any two moments.\n"
     "\n"
     "Example: heapprof run --allocator=jemalloc -i 64K -- ./app\n",
     run,

@@ -39,9 +39,10 @@ int hp_watch_open(const char *pid, struct hp_watch **result, char *error, size_t
         status = hp_mapping_open(watch->info.path, false, &watch->mapping, &uid);
         if (!status) {
             hp_guard_begin(&guard);
-            status = sigsetjmp(hp_on_cut, 1)
-                         ? -EBADMSG
-                         : hp_ledger_view_open(&watch->view, watch->mapping.memory, watch->mapping.size);
+            status =
+                sigsetjmp(hp_on_cut, 1)
+                    ? -EBADMSG
+                    : hp_ledger_view_open(&watch->view, watch->mapping.memory, watch->mapping.size);
             hp_guard_end(&guard);
         }
         if (status)
@@ -111,10 +112,11 @@ int hp_watch_read(struct hp_watch *watch, struct hp_watch_reading *reading)
     return status;
 }
 
-int hp_watch_write(const struct hp_watch *watch, const struct hp_entry_row *rows, uint64_t count, hp_sink_fn *sink,
-                   void *state)
+int hp_watch_write(const struct hp_watch *watch, const struct hp_entry_row *rows, uint64_t count,
+                   hp_sink_fn *sink, void *state)
 {
-    const struct hp_moment moment = {.time_ns = hp_clock_ns(CLOCK_REALTIME), .heap_resident = UINT64_MAX};
+    const struct hp_moment moment = {.time_ns = hp_clock_ns(CLOCK_REALTIME),
+                                     .heap_resident = UINT64_MAX};
     const uint64_t scratch_size = hp_ledger_view_base_size();
     char *scratch = malloc(scratch_size + HP_TEXT_BUFFER);
     struct hp_text text;
@@ -124,9 +126,9 @@ int hp_watch_write(const struct hp_watch *watch, const struct hp_entry_row *rows
         return -ENOMEM;
     hp_text_init(&text, sink, state, scratch + scratch_size);
     hp_guard_begin(&guard);
-    status = sigsetjmp(hp_on_cut, 1)
-                 ? -EBADMSG
-                 : hp_ledger_view_write_rows(&watch->view, &moment, rows, count, &text, scratch, scratch_size);
+    status = sigsetjmp(hp_on_cut, 1) ? -EBADMSG
+                                     : hp_ledger_view_write_rows(&watch->view, &moment, rows, count,
+                                                                 &text, scratch, scratch_size);
     hp_guard_end(&guard);
     free(scratch);
     return status;

@@ -7,8 +7,9 @@
  *            more than noise explains, with all that they call (cum) and by themselves (flat)
  *   sites    lines of source, with flat and cum by type
  *   sources  text around these lines, where it was found
- *   series   moments with their figures; for each entry (series.h) its place in `at`, or -1; and for each moment what
- *            changed since the one before: distance of the entry, and differences of its four counters
+ *   series   moments with their figures; for each entry (series.h) its place in `at`, or -1; and
+ * for each moment what changed since the one before: distance of the entry, and differences of its
+ * four counters
  */
 #ifndef HP_REPORT_HTML_DATA_H
 #define HP_REPORT_HTML_DATA_H

@@ -101,9 +101,10 @@ static int refuse(const struct hp_series *series, const struct hp_profile *profi
 {
     const struct hp_profile *stacks = series->stacks;
     if (!profile->time_ns || !hp_profile_same_process(profile, profile) || profile->prescaled)
-        return hp_error_set(error, -EINVAL,
-                            "%s: not from heapprof, or merged: a series is of profiles of one process",
-                            profile->name);
+        return hp_error_set(
+            error, -EINVAL,
+            "%s: not from heapprof, or merged: a series is of profiles of one process",
+            profile->name);
     if (!stacks)
         return 0;
     if (!hp_profile_same_process(stacks, profile))
@@ -131,8 +132,8 @@ int hp_series_add(struct hp_series *series, const struct hp_profile *profile,
     add_modules(series->stacks, profile);
     take_counts(series->stacks, profile);
     take_facts(series->stacks, profile);
-    series->moments = hp_grow(series->moments, &series->capacity, series->count + 1,
-                              sizeof *series->moments);
+    series->moments =
+        hp_grow(series->moments, &series->capacity, series->count + 1, sizeof *series->moments);
     struct hp_series_moment *moment = &series->moments[series->count++];
     *moment = (struct hp_series_moment){.figures = hp_figures_of(profile),
                                         .name = hp_strdup(profile->name),

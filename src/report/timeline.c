@@ -51,8 +51,8 @@ static double value_of(const struct hp_figures_at *moment, int which)
     return which == 0 ? moment->live : which == 1 ? moment->inuse : moment->idle;
 }
 
-/* Moments are not evenly spaced: each cell stands for an equal part of the time, and shows the largest value in it, or,
- * where there is none, the last one before. */
+/* Moments are not evenly spaced: each cell stands for an equal part of the time, and shows the
+ * largest value in it, or, where there is none, the last one before. */
 static double *spread(const struct hp_figures_at *moments, size_t count, int which, size_t cells)
 {
     double *values = hp_alloc(cells, sizeof *values);
@@ -62,7 +62,8 @@ static double *spread(const struct hp_figures_at *moments, size_t count, int whi
         values[i] = next ? value_of(&moments[next - 1], which) : 0;
         double end = (double)length * (double)(i + 1) / (double)cells;
         bool fresh = true;
-        for (; next < count && (i + 1 == cells || (double)(moments[next].time_ns - start) < end); next++) {
+        for (; next < count && (i + 1 == cells || (double)(moments[next].time_ns - start) < end);
+             next++) {
             double value = value_of(&moments[next], which);
             values[i] = fresh || value > values[i] ? value : values[i];
             fresh = false;
@@ -71,7 +72,8 @@ static double *spread(const struct hp_figures_at *moments, size_t count, int whi
     return values;
 }
 
-static void write_line(FILE *out, const struct hp_figures_at *moments, size_t count, int which, size_t cells, bool blocks)
+static void write_line(FILE *out, const struct hp_figures_at *moments, size_t count, int which,
+                       size_t cells, bool blocks)
 {
     static const char *const names[] = {"live", "HeapInuse", "HeapIdle"};
     char first[HP_FIGURE], most[HP_FIGURE], last[HP_FIGURE];
@@ -80,13 +82,15 @@ static void write_line(FILE *out, const struct hp_figures_at *moments, size_t co
         highest = value_of(&moments[i], which) > highest ? value_of(&moments[i], which) : highest;
     double *values = spread(moments, count, which, cells);
     char *graph = hp_sparkline(values, cells, cells, blocks);
-    fprintf(out, "%-9s  %s  %11s %11s %11s\n", names[which], graph, hp_figure(first, value_of(&moments[0], which), true),
-            hp_figure(most, highest, true), hp_figure(last, value_of(&moments[count - 1], which), true));
+    fprintf(out, "%-9s  %s  %11s %11s %11s\n", names[which], graph,
+            hp_figure(first, value_of(&moments[0], which), true), hp_figure(most, highest, true),
+            hp_figure(last, value_of(&moments[count - 1], which), true));
     free(graph);
     free(values);
 }
 
-void hp_timeline_write(FILE *out, const struct hp_figures_at *moments, size_t count, size_t columns, bool blocks)
+void hp_timeline_write(FILE *out, const struct hp_figures_at *moments, size_t count, size_t columns,
+                       bool blocks)
 {
     char length[HP_FIGURE];
     if (!count)

@@ -1,25 +1,28 @@
 /* Least squares, with an error that knows that the moments share their samples.
  *
- * A slope is a weighted sum of levels, b = sum c_k y_k with sum c_k = 0, and a level is the sum of what each of the live
- * samples stands for. So b is a sum over samples, too: each adds w C, with w what it stands for and C the sum of the c_k of
- * those moments at which it was live. Samples come at random and independently of each other (that is how they are drawn,
- * and the arrivals of a program's objects are near to it), and then, by Campbell's theorem,
+ * A slope is a weighted sum of levels, b = sum c_k y_k with sum c_k = 0, and a level is the sum of
+ * what each of the live samples stands for. So b is a sum over samples, too: each adds w C, with w
+ * what it stands for and C the sum of the c_k of those moments at which it was live. Samples come
+ * at random and independently of each other (that is how they are drawn, and the arrivals of a
+ * program's objects are near to it), and then, by Campbell's theorem,
  *
  *   Var(b) = E sum (w C)^2,   estimated by the sum over the samples seen
  *
- * whatever the objects' lives are: an object that stays from first to last has C = 0 and adds nothing, one that leaks
- * in the middle adds most, and one that is seen at one moment only adds what it does in textbooks. To pretend that levels
- * are independent is wrong by far: it makes a leak's error too small (its levels all share the same samples), and gives an
- * error to what never changes. A generalized least squares with weights from the same counts is worse, too: weights and
- * levels go up and down together, and the slope is biased. Least squares with weights that depend on the times alone is
- * unbiased, best where objects are short-lived, and for a pure leak, where the difference of the ends would be best, has
- * 6/5 of its variance.
+ * whatever the objects' lives are: an object that stays from first to last has C = 0 and adds
+ * nothing, one that leaks in the middle adds most, and one that is seen at one moment only adds
+ * what it does in textbooks. To pretend that levels are independent is wrong by far: it makes a
+ * leak's error too small (its levels all share the same samples), and gives an error to what never
+ * changes. A generalized least squares with weights from the same counts is worse, too: weights and
+ * levels go up and down together, and the slope is biased. Least squares with weights that depend
+ * on the times alone is unbiased, best where objects are short-lived, and for a pure leak, where
+ * the difference of the ends would be best, has 6/5 of its variance.
  *
  * Entries have counters, not lives: the oldest of an entry is taken to go first.
  *
- * The test asks whether the wC > 0 outweigh the wC < 0 by more than a coin for each sample does (significance.h): under the
- * null hypothesis, a steady state, lives are as likely in reverse. A site that grew while the program warmed up and then
- * stopped has a slope, too; hence the same test over the later half, and both must hold.
+ * The test asks whether the wC > 0 outweigh the wC < 0 by more than a coin for each sample does
+ * (significance.h): under the null hypothesis, a steady state, lives are as likely in reverse. A
+ * site that grew while the program warmed up and then stopped has a slope, too; hence the same test
+ * over the later half, and both must hold.
  */
 #include "report/trend.h"
 
@@ -37,7 +40,8 @@ void hp_trend_weights(const double *seconds, size_t count, double *weights)
 {
     double sum = 0, mean = 0, square = 0;
     for (size_t i = 0; i < count; i++) { /* half of the time to either neighbour */
-        double before = i ? seconds[i] - seconds[i - 1] : 0, after = i + 1 < count ? seconds[i + 1] - seconds[i] : 0;
+        double before = i ? seconds[i] - seconds[i - 1] : 0,
+               after = i + 1 < count ? seconds[i + 1] - seconds[i] : 0;
         weights[i] = (before + after) / 2;
         sum += weights[i];
         mean += weights[i] * seconds[i];
@@ -53,9 +57,10 @@ struct cohort {
     double samples, start; /* start: sum of the weights of all moments before these came */
 };
 
-/* Weights that add up to 0 but for rounding are 0, or what was there all the time would be a term of the test. */
-static void leave(struct hp_estimate *slope, const struct hp_trend_entry *entry, double samples, double sum,
-                  double least, hp_trend_visit_fn *visit, void *state)
+/* Weights that add up to 0 but for rounding are 0, or what was there all the time would be a term
+ * of the test. */
+static void leave(struct hp_estimate *slope, const struct hp_trend_entry *entry, double samples,
+                  double sum, double least, hp_trend_visit_fn *visit, void *state)
 {
     double share = entry->each * sum, variance = share * share;
     if (samples <= 0 || fabs(sum) <= least || variance <= 0)
@@ -67,8 +72,8 @@ static void leave(struct hp_estimate *slope, const struct hp_trend_entry *entry,
         visit(state, samples, share);
 }
 
-struct hp_estimate hp_trend_slope(const struct hp_trend_entry *entry, const double *weights, size_t count,
-                                  hp_trend_visit_fn *visit, void *state)
+struct hp_estimate hp_trend_slope(const struct hp_trend_entry *entry, const double *weights,
+                                  size_t count, hp_trend_visit_fn *visit, void *state)
 {
     struct hp_estimate slope = {0};
     struct cohort *cohorts = hp_alloc(count, sizeof *cohorts);
@@ -89,7 +94,8 @@ struct hp_estimate hp_trend_slope(const struct hp_trend_entry *entry, const doub
         sum += weights[k];
     }
     for (; oldest < count; oldest++)
-        leave(&slope, entry, cohorts[oldest].samples, sum - cohorts[oldest].start, least, visit, state);
+        leave(&slope, entry, cohorts[oldest].samples, sum - cohorts[oldest].start, least, visit,
+              state);
     free(cohorts);
     return slope;
 }
@@ -143,10 +149,13 @@ static bool follow(struct building *b, size_t entry, double *each)
     double value = 0, samples = 0, before_live = 0, before_alloc = 0;
     for (size_t k = 0; k < series->count; k++) {
         sample.counts = hp_series_counts(series, k, entry);
-        double live = (double)(is_live(type) ? sample.counts.live_objects : sample.counts.alloc_objects);
+        double live =
+            (double)(is_live(type) ? sample.counts.live_objects : sample.counts.alloc_objects);
         double alloc = (double)sample.counts.alloc_objects;
         struct hp_estimate estimate = hp_sample_estimate(series->stacks, &sample, type, false);
-        b->levels[k] = b->options->raw ? hp_sample_estimate(series->stacks, &sample, type, true).value : estimate.value;
+        b->levels[k] = b->options->raw
+                           ? hp_sample_estimate(series->stacks, &sample, type, true).value
+                           : estimate.value;
         value += b->levels[k];
         samples += live;
         b->came[k] = k ? fmax(alloc - before_alloc, 0) : live;
@@ -166,12 +175,14 @@ static void add_term(void *state, double samples, double share)
 {
     struct building *b = state;
     for (size_t i = 0; i < b->row_count; i++) {
-        b->terms->terms = hp_grow(b->terms->terms, &b->terms->capacity, b->terms->count + 1, sizeof(struct term));
+        b->terms->terms =
+            hp_grow(b->terms->terms, &b->terms->capacity, b->terms->count + 1, sizeof(struct term));
         b->terms->terms[b->terms->count++] = (struct term){b->rows[i], samples, share};
     }
 }
 
-static void add_to(struct hp_trend *trend, const struct building *b, const struct hp_estimate slopes[2])
+static void add_to(struct hp_trend *trend, const struct building *b,
+                   const struct hp_estimate slopes[2])
 {
     trend->first += b->levels[0];
     trend->last += b->levels[b->series->count - 1];
@@ -199,8 +210,8 @@ static void add_entry(struct building *b, size_t index, uint32_t *rows)
     struct hp_estimate slopes[2];
     for (int i = 0; i < 2; i++) {
         struct window *window = &b->windows[i];
-        struct hp_trend_entry part = {b->levels + window->first, b->came + window->first, b->went + window->first,
-                                      entry.each};
+        struct hp_trend_entry part = {b->levels + window->first, b->came + window->first,
+                                      b->went + window->first, entry.each};
         double came = part.came[0];
         if (window->first) { /* all that is there at the window's start has come by then */
             double there = 0;
@@ -224,7 +235,8 @@ static void set_windows(struct building *b)
     size_t count = series->count, first = count - 1;
     double *seconds = hp_alloc(count, sizeof *seconds);
     for (size_t i = 0; i < count; i++)
-        seconds[i] = (double)(series->moments[i].figures.time_ns - series->moments[0].figures.time_ns) / 1e9;
+        seconds[i] =
+            (double)(series->moments[i].figures.time_ns - series->moments[0].figures.time_ns) / 1e9;
     while (first > 0 && (seconds[first] > seconds[count - 1] / 2 || count - first < 3))
         first--;
     for (int i = 0; i < 2; i++) {
@@ -259,12 +271,14 @@ static double *probabilities_of(struct window *window, size_t row_count)
         qsort(terms->terms, terms->count, sizeof *terms->terms, by_row_and_share);
     for (size_t first = 0, limit; first < terms->count; first = limit) {
         size_t count = 0;
-        for (limit = first; limit < terms->count && terms->terms[limit].row == terms->terms[first].row; limit++) {
+        for (limit = first;
+             limit < terms->count && terms->terms[limit].row == terms->terms[first].row; limit++) {
             const struct term *term = &terms->terms[limit];
             double share = fabs(term->share);
             if (!count || noise[count - 1].weight < share * (1 - 1e-9))
                 noise[count++] = (struct hp_noise){.weight = share, .keep = 1, .churns = true};
-            *(term->share > 0 ? &noise[count - 1].after : &noise[count - 1].before) += term->samples;
+            *(term->share > 0 ? &noise[count - 1].after : &noise[count - 1].before) +=
+                term->samples;
         }
         probabilities[terms->terms[first].row] = hp_noise_probability(noise, count, true);
     }
@@ -283,7 +297,8 @@ static void make_rows(struct building *b)
         if (!*winner || b->site_weight[site] > b->site_weight[*winner - 1])
             *winner = site + 1;
     }
-    double *all = probabilities_of(&b->windows[0], row_count), *late = probabilities_of(&b->windows[1], row_count);
+    double *all = probabilities_of(&b->windows[0], row_count),
+           *late = probabilities_of(&b->windows[1], row_count);
     trends->rows = hp_alloc(row_count, sizeof *trends->rows);
     trends->own_places = hp_alloc(row_count, sizeof *trends->own_places);
     for (uint32_t i = 0; i < row_count; i++) {
@@ -330,13 +345,15 @@ static int compare_trends(const void *a, const void *b)
     const struct hp_trend *left = a, *right = b;
     if (left->significant != right->significant)
         return left->significant ? -1 : 1;
+    if (!left->slope.samples != !right->slope.samples) /* nothing came or went */
+        return left->slope.samples ? -1 : 1;
     if (left->slope.value != right->slope.value)
         return left->slope.value > right->slope.value ? -1 : 1;
     return strcmp(left->place->label, right->place->label);
 }
 
-int hp_trends_build(const struct hp_series *series, const struct hp_report_options *options, struct hp_trends *trends,
-                    struct hp_error *error)
+int hp_trends_build(const struct hp_series *series, const struct hp_report_options *options,
+                    struct hp_trends *trends, struct hp_error *error)
 {
     struct building b = {.series = series, .options = options, .trends = trends};
     struct hp_filter filter;

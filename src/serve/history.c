@@ -22,8 +22,9 @@ struct hp_history {
     struct hp_series series;
 };
 
-/* The caller holds the lock. What can't be added is of another program under the same number (exec), or sampled at
- * another interval, which can't be compared with what was before: the series begins anew. */
+/* The caller holds the lock. What can't be added is of another program under the same number
+ * (exec), or sampled at another interval, which can't be compared with what was before: the series
+ * begins anew. */
 static int take(struct hp_history *history, struct hp_error *error)
 {
     struct hp_profile *profile;
@@ -54,7 +55,8 @@ static void *remember(void *state)
         due.tv_nsec += history->every_ms % 1000 * 1000000;
         due.tv_sec += due.tv_nsec / 1000000000;
         due.tv_nsec %= 1000000000;
-        while (!history->stopping && pthread_cond_timedwait(&history->woken, &history->lock, &due) != ETIMEDOUT)
+        while (!history->stopping &&
+               pthread_cond_timedwait(&history->woken, &history->lock, &due) != ETIMEDOUT)
             continue;
     }
     pthread_mutex_unlock(&history->lock);
@@ -105,7 +107,8 @@ unsigned hp_history_every_ms(const struct hp_history *history)
     return history->every_ms;
 }
 
-int hp_history_visit(struct hp_history *history, void (*visit)(void *state, const struct hp_series *series), void *state,
+int hp_history_visit(struct hp_history *history,
+                     void (*visit)(void *state, const struct hp_series *series), void *state,
                      struct hp_error *error)
 {
     struct timespec now;

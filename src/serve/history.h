@@ -1,4 +1,5 @@
-/* history.h - what a server remembers of its target: a bounded series of profiles, taken while it runs.
+/* history.h - what a server remembers of its target: a bounded series of profiles, taken while it
+ * runs.
  *
  * Thread-safe. There is a history of one process only, not of several or of files.
  */
@@ -15,15 +16,18 @@
 
 struct hp_history;
 
-/* Starts a thread that takes a moment each `every_ms`; NULL if the feed is not of one process, or no thread can be had. */
+/* Starts a thread that takes a moment each `every_ms`; NULL if the feed is not of one process, or
+ * no thread can be had. */
 struct hp_history *hp_history_start(struct hp_feed *feed, unsigned every_ms);
 /* Ends the thread. `history` may be NULL. */
 void hp_history_stop(struct hp_history *history);
 unsigned hp_history_every_ms(const struct hp_history *history);
 
-/* Takes a moment now, if the last one is not of just now, and calls `visit` with the series, symbolized, which stays as it
- * is meanwhile. -errno and *error when there is no moment at all; 0 and *error when there is none of now. */
-int hp_history_visit(struct hp_history *history, void (*visit)(void *state, const struct hp_series *series), void *state,
+/* Takes a moment now, if the last one is not of just now, and calls `visit` with the series,
+ * symbolized, which stays as it is meanwhile. -errno and *error when there is no moment at all; 0
+ * and *error when there is none of now. */
+int hp_history_visit(struct hp_history *history,
+                     void (*visit)(void *state, const struct hp_series *series), void *state,
                      struct hp_error *error);
 
 #endif

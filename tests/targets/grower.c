@@ -1,5 +1,5 @@
-/* Steady churn at 64 stacks, a leak, and a cache that fills up and then stays. Arguments: a folder, and how many dumps to
- * write there. */
+/* Steady churn at 64 stacks, a leak, and a cache that fills up and then stays. Arguments: a folder,
+ * and how many dumps to write there. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
