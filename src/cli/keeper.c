@@ -23,6 +23,7 @@
 #include "report/timeline.h"
 
 #define FIGURES_MOST 1024
+#define NAMES_TRIED 1000
 
 struct kept {
     char *path;
@@ -161,22 +162,36 @@ static void thin(struct hp_keeper *keeper)
     }
 }
 
+/* HP_DONE, HP_FAILED after a line, or -EEXIST. */
+static int write_file(const char *path, const struct hp_memory *text)
+{
+    struct hp_output output;
+    if (hp_output_open(&output, path, hp_ends_in(path, ".gz"), 0600) != HP_DONE)
+        return HP_FAILED;
+    int status = hp_output_sink(&output, text->data, text->size);
+    if (!status)
+        return hp_output_close(&output, true, true);
+    hp_output_close(&output, false, false);
+    return hp_fail("%s: %s", path, strerror(-status));
+}
+
+/* What is there already, be it a link, is of others: the next number is tried. */
 static void keep_file(struct hp_keeper *keeper, const struct hp_memory *text,
                       const struct hp_profile *profile)
 {
     const char *program = hp_profile_program(profile);
-    char *path = hp_keeper_name(keeper->pattern, program ? program : "unknown", keeper->pid,
-                                ++keeper->number, profile->time_ns / 1000000000);
-    struct hp_output output;
     struct stat file;
-    if (hp_output_open(&output, path, hp_ends_in(path, ".gz"), 0600) != HP_DONE) {
+    char *path = NULL;
+    int status = -EEXIST;
+    for (unsigned tries = 0; status == -EEXIST && tries < NAMES_TRIED; tries++) {
         free(path);
-        return;
+        path = hp_keeper_name(keeper->pattern, program ? program : "unknown", keeper->pid,
+                              ++keeper->number, profile->time_ns / 1000000000);
+        status = write_file(path, text);
     }
-    int status = hp_output_sink(&output, text->data, text->size);
-    if (status)
-        hp_note("%s: %s", path, strerror(-status));
-    if (hp_output_close(&output, !status, false) != HP_DONE || status || stat(path, &file)) {
+    if (status == -EEXIST)
+        hp_note("%s is there already, as are those before it", path);
+    if (status != HP_DONE || stat(path, &file)) {
         free(path);
         return;
     }

@@ -1,5 +1,6 @@
 #include "profile_help.h"
 
+#include "report/slope.h"
 #include "report/trend.h"
 
 #define INTERVAL 524288
