@@ -198,6 +198,7 @@ int hp_ledger_find(const char *pid_or_path, struct hp_ledger_info *info, char *e
     }
     if (find_by_name((pid_t)pid, info))
         return 0;
+    memset(info, 0, sizeof *info);
     struct search search = {.pid = (pid_t)pid, .best = info};
     hp_ledger_each(true, consider, &search);
     bool exists = hp_process_start((int)pid) || kill((pid_t)pid, 0) == 0 || errno == EPERM;
