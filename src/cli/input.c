@@ -83,26 +83,67 @@ static int read_one(const char *argument, struct hp_profile **profile)
     return status ? hp_fail("%s", *error.text ? error.text : strerror(-status)) : HP_DONE;
 }
 
+static void free_all(struct hp_profile **all, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        hp_profile_free(all[i]);
+    free(all);
+}
+
+/* All or none of them. */
+static int read_all(char *const *arguments, size_t count, struct hp_profile ***all)
+{
+    int status = HP_DONE;
+    size_t read = 0;
+    *all = hp_alloc(count, sizeof **all);
+    while (read < count && status == HP_DONE) {
+        hp_progress("reading file", read + 1, count);
+        status = read_one(arguments[read], &(*all)[read]);
+        read += status == HP_DONE;
+    }
+    hp_progress_clear();
+    if (status != HP_DONE)
+        free_all(*all, read);
+    return status;
+}
+
 int hp_input_read(char *const *arguments, size_t count, struct hp_profile **profile)
 {
     if (count == 1)
         return read_one(arguments[0], profile);
-    struct hp_profile **all = hp_alloc(count, sizeof *all);
+    struct hp_profile **all;
     struct hp_error error = {""};
-    int status = HP_DONE;
-    size_t read = 0;
-    while (read < count && status == HP_DONE) {
-        hp_progress("reading file", read + 1, count);
-        status = read_one(arguments[read], &all[read]);
-        read += status == HP_DONE;
-    }
-    hp_progress_clear();
-    if (status == HP_DONE &&
-        hp_profile_merge((const struct hp_profile *const *)all, count, profile, &error))
+    int status = read_all(arguments, count, &all);
+    if (status != HP_DONE)
+        return status;
+    if (hp_profile_merge((const struct hp_profile *const *)all, count, profile, &error))
         status = hp_fail("%s", error.text);
-    for (size_t i = 0; i < read; i++)
-        hp_profile_free(all[i]);
-    free(all);
+    free_all(all, count);
+    return status;
+}
+
+static int by_time(const void *a, const void *b)
+{
+    const struct hp_profile *left = *(struct hp_profile *const *)a,
+                            *right = *(struct hp_profile *const *)b;
+    return (left->time_ns > right->time_ns) - (left->time_ns < right->time_ns);
+}
+
+int hp_input_load_series(struct hp_inputs *inputs, char *const *arguments, size_t count,
+                         struct hp_series *series)
+{
+    struct hp_profile **all;
+    struct hp_error error = {""};
+    int status = read_all(arguments, count, &all);
+    if (status != HP_DONE)
+        return status;
+    qsort(all, count, sizeof(struct hp_profile *), by_time);
+    for (size_t i = 0; i < count && status == HP_DONE; i++)
+        if (hp_series_add(series, all[i], &error))
+            status = hp_fail("%s", error.text);
+    free_all(all, count);
+    if (status == HP_DONE)
+        hp_input_symbolize(inputs, series->stacks);
     return status;
 }
 

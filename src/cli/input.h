@@ -5,6 +5,7 @@
 #include "cli/target.h"
 #include "profile/profile.h"
 #include "report/names.h"
+#include "report/series.h"
 #include "symbolize/symbolize.h"
 
 struct hp_directories {
@@ -42,5 +43,9 @@ void hp_input_symbolize(struct hp_inputs *inputs, struct hp_profile *profile);
 /* As hp_input_read, with functions, files and lines. */
 int hp_input_load(struct hp_inputs *inputs, char *const *arguments, size_t count,
                   struct hp_profile **profile);
+
+/* The profiles as a series, in the order of their times, with functions, files and lines. */
+int hp_input_load_series(struct hp_inputs *inputs, char *const *arguments, size_t count,
+                         struct hp_series *series);
 
 #endif

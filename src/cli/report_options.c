@@ -22,6 +22,7 @@ enum key {
     KEY_SYMBOLS,
     KEY_SOURCE,
     KEY_COLOR,
+    KEY_SERIES,
 };
 
 static const struct argp_option options[] = {
@@ -39,6 +40,7 @@ static const struct argp_option options[] = {
     {"symbols", KEY_SYMBOLS, "DIR", 0, NULL, 0},
     {"source", KEY_SOURCE, "DIR", 0, NULL, 0},
     {"color", KEY_COLOR, "WHEN", 0, NULL, 0},
+    {"series", KEY_SERIES, NULL, 0, NULL, 0},
     {0},
 };
 
@@ -104,6 +106,8 @@ static unsigned option_set(int key)
         return HP_TAKES_JSON;
     case KEY_RAW:
         return HP_TAKES_RAW;
+    case KEY_SERIES:
+        return HP_TAKES_SERIES;
     default:
         return 0;
     }
@@ -123,6 +127,7 @@ void hp_report_arguments_only(const struct hp_report_arguments *arguments, const
         {HP_TAKES_BASE, "--base"},
         {HP_TAKES_JSON, "--json"},
         {HP_TAKES_RAW, "--raw"},
+        {HP_TAKES_SERIES, "--series"},
     };
     for (size_t i = 0; i < sizeof options_of / sizeof *options_of; i++)
         if (arguments->given & options_of[i].option & ~takes)
@@ -183,6 +188,9 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
         return 0;
     case KEY_RAW:
         report->raw = true;
+        return 0;
+    case KEY_SERIES:
+        arguments->series = true;
         return 0;
     case KEY_SYMBOLS:
         hp_sources_add(&arguments->sources.symbols, value);

@@ -31,6 +31,7 @@ struct hp_report_arguments {
     struct hp_report_options options;
     struct hp_sources sources; /* --symbols, --source */
     const char *base;
+    bool series;
     enum hp_color color;
     unsigned given; /* enum hp_report_option */
     char **inputs;  /* FILE|PID...; hp_report_arguments_free frees the list, not the names */
@@ -51,6 +52,7 @@ enum hp_report_option {
     HP_TAKES_JSON = 16,
     HP_TAKES_RAW = 32,
     HP_TAKES_ROWS = 64, /* -n */
+    HP_TAKES_SERIES = 128,
 };
 /* A usage error if any option was given that is not in the set `takes`. `what` takes them: "stats".
  */

@@ -40,7 +40,7 @@ int hp_report_verb(const struct hp_verb *verb, const struct hp_report *report, u
     hp_inputs_open(&inputs, &arguments.sources);
     int status = hp_input_load_both(&inputs, arguments.base, names, count, &base, &profile);
     if (status == HP_DONE) {
-        const struct hp_report_input input = {base, profile};
+        const struct hp_report_input input = {.before = base, .profile = profile};
         struct hp_report_outcome outcome;
         status = hp_report_run(report, &input, &arguments.options, &outcome);
     }

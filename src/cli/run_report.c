@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "cli/input.h"
+#include "cli/keeper.h"
 #include "cli/run.h"
 #include "cli/say.h"
 #include "ledger/reader.h"
@@ -73,7 +74,7 @@ static void write_top(struct hp_profile *profile)
         options.look.color = !(no_color && *no_color) && term && strcmp(term, "dumb");
         options.look.width = !ioctl(STDERR_FILENO, TIOCGWINSZ, &size) ? size.ws_col : 0;
     }
-    const struct hp_report_input input = {NULL, profile};
+    const struct hp_report_input input = {.profile = profile};
     struct hp_report_outcome outcome;
     struct hp_error error = {""};
     if (hp_report_top.write(stderr, &input, &options, &outcome, &error))
@@ -121,12 +122,14 @@ void hp_run_report(const struct hp_run_dumps *where)
             profile->name = hp_profile_intern(profile, "at exit");
         write_top(profile);
         write_allocated(profile);
-        hp_profile_free(profile);
     } else if (!where->killed) {
         hp_fail("process %d left no profile", (int)where->pid);
     }
     if (!where->folder)
         write_files(where);
+    if (where->keeper)
+        hp_keeper_report(where->keeper, where->killed ? NULL : profile);
+    hp_profile_free(profile);
     free(path);
 }
 

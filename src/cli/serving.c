@@ -55,7 +55,8 @@ int hp_serving_begin(struct hp_serving *serving, char *const *targets, size_t co
     if (!serving->where)
         return HP_DONE;
     serving->feed = hp_feed_new(&feed);
-    const struct hp_server_options server = {&serving->listener, serving->token, serving->feed};
+    serving->history = hp_history_start(serving->feed, serving->every_ms ? serving->every_ms : HP_HISTORY_EVERY_MS);
+    const struct hp_server_options server = {&serving->listener, serving->token, serving->feed, serving->history};
     int status = hp_server_start(&server, &serving->server, &error);
     serving->listener = (struct hp_listener){.fd = -1};
     return status ? hp_fail("--http: %s", error.text) : HP_DONE;
@@ -66,6 +67,7 @@ void hp_serving_end(struct hp_serving *serving)
     if (serving->server)
         hp_server_stop(serving->server);
     hp_listener_close(&serving->listener);
+    hp_history_stop(serving->history);
     if (serving->feed)
         hp_feed_free(serving->feed);
     hp_names_free(&serving->notes);

@@ -13,7 +13,9 @@ struct hp_serving {
     const char *where; /* NULL: nothing is served, and all functions here do nothing */
     struct hp_listener listener;
     char *token; /* NULL: none */
+    unsigned every_ms; /* between two moments of the page's time line; 0: as usual */
     struct hp_feed *feed;
+    struct hp_history *history;
     struct hp_server *server;
     struct hp_names notes; /* each is said once */
 };

@@ -7,6 +7,8 @@
 #include "cli/write.h"
 
 #define KEY_TO 0x3001
+#define MOMENTS_MOST 64
+#define COUNTS_MOST (96u << 20) /* bytes, as hp_series_size counts */
 
 struct arguments {
     struct hp_report_arguments report;
@@ -44,6 +46,44 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
     }
 }
 
+static int convert_merged(const struct arguments *arguments, struct hp_inputs *inputs)
+{
+    const struct hp_report_arguments *report = &arguments->report;
+    struct hp_profile *profile = NULL, *base = NULL;
+    int status = hp_input_load_both(inputs, report->base, report->inputs, report->input_count,
+                                    &base, &profile);
+    if (status == HP_DONE)
+        status = hp_write_profile(profile, base, NULL, arguments->format, &report->options,
+                                  arguments->output);
+    hp_profile_free(profile);
+    hp_profile_free(base);
+    return status;
+}
+
+/* A page is to be mailed, and to be opened at once. */
+static void bound(struct hp_series *series)
+{
+    size_t all = series->count;
+    hp_series_thin(series, MOMENTS_MOST, COUNTS_MOST);
+    if (series->count < all)
+        hp_note("the page has %zu of the %zu moments: fewer of the earlier ones", series->count,
+                all);
+}
+
+static int convert_series(const struct arguments *arguments, struct hp_inputs *inputs)
+{
+    const struct hp_report_arguments *report = &arguments->report;
+    struct hp_series series = {0};
+    int status = hp_input_load_series(inputs, report->inputs, report->input_count, &series);
+    if (status == HP_DONE) {
+        bound(&series);
+        status = hp_write_profile(series.stacks, NULL, &series, arguments->format, &report->options,
+                                  arguments->output);
+    }
+    hp_series_free(&series);
+    return status;
+}
+
 static int run(int argc, char **argv)
 {
     static const struct argp_option options[] = {
@@ -58,17 +98,14 @@ static int run(int argc, char **argv)
     hp_report_arguments_only(&arguments.report, arguments.format->name, arguments.format->takes);
     if (!arguments.report.input_count)
         hp_usage("convert needs a FILE or a PID");
+    if (arguments.report.series && arguments.report.base)
+        hp_usage("--series and --base exclude each other: the page of a series compares any two "
+                 "moments");
     struct hp_inputs inputs;
-    struct hp_profile *profile = NULL, *base = NULL;
     hp_inputs_open(&inputs, &arguments.report.sources);
-    int status = hp_input_load_both(&inputs, arguments.report.base, arguments.report.inputs,
-                                    arguments.report.input_count, &base, &profile);
-    if (status == HP_DONE)
-        status = hp_write_profile(profile, base, arguments.format, &arguments.report.options,
-                                  arguments.output);
+    int status = arguments.report.series ? convert_series(&arguments, &inputs)
+                                         : convert_merged(&arguments, &inputs);
     hp_inputs_close(&inputs);
-    hp_profile_free(profile);
-    hp_profile_free(base);
     hp_report_arguments_free(&arguments.report);
     return status;
 }
@@ -90,6 +127,8 @@ const struct hp_verb hp_verb_convert = {
     "  -o OUT                 the file to write (-: standard output, the default); text whose name "
     "ends in .gz is\n"
     "                         compressed\n"
+    "  --series               html: the files are moments of one run of one process; none are "
+    "merged\n"
     "  --symbols=DIR          where else to look for binaries with debug information\n"
     "\n"
     "All but pprof and text take --granularity, --raw and the filters (--focus, --ignore, --hide, "
@@ -97,8 +136,11 @@ const struct hp_verb hp_verb_convert = {
     "folded, svg, dot and html also --sample and --base, speedscope --sample for the type it opens "
     "with. "
     "Several files are\n"
-    "merged first.\n"
+    "merged first; with --series, which html takes, they are the moments of one process, as run "
+    "--every keeps them: the\n"
+    "page then has a time line, and compares any two of them.\n"
     "\n"
-    "Example: heapprof convert --to=svg -o heap.svg 0002.heap\n",
+    "Example: heapprof convert --to=svg -o heap.svg 0002.heap\n"
+    "Example: heapprof convert --to=html --series -o series.html heapprof.app.4711.*.heap\n",
     run,
 };

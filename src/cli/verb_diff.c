@@ -1,7 +1,9 @@
 #include "cli/arguments.h"
+#include "cli/output.h"
 #include "cli/report_verb.h"
 #include "cli/say.h"
 #include "cli/size.h"
+#include "report/leaks.h"
 #include "report/units.h"
 
 #define KEY_FAIL 0x3001
@@ -41,6 +43,35 @@ static int judge(const struct arguments *arguments, double growth)
     return HP_GROWN;
 }
 
+static int diff_series(const struct hp_report_arguments *report, struct hp_inputs *inputs,
+                       struct hp_report_outcome *outcome)
+{
+    struct hp_series series = {0};
+    struct hp_error error = {""};
+    int status = hp_input_load_series(inputs, report->inputs, report->input_count, &series);
+    if (status == HP_DONE)
+        status = hp_leaks_write(stdout, &series, &report->options, outcome, &error)
+                     ? hp_fail("%s", error.text)
+                     : hp_output_flush();
+    hp_series_free(&series);
+    return status;
+}
+
+static int diff_two(const struct hp_report_arguments *report, struct hp_inputs *inputs,
+                    struct hp_report_outcome *outcome)
+{
+    struct hp_profile *before = NULL, *after = NULL;
+    int status =
+        hp_input_load_both(inputs, report->inputs[0], &report->inputs[1], 1, &before, &after);
+    if (status == HP_DONE) {
+        const struct hp_report_input input = {.before = before, .profile = after};
+        status = hp_report_run(&hp_report_diff, &input, &report->options, outcome);
+    }
+    hp_profile_free(before);
+    hp_profile_free(after);
+    return status;
+}
+
 static int run(int argc, char **argv)
 {
     static const struct argp_option options[] = {{"fail-on-growth", KEY_FAIL, "SIZE", 0, NULL, 0},
@@ -51,30 +82,27 @@ static int run(int argc, char **argv)
     struct arguments arguments = {0};
     hp_arguments_parse(&hp_verb_diff, &argp, 0, argc, argv, &arguments);
     hp_report_arguments_only(&arguments.report, "diff", ~(unsigned)HP_TAKES_BASE);
-    if (arguments.report.input_count != 2)
-        hp_usage("diff needs two profiles, not %zu", arguments.report.input_count);
+    const struct hp_report_arguments *report = &arguments.report;
+    if (report->series && report->input_count < 3)
+        hp_usage("diff --series needs three profiles or more, not %zu", report->input_count);
+    if (!report->series && report->input_count != 2)
+        hp_usage("diff needs two profiles, not %zu%s", report->input_count,
+                 report->input_count > 2 ? ": more of one process are a series (--series)" : "");
     struct hp_inputs inputs;
-    struct hp_profile *before = NULL, *after = NULL;
-    hp_inputs_open(&inputs, &arguments.report.sources);
-    int status = hp_input_load_both(&inputs, arguments.report.inputs[0],
-                                    &arguments.report.inputs[1], 1, &before, &after);
-    if (status == HP_DONE) {
-        const struct hp_report_input input = {before, after};
-        struct hp_report_outcome outcome = {0};
-        status = hp_report_run(&hp_report_diff, &input, &arguments.report.options, &outcome);
-        if (status == HP_DONE)
-            status = judge(&arguments, outcome.significant_growth);
-    }
+    struct hp_report_outcome outcome = {0};
+    hp_inputs_open(&inputs, &report->sources);
+    int status = report->series ? diff_series(report, &inputs, &outcome)
+                                : diff_two(report, &inputs, &outcome);
+    if (status == HP_DONE)
+        status = judge(&arguments, outcome.significant_growth);
     hp_inputs_close(&inputs);
-    hp_profile_free(before);
-    hp_profile_free(after);
     hp_report_arguments_free(&arguments.report);
     return status;
 }
 
 const struct hp_verb hp_verb_diff = {
     "diff",
-    "[OPTION...] [--fail-on-growth=SIZE] A B",
+    "[OPTION...] [--fail-on-growth=SIZE] A B | --series FILE...",
     "What grew from profile A to profile B, and whether that is more than chance",
     HP_REPORT_OPTIONS_HELP
     "  --fail-on-growth=SIZE  exit status 3 when the significant growth is above SIZE\n"
@@ -85,6 +113,21 @@ const struct hp_verb hp_verb_diff = {
     "and offset, so A and B\n"
     "may come from different runs.\n"
     "\n"
-    "Example: heapprof diff --fail-on-growth=1M 0001.heap 0002.heap\n",
+    "  --series               three or more profiles of one run of one process, as run --every "
+    "keeps them, in any order:\n"
+    "                         rows by how fast they grow, with the error of that\n"
+    "\n"
+    "With --series, rows marked * grow or shrink by more than chance explains over the whole time "
+    "and also over its later\n"
+    "half (lately), with all rows taken together: what grew while the program warmed up, and then "
+    "stopped, is not marked.\n"
+    "Slopes are by least squares. Their errors know that profiles of one process share the samples "
+    "that survive, and cover\n"
+    "the chance of sampling and of objects coming and going. --fail-on-growth then counts the "
+    "marked rows' growth from the\n"
+    "first profile to the last.\n"
+    "\n"
+    "Example: heapprof diff --fail-on-growth=1M 0001.heap 0002.heap\n"
+    "Example: heapprof diff --series heapprof.app.4711.*.heap\n",
     run,
 };

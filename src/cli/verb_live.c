@@ -12,28 +12,15 @@
 #include "cli/arguments.h"
 #include "cli/dump_file.h"
 #include "cli/input.h"
-#include "cli/live.h"
+#include "cli/live_screen.h"
 #include "cli/say.h"
 #include "cli/size.h"
 #include "report/memory.h"
-#include "report/units.h"
 
 #define KEY_DELAY 0x3001
-#define TOP_LINES 6 /* figures, and the columns' names */
-#define NUMBERS 50  /* columns that the figures of a site take */
+#define ESCAPE 27
 
 static volatile sig_atomic_t ended;
-
-struct screen {
-    struct hp_live_state live;
-    const char *target;
-    char status[512]; /* the last line; "": the keys */
-    char pattern[128];
-    regex_t filter;
-    bool filtered, blocks, paused, help;
-    size_t first; /* site at the top */
-    uint64_t delay_ns;
-};
 
 static void on_end(int number)
 {
@@ -49,135 +36,18 @@ static uint64_t now_ns(void)
 
 static void note(void *state, const char *text)
 {
-    struct screen *screen = state;
+    struct hp_live_screen *screen = state;
     if (!*screen->status)
         snprintf(screen->status, sizeof screen->status, "%s", text);
 }
 
-/* ------------------------------------------------------------------ drawing */
-
-static void put_line(int line, const char *text)
-{
-    char *clean = hp_clean(text), *cut = hp_cut(clean, (size_t)COLS);
-    mvaddstr(line, 0, cut);
-    clrtoeol();
-    free(cut);
-    free(clean);
-}
-
-static void draw_course(const struct screen *screen, int line, const char *name, size_t which)
-{
-    const struct hp_live_state *live = &screen->live;
-    double values[HP_LIVE_MOMENTS];
-    char figure[HP_FIGURE];
-    for (size_t i = 0; i < live->moment_count; i++) {
-        const struct hp_live_moment *moment = &live->moments[i];
-        const double all[] = {moment->live, moment->inuse, moment->idle};
-        values[i] = all[which];
-    }
-    double last = live->moment_count ? values[live->moment_count - 1] : 0;
-    size_t room = COLS > 22 ? (size_t)COLS - 22 : 0;
-    char *course = hp_live_sparkline(values, live->moment_count, room, screen->blocks);
-    char *text = hp_print("%-6s %12s  %s", name, hp_figure(figure, last, true), course);
-    put_line(line, text);
-    free(text);
-    free(course);
-}
-
-static void draw_top(const struct screen *screen)
-{
-    const struct hp_live_state *live = &screen->live;
-    char error[HP_FIGURE], rate[HP_FIGURE];
-    const char *program = live->now ? hp_profile_program(live->now) : NULL;
-    char *title = hp_print("%s (%s): live %s %s, %s/s allocated%s%s%s", program ? program : "?", screen->target,
-                           screen->blocks ? "±" : "+-",
-                           hp_figure(error, live->live_error, true), hp_figure(rate, live->rate, true),
-                           screen->filtered ? ", only " : "", screen->filtered ? screen->pattern : "",
-                           screen->paused ? ", paused" : "");
-    attron(A_BOLD);
-    put_line(0, title);
-    attroff(A_BOLD);
-    free(title);
-    draw_course(screen, 1, "live", 0);
-    draw_course(screen, 2, "inuse", 1);
-    draw_course(screen, 3, "idle", 2);
-    put_line(4, "");
-    char *names = hp_print("%12s%12s%12s%12s  function, by %s", "flat", "cum", "growth", "alloc/s",
-                           hp_live_order_names[live->order]);
-    attron(A_REVERSE);
-    put_line(5, names);
-    attroff(A_REVERSE);
-    free(names);
-}
-
-static void draw_site(const struct hp_live_site *site, int line)
-{
-    char flat[HP_FIGURE], cum[HP_FIGURE], growth[HP_FIGURE], rate[HP_FIGURE];
-    size_t room = COLS > NUMBERS ? (size_t)COLS - NUMBERS : 1;
-    char *clean = hp_clean(site->name), *name = hp_shorten_function(clean, room);
-    char *text = hp_print("%12s%12s%12s%12s  %s", hp_figure(flat, site->flat, true), hp_figure(cum, site->cum, true),
-                          site->growth != 0 ? hp_signed_figure(growth, site->growth, true) : "",
-                          site->rate > 0 ? hp_figure(rate, site->rate, true) : "", name);
-    put_line(line, text);
-    free(text);
-    free(name);
-    free(clean);
-}
-
-static void draw_sites(struct screen *screen)
-{
-    const struct hp_live_state *live = &screen->live;
-    int line = TOP_LINES;
-    size_t matching = 0;
-    for (size_t i = 0; i < live->site_count && line < LINES - 1; i++) {
-        if (screen->filtered && regexec(&screen->filter, live->sites[i].name, 0, NULL, 0))
-            continue;
-        if (matching++ >= screen->first)
-            draw_site(&live->sites[i], line++);
-    }
-    for (; line < LINES - 1; line++)
-        put_line(line, "");
-}
-
-static void draw_help(void)
-{
-    static const char *const lines[] = {"s            next order: flat, cum, growth, rate",
-                                        "/            show only functions that match a regular expression",
-                                        "m            mark: growth counts from now",
-                                        "d            write a dump",
-                                        "space        pause, go on",
-                                        "up, down, PgUp, PgDn, Home",
-                                        "q            quit",
-                                        "",
-                                        "flat   live bytes allocated there      cum     there and in what it calls",
-                                        "growth of flat, since start or mark    alloc/s bytes allocated a second"};
-    int line = TOP_LINES;
-    for (size_t i = 0; i < sizeof lines / sizeof *lines && line < LINES - 1; i++)
-        put_line(line++, lines[i]);
-    for (; line < LINES - 1; line++)
-        put_line(line, "");
-}
-
-static void draw(struct screen *screen)
-{
-    draw_top(screen);
-    if (screen->help)
-        draw_help();
-    else
-        draw_sites(screen);
-    attron(A_BOLD);
-    put_line(LINES - 1, *screen->status ? screen->status : "? help  s sort  / filter  m mark  d dump  q quit");
-    attroff(A_BOLD);
-    refresh();
-}
-
 /* ------------------------------------------------------------------ keys */
 
-static void ask_filter(struct screen *screen)
+static void ask_filter(struct hp_live_screen *screen)
 {
     char pattern[sizeof screen->pattern] = "";
     timeout(-1);
-    put_line(LINES - 1, "/");
+    hp_live_put_line(LINES - 1, "/");
     echo();
     curs_set(1);
     mvgetnstr(LINES - 1, 1, pattern, sizeof pattern - 1);
@@ -186,7 +56,8 @@ static void ask_filter(struct screen *screen)
     if (screen->filtered)
         regfree(&screen->filter);
     screen->filtered = false;
-    screen->first = 0;
+    hp_live_filter_changed(screen);
+    screen->first = screen->cursor = 0;
     *screen->status = '\0';
     int reason = *pattern ? regcomp(&screen->filter, pattern, REG_EXTENDED | REG_NOSUB) : 0;
     if (reason) {
@@ -200,88 +71,136 @@ static void ask_filter(struct screen *screen)
 }
 
 /* On the terminal as it was before, where the file's name stays to be read. */
-static void write_dump(struct screen *screen)
+static void write_dump(struct hp_live_screen *screen)
 {
     pid_t pid;
     def_prog_mode();
     endwin();
-    int status = hp_number_is_pid(screen->target, &pid) ? hp_dump_running(pid, NULL) : HP_FAILED;
+    int status = hp_number_is_pid(screen->live.target, &pid) ? hp_dump_running(pid, NULL) : HP_FAILED;
     reset_prog_mode();
     snprintf(screen->status, sizeof screen->status, "%s",
              status == HP_DONE ? "dump written to the current directory" : "no dump could be written");
 }
 
-static void scroll_by(struct screen *screen, long lines)
+/* The cursor moves in the list of sites, and stays in sight; stacks are read, and move as a whole. */
+static void move_by(struct hp_live_screen *screen, long lines)
 {
-    long first = (long)screen->first + lines;
-    long last = (long)screen->live.site_count - 1;
-    first = first > last ? last : first;
-    screen->first = first > 0 ? (size_t)first : 0;
+    bool sites = screen->view == HP_LIVE_SITES;
+    long page = (long)hp_live_page(), last = (long)screen->line_count - (sites ? 1 : page);
+    long now = (long)(sites ? screen->cursor : screen->first) + lines;
+    now = now > last ? last : now;
+    now = now > 0 ? now : 0;
+    if (sites)
+        screen->cursor = (size_t)now;
+    if (!sites || now < (long)screen->first)
+        screen->first = (size_t)now;
+    else if (now >= (long)screen->first + page)
+        screen->first = (size_t)(now - page + 1);
+}
+
+static void to_top(struct hp_live_screen *screen)
+{
+    screen->first = screen->cursor = 0;
+}
+
+/* Keys that only change what is shown of the list. */
+static bool navigate(struct hp_live_screen *screen, int key)
+{
+    const long page = (long)hp_live_page();
+    switch (key) {
+    case KEY_DOWN:
+    case KEY_UP:
+        move_by(screen, key == KEY_DOWN ? 1 : -1);
+        return true;
+    case KEY_NPAGE:
+    case KEY_PPAGE:
+        move_by(screen, key == KEY_NPAGE ? page : -page);
+        return true;
+    case KEY_HOME:
+        to_top(screen);
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* From the list of sites to the stacks of the chosen one, and back to where it was. */
+static void turn(struct hp_live_screen *screen, bool open)
+{
+    if (screen->view == HP_LIVE_SITES && open && screen->line_count) {
+        screen->view = HP_LIVE_STACKS;
+        screen->first = 0;
+    } else if (screen->view != HP_LIVE_SITES) {
+        screen->view = HP_LIVE_SITES;
+        screen->first = 0;
+        move_by(screen, 0);
+    }
 }
 
 /* False: quit. */
-static bool press(struct screen *screen, int key)
+static bool press(struct hp_live_screen *screen, int key)
 {
-    const long page = LINES > TOP_LINES + 2 ? LINES - TOP_LINES - 1 : 1;
     if (key != KEY_RESIZE)
         *screen->status = '\0';
+    if (screen->view != HP_LIVE_HELP && navigate(screen, key))
+        return true;
     switch (key) {
     case 'q':
     case 'Q':
         return false;
     case '?':
     case 'h':
-        screen->help = !screen->help;
+        screen->view = screen->view == HP_LIVE_HELP ? HP_LIVE_SITES : HP_LIVE_HELP;
+        return true;
+    case '\n':
+    case '\r':
+    case KEY_ENTER:
+        turn(screen, true);
+        return true;
+    case ESCAPE:
+    case KEY_LEFT:
+    case KEY_BACKSPACE:
+        turn(screen, false);
+        return true;
+    case 'm':
+        hp_live_mark(&screen->live);
+        return true;
+    case 'd':
+        write_dump(screen);
+        return true;
+    case ' ':
+        screen->paused = !screen->paused;
         return true;
     case 's':
-        hp_live_sort(&screen->live, (enum hp_live_order)((screen->live.order + 1) % HP_LIVE_ORDERS));
-        screen->first = 0;
+        screen->order = (enum hp_live_order)((screen->order + 1) % HP_LIVE_ORDERS);
         break;
     case '/':
         ask_filter(screen);
         break;
-    case 'm':
-        hp_live_mark(&screen->live);
-        break;
-    case 'd':
-        write_dump(screen);
-        break;
-    case ' ':
-        screen->paused = !screen->paused;
-        break;
-    case KEY_DOWN:
-    case KEY_UP:
-        scroll_by(screen, key == KEY_DOWN ? 1 : -1);
-        break;
-    case KEY_NPAGE:
-    case KEY_PPAGE:
-        scroll_by(screen, key == KEY_NPAGE ? page : -page);
-        break;
-    case KEY_HOME:
-        screen->first = 0;
-        break;
     default:
         return true;
     }
-    screen->help = false;
+    screen->view = HP_LIVE_SITES;
+    to_top(screen);
     return true;
 }
 
-static void update(struct screen *screen)
+static void update(struct hp_live_screen *screen)
 {
     struct hp_error error = {""};
-    if (hp_live_update(&screen->live, &error))
+    int status = hp_live_update(&screen->live, &error);
+    if (status && status != -ESRCH && status != -ENOENT)
         snprintf(screen->status, sizeof screen->status, "%.500s", error.text);
-    else if (!hp_feed_running(screen->live.feed))
+    else if (status || !hp_watch_is_running(screen->live.watch))
         snprintf(screen->status, sizeof screen->status, "process %.100s has ended; this is its last profile",
-                 screen->target);
+                 screen->live.target);
 }
 
-static void loop(struct screen *screen)
+static void loop(struct hp_live_screen *screen, uint64_t delay_ns)
 {
-    uint64_t due = now_ns() + screen->delay_ns;
+    uint64_t due = now_ns() + delay_ns;
     while (!ended) {
-        draw(screen);
+        hp_live_draw(screen);
         uint64_t now = now_ns();
         timeout(now < due ? (int)((due - now) / 1000000 + 1) : 0);
         int key = getch();
@@ -290,33 +209,38 @@ static void loop(struct screen *screen)
         if (now_ns() >= due) {
             if (!screen->paused)
                 update(screen);
-            due = now_ns() + screen->delay_ns;
+            due = now_ns() + delay_ns;
         }
     }
 }
 
 /* ------------------------------------------------------------------ the verb */
 
+struct arguments {
+    const char *target;
+    uint64_t delay_ns;
+};
+
 static error_t parse_option(int key, char *value, struct argp_state *state)
 {
-    struct screen *screen = state->input;
+    struct arguments *arguments = state->input;
     switch (key) {
     case KEY_DELAY:
-        if (hp_duration_parse(value, &screen->delay_ns) || screen->delay_ns < 100000000 ||
-            screen->delay_ns > 3600000000000)
+        if (hp_duration_parse(value, &arguments->delay_ns) || arguments->delay_ns < 100000000 ||
+            arguments->delay_ns > 3600000000000)
             hp_usage("--every: '%s' is no duration from 100ms to 1h", value);
         return 0;
     case ARGP_KEY_ARG:
-        if (screen->target)
+        if (arguments->target)
             hp_usage("live takes one PID");
-        screen->target = value;
+        arguments->target = value;
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;
     }
 }
 
-static int show(struct screen *screen)
+static int show(struct hp_live_screen *screen, uint64_t delay_ns)
 {
     const struct sigaction action = {.sa_handler = on_end};
     struct hp_error error = {""};
@@ -331,8 +255,9 @@ static int show(struct screen *screen)
     cbreak();
     noecho();
     keypad(stdscr, TRUE);
+    set_escdelay(50);
     curs_set(0);
-    loop(screen);
+    loop(screen, delay_ns);
     endwin();
     delscreen(terminal);
     return HP_DONE;
@@ -342,20 +267,23 @@ static int run(int argc, char **argv)
 {
     static const struct argp_option options[] = {{"every", KEY_DELAY, "DURATION", 0, NULL, 0}, {0}};
     static const struct argp argp = {.options = options, .parser = parse_option};
-    struct screen screen = {.delay_ns = 1000000000};
-    hp_arguments_parse(&hp_verb_live, &argp, 0, argc, argv, &screen);
-    if (!screen.target)
+    struct arguments arguments = {.delay_ns = 1000000000};
+    hp_arguments_parse(&hp_verb_live, &argp, 0, argc, argv, &arguments);
+    if (!arguments.target)
         hp_usage("live needs a PID");
     if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO))
-        return hp_fail("live needs a terminal; heapprof top %s prints the same once", screen.target);
+        return hp_fail("live needs a terminal; heapprof top %s prints the same once", arguments.target);
     setlocale(LC_CTYPE, "");
-    screen.blocks = !strcmp(nl_langinfo(CODESET), "UTF-8");
-    char *targets[] = {(char *)screen.target};
-    const struct hp_feed_options feed = {.arguments = targets, .count = 1, .note = note, .note_state = &screen};
-    screen.live.feed = hp_feed_new(&feed);
-    int status = show(&screen);
-    hp_feed_free(screen.live.feed);
+    const struct hp_symbol_options symbols = {NULL, 0};
+    struct hp_live_screen screen = {.blocks = !strcmp(nl_langinfo(CODESET), "UTF-8"),
+                                    .live = {.target = arguments.target,
+                                             .symbolizer = hp_symbolizer_new(&symbols),
+                                             .note = note,
+                                             .note_state = &screen}};
+    int status = show(&screen, arguments.delay_ns);
+    hp_symbolizer_free(screen.live.symbolizer);
     hp_live_free(&screen.live);
+    free(screen.chosen);
     if (screen.filtered)
         regfree(&screen.filter);
     return status;
@@ -367,8 +295,9 @@ const struct hp_verb hp_verb_live = {
     "A screen of what is live and what grows, refreshed each second, like top(1)",
     "  --every=DURATION       how often (1s; 100ms to 1h)\n"
     "\n"
-    "Keys: s next order (flat, cum, growth, rate), / filter by a regular expression, m mark (growth counts from\n"
-    "there), d write a dump, space pause, ? help, q quit. The target is only read, never stopped or asked.\n"
+    "Keys: up and down choose a function, Enter shows its stacks, s next order (flat, cum, growth, rate), / filter by a\n"
+    "regular expression, m mark (growth counts from there), d write a dump, space pause, ? help, q quit. The target is\n"
+    "only read, never stopped or asked.\n"
     "\n"
     "Example: heapprof live 4711\n",
     run,

@@ -44,8 +44,8 @@ static int run(int argc, char **argv)
     if (status == HP_DONE) {
         const struct hp_format *format =
             arguments.output ? hp_format_of_name(arguments.output) : &hp_format_text;
-        status =
-            hp_write_profile(profile, NULL, format, &arguments.report.options, arguments.output);
+        status = hp_write_profile(profile, NULL, NULL, format, &arguments.report.options,
+                                  arguments.output);
     }
     hp_inputs_close(&inputs);
     hp_profile_free(profile);

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "cli/arguments.h"
+#include "cli/keeper.h"
 #include "cli/library.h"
 #include "cli/run.h"
 #include "cli/run_report.h"
@@ -23,11 +24,13 @@
 #define KEY_HTTP 0x3004
 #define KEY_TOKEN 0x3005
 
+#define EVERY_LEAST 100000000 /* ns */
 #define DEFAULT_PATTERN "heapprof.%e.%p.%n.heap"
 
 struct arguments {
     bool quiet, at_exit;
-    const char *interval, *pattern, *allocator, *every;
+    const char *interval, *pattern, *allocator;
+    uint64_t every_ns; /* 0: no series */
     struct hp_serving serving;
     char **command; /* ends with NULL; NULL: none given */
 };
@@ -52,9 +55,9 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
         arguments->allocator = value;
         return 0;
     case KEY_EVERY:
-        if (hp_duration_parse(value, &number) || !number)
-            hp_usage("--every: '%s' is no duration (30s, 5m)", value);
-        arguments->every = value;
+        if (hp_duration_parse(value, &number) || number < EVERY_LEAST)
+            hp_usage("--every: '%s' is no duration of 100ms or more (30s, 5m)", value);
+        arguments->every_ns = number;
         return 0;
     case KEY_AT_EXIT:
         arguments->at_exit = true;
@@ -83,7 +86,7 @@ static const char *set(const char *name)
 static bool wants_files(const struct arguments *arguments)
 {
     const char *at_exit = set("HEAPPROF_AT_EXIT");
-    return arguments->pattern || arguments->every || arguments->at_exit || set("HEAPPROF_OUTPUT") ||
+    return arguments->pattern || arguments->every_ns || arguments->at_exit || set("HEAPPROF_OUTPUT") ||
            set("HEAPPROF_EVERY") || set("HEAPPROF_GROWTH") || (at_exit && strcmp(at_exit, "0"));
 }
 
@@ -136,8 +139,6 @@ static void set_options(const struct arguments *arguments, const char *pattern, 
 {
     if (arguments->interval)
         setenv("HEAPPROF_INTERVAL", arguments->interval, 1);
-    if (arguments->every)
-        setenv("HEAPPROF_EVERY", arguments->every, 1);
     if (pattern)
         setenv("HEAPPROF_OUTPUT", pattern, 1);
     if (at_exit)
@@ -156,46 +157,55 @@ static int exit_status(int wait_status, bool quiet)
 }
 
 struct started {
-    struct hp_serving *serving;
-    bool quiet;
+    struct arguments *arguments;
+    const char *pattern;
+    struct hp_keeper *keeper; /* NULL: no series */
     char number[16];
     char *targets[1];
 };
 
 /* The target runs on when this fails, as it does without its profiler. */
-static void serve_target(void *state, pid_t pid)
+static void watch_target(void *state, pid_t pid)
 {
     struct started *started = state;
+    struct hp_serving *serving = &started->arguments->serving;
     snprintf(started->number, sizeof started->number, "%d", (int)pid);
     started->targets[0] = started->number;
-    if (hp_serving_begin(started->serving, started->targets, 1, NULL) == HP_DONE && started->serving->server &&
-        !started->quiet)
-        hp_note("serving %s/", hp_server_url(started->serving->server));
+    if (started->arguments->every_ns < 3600000000000)
+        serving->every_ms = (unsigned)(started->arguments->every_ns / 1000000);
+    if (hp_serving_begin(serving, started->targets, 1, NULL) == HP_DONE && serving->server && !started->arguments->quiet)
+        hp_note("serving %s/", hp_server_url(serving->server));
+    if (started->arguments->every_ns)
+        started->keeper = hp_keeper_start(pid, started->arguments->every_ns, started->pattern);
 }
 
 static int run_and_report(struct arguments *arguments, char *folder)
 {
-    struct started started = {.serving = &arguments->serving, .quiet = arguments->quiet};
     struct hp_error error = {""};
     char *private_pattern = folder ? pattern_in(folder) : NULL;
     const char *pattern = folder ? private_pattern : arguments->pattern;
-    bool at_exit = folder || arguments->at_exit || (!arguments->quiet && wants_files(arguments));
+    bool at_exit = folder || arguments->at_exit || arguments->every_ns || (!arguments->quiet && wants_files(arguments));
     set_options(arguments, pattern, at_exit);
     if (!pattern)
         pattern = set("HEAPPROF_OUTPUT") ? set("HEAPPROF_OUTPUT") : DEFAULT_PATTERN;
     struct hp_run_dumps dumps = {.pattern = pattern, .folder = folder};
     clock_gettime(CLOCK_REALTIME_COARSE, &dumps.started); /* the clock of file times */
     int wait_status = 0, status;
-    if (hp_run_target(arguments->command, serve_target, &started, &dumps.pid, &wait_status, &error)) {
+    struct started started = {.arguments = arguments, .pattern = pattern};
+    if (hp_run_target(arguments->command, watch_target, &started, &dumps.pid, &wait_status, &error)) {
         status = hp_fail("%s", error.text);
     } else {
         status = exit_status(wait_status, arguments->quiet);
         dumps.killed = WIFSIGNALED(wait_status);
+        if (started.keeper)
+            hp_keeper_stop(started.keeper, dumps.killed);
+        dumps.keeper = started.keeper;
         if (!arguments->quiet)
             hp_run_report(&dumps);
     }
     hp_serving_end(&arguments->serving);
     hp_run_clear(&dumps, arguments->quiet);
+    hp_keeper_free(started.keeper);
     free(private_pattern);
     return status;
 }
@@ -240,7 +250,7 @@ const struct hp_verb hp_verb_run = {
     "  -o PATTERN             where dumps go (heapprof.%e.%p.%n.heap); %e program, %p process id, "
     "%n number\n"
     "  --allocator=NAME       jemalloc, tcmalloc, mimalloc, or the file of an allocator to use\n"
-    "  --every=DURATION       a dump every so often (30s, 5m)\n"
+    "  --every=DURATION       keep a series of profiles, one every so often (10s, 5m), and show a time line at the end\n"
     "  --at-exit              keep the dump at the end as a file\n"
     "  --http=ADDR:PORT       serve the profile while the target runs (heapprof help serve); --token=TOKEN as there\n"
     "\n"
@@ -248,6 +258,12 @@ const struct hp_verb hp_verb_run = {
     "the report goes to\n"
     "standard error. While the target runs, 'kill -USR2 PID' and 'heapprof dump PID' make a "
     "profile.\n"
+    "\n"
+    "The series is of COMMAND itself, not of what it starts, and read from outside, also while it hangs. Its files are\n"
+    "named by PATTERN with s0001, s0002 and so on for %n (heapprof.app.4711.s0001.heap), and the dump at the end is its\n"
+    "last moment. At most 64 files and 256 MiB are kept: when there are more, one is deleted for each new one, so that\n"
+    "those that stay cover the whole run, the later the denser. 'heapprof diff --series heapprof.app.4711.*.heap' shows\n"
+    "what leaks, 'heapprof convert --to=html --series' makes a page to compare any two moments.\n"
     "\n"
     "Example: heapprof run --allocator=jemalloc -i 64K -- ./app\n",
     run,

@@ -8,10 +8,12 @@
 #include "cli/output.h"
 #include "cli/say.h"
 #include "cli/serving.h"
+#include "cli/size.h"
 
 #define KEY_HTTP 0x3001
 #define KEY_TOKEN 0x3002
 #define KEY_SYMBOLS 0x3003
+#define KEY_EVERY 0x3004
 
 struct arguments {
     struct hp_serving serving;
@@ -23,7 +25,13 @@ struct arguments {
 static error_t parse_option(int key, char *value, struct argp_state *state)
 {
     struct arguments *arguments = state->input;
+    uint64_t every_ns;
     switch (key) {
+    case KEY_EVERY:
+        if (hp_duration_parse(value, &every_ns) || every_ns < 100000000 || every_ns > 3600000000000)
+            hp_usage("--every: '%s' is no duration from 100ms to 1h", value);
+        arguments->serving.every_ms = (unsigned)(every_ns / 1000000);
+        return 0;
     case KEY_HTTP:
         arguments->serving.where = value;
         return 0;
@@ -83,6 +91,7 @@ static int run(int argc, char **argv)
         {"http", KEY_HTTP, "ADDR:PORT", 0, NULL, 0},
         {"token", KEY_TOKEN, "TOKEN", 0, NULL, 0},
         {"symbols", KEY_SYMBOLS, "DIR", 0, NULL, 0},
+        {"every", KEY_EVERY, "DURATION", 0, NULL, 0},
         {0},
     };
     static const struct argp argp = {.options = options, .parser = parse_option};
@@ -102,9 +111,12 @@ const struct hp_verb hp_verb_serve = {
     "  --http=ADDR:PORT       where to listen (127.0.0.1:6060; port 0: a free one), or unix:PATH\n"
     "  --token=TOKEN          who asks has to know it (@FILE: it stands in there); needed for more than this machine\n"
     "  --symbols=DIR          where else to look for binaries with debug information\n"
+    "  --every=DURATION       how often the page's time line gets a moment (5s; 100ms to 1h)\n"
     "\n"
     "/debug/pprof/heap and allocs (also with ?debug=1 and ?seconds=N), cmdline and symbol are what net/http/pprof\n"
-    "gives: go tool pprof http://127.0.0.1:6060/debug/pprof/heap. /metrics is for Prometheus, / for a browser. The\n"
+    "gives: go tool pprof http://127.0.0.1:6060/debug/pprof/heap. /metrics is for Prometheus, / for a browser: the\n"
+    "page of a process has a time line since the server's start, compares any two moments of it, and refreshes itself. At\n"
+    "most 64 moments and 64 MiB are kept, so that they always cover the whole time. The\n"
     "target is only read, never stopped or asked. A token comes as Authorization: Bearer TOKEN, as the password in\n"
     "http://any:TOKEN@ADDR:PORT/, or as ?token=TOKEN.\n"
     "\n"

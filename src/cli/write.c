@@ -58,7 +58,8 @@ static const struct hp_format speedscope = {"speedscope", false, VIEWED | HP_TAK
                                             &hp_report_speedscope};
 static const struct hp_format whole = {"json", false, VIEWED, NULL, &hp_report_whole};
 static const struct hp_format svg = {"svg", false, MEASURED, NULL, &hp_report_svg};
-static const struct hp_format html = {"html", false, MEASURED, NULL, &hp_report_html};
+static const struct hp_format html = {"html", false, MEASURED | HP_TAKES_SERIES, NULL,
+                                      &hp_report_html};
 static const struct hp_format dot = {"dot", false, MEASURED | HP_TAKES_ROWS, NULL, &hp_report_dot};
 const struct hp_format *const hp_formats[] = {
     &hp_format_pprof, &hp_format_text, &folded, &speedscope, &whole, &svg, &html, &dot, NULL};
@@ -71,8 +72,8 @@ const struct hp_format *hp_format_of_name(const char *path)
 }
 
 int hp_write_profile(struct hp_profile *profile, const struct hp_profile *base,
-                     const struct hp_format *format, const struct hp_report_options *options,
-                     const char *path)
+                     const struct hp_series *series, const struct hp_format *format,
+                     const struct hp_report_options *options, const char *path)
 {
     bool to_stdout = !path || !strcmp(path, "-");
     if (to_stdout && format->binary && isatty(STDOUT_FILENO))
@@ -82,7 +83,7 @@ int hp_write_profile(struct hp_profile *profile, const struct hp_profile *base,
     if (hp_output_open(&output, path, gzip, 0666) != HP_DONE)
         return HP_FAILED;
     struct hp_error error = {""};
-    const struct hp_report_input input = {base, profile};
+    const struct hp_report_input input = {.before = base, .profile = profile, .series = series};
     int status = format->report ? write_report(format->report, &input, options, &output, &error)
                                 : format->write(profile, hp_output_sink, &output);
     if (status) {

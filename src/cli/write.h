@@ -15,6 +15,7 @@ struct hp_format {
     int (*write)(struct hp_profile *profile, hp_sink_fn *sink, void *state);
     const struct hp_report *report;
 };
+struct hp_series;
 
 extern const struct hp_format hp_format_text, hp_format_pprof;
 extern const struct hp_format *const hp_formats[]; /* ends with NULL */
@@ -24,8 +25,9 @@ const struct hp_format *hp_format_of_name(const char *path);
 /* The profile may lose frames that the format has no use for.
  * `base`: to be subtracted, or NULL. To `path`, or NULL or "-": standard output. Names that end in
  * .gz are compressed. The exit status. */
+/* `series`: for html, then `profile` is its stacks; or NULL. */
 int hp_write_profile(struct hp_profile *profile, const struct hp_profile *base,
-                     const struct hp_format *format, const struct hp_report_options *options,
-                     const char *path);
+                     const struct hp_series *series, const struct hp_format *format,
+                     const struct hp_report_options *options, const char *path);
 
 #endif

@@ -96,3 +96,15 @@ uint64_t hp_process_resident(pid_t pid)
     hp_sys_close(fd);
     return bytes;
 }
+
+bool hp_process_is_over(pid_t pid)
+{
+    char path[64], line[1024];
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    FILE *file = fopen(path, "re");
+    if (!file)
+        return true;
+    const char *end = fgets(line, sizeof line, file) ? strrchr(line, ')') : NULL; /* the name may have any letters */
+    fclose(file);
+    return end && end[1] && strchr("ZX", end[2]);
+}

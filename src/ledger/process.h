@@ -2,12 +2,16 @@
 #ifndef HP_LEDGER_PROCESS_H
 #define HP_LEDGER_PROCESS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
 /* Our number for the process that knows itself as `pid`, started at `start` (place.h), in the pid namespace of that inode
  * (0: not known), and has the ledger at `path` mapped; 0: it is dead. */
 pid_t hp_process_find(const char *path, int pid, uint64_t start, uint64_t namespace);
+
+/* There is no process of this number, or nothing of it but what its parent has not asked for yet. */
+bool hp_process_is_over(pid_t pid);
 
 /* Bytes; 0 if unknown. */
 uint64_t hp_process_max_rss(pid_t pid);

@@ -1,14 +1,13 @@
 #include "ledger/reader.h"
 
 #include <dirent.h>
-#include <setjmp.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
+#include "ledger/mapping.h"
 #include "ledger/place.h"
 #include "ledger/process.h"
 #include "ledger/sys.h"
@@ -22,51 +21,6 @@ static int say(char *error, size_t size, int code, const char *format, ...)
     vsnprintf(error, size, format, arguments);
     va_end(arguments);
     return code;
-}
-
-/* A ledger that is cut while we read it raises SIGBUS. */
-static sigjmp_buf on_cut;
-
-static void jump_out(int number)
-{
-    siglongjmp(on_cut, number);
-}
-
-struct guard {
-    struct sigaction old;
-};
-
-static void guard_begin(struct guard *guard)
-{
-    struct sigaction action = {.sa_handler = jump_out};
-    sigaction(SIGBUS, &action, &guard->old);
-}
-
-static void guard_end(const struct guard *guard)
-{
-    sigaction(SIGBUS, &guard->old, NULL);
-}
-
-struct mapping {
-    void *memory;
-    size_t size;
-};
-
-static int map_ledger(const char *path, bool writable, struct mapping *mapping, unsigned *uid)
-{
-    struct stat status = {0};
-    int fd = hp_sys_open(path, (writable ? O_RDWR : O_RDONLY) | O_NOFOLLOW | O_NONBLOCK, 0);
-    if (fd < 0)
-        return fd;
-    int error = hp_sys_fstat(fd, &status);
-    if (error == 0 && (!S_ISREG(status.st_mode) || status.st_size <= 0))
-        error = -EINVAL;
-    mapping->size = (size_t)status.st_size;
-    mapping->memory =
-        error == 0 ? hp_sys_mmap(NULL, mapping->size, PROT_READ | (writable ? PROT_WRITE : 0), MAP_SHARED, fd) : NULL;
-    hp_sys_close(fd);
-    *uid = status.st_uid;
-    return error == 0 && !mapping->memory ? -ENOMEM : error;
 }
 
 static void copy_text(char *to, const char *from, size_t size)
@@ -92,25 +46,25 @@ static void read_header(const struct hp_ledger *ledger, struct hp_ledger_info *i
 
 static int inspect(const char *path, struct hp_ledger_info *info)
 {
-    struct mapping mapping = {0};
+    struct hp_mapping mapping = {0};
     struct hp_ledger_view view = {0};
-    struct guard guard;
+    struct hp_guard guard;
     volatile uint64_t start = 0, namespace = 0; /* volatile: set before a jump out */
     memset(info, 0, sizeof *info);
     if ((size_t)snprintf(info->path, sizeof info->path, "%s", path) >= sizeof info->path)
         return -ENAMETOOLONG;
-    int error = map_ledger(path, false, &mapping, &info->uid);
+    int error = hp_mapping_open(path, false, &mapping, &info->uid);
     if (error < 0)
         return error;
-    guard_begin(&guard);
-    if (sigsetjmp(on_cut, 1)) {
+    hp_guard_begin(&guard);
+    if (sigsetjmp(hp_on_cut, 1)) {
         error = -EBADMSG;
     } else if ((error = hp_ledger_view_open(&view, mapping.memory, mapping.size)) == 0) {
         read_header(view.ledger, info);
         start = view.ledger->process_start;
         namespace = view.ledger->pid_namespace;
     }
-    guard_end(&guard);
+    hp_guard_end(&guard);
     hp_sys_munmap(mapping.memory, mapping.size);
     if (error < 0)
         return error;
@@ -244,6 +198,7 @@ int hp_ledger_find(const char *pid_or_path, struct hp_ledger_info *info, char *e
     }
     if (find_by_name((pid_t)pid, info))
         return 0;
+    memset(info, 0, sizeof *info);
     struct search search = {.pid = (pid_t)pid, .best = info};
     hp_ledger_each(true, consider, &search);
     bool exists = hp_process_start((int)pid) || kill((pid_t)pid, 0) == 0 || errno == EPERM;
@@ -283,17 +238,17 @@ static int write_view(const struct hp_ledger_view *view, const struct hp_ledger_
 
 int hp_ledger_write(const struct hp_ledger_info *info, hp_sink_fn *sink, void *state, char *error, size_t error_size)
 {
-    struct mapping mapping = {0};
+    struct hp_mapping mapping = {0};
     struct hp_ledger_view view = {0};
-    struct guard guard;
+    struct hp_guard guard;
     unsigned uid;
-    int result = map_ledger(info->path, false, &mapping, &uid);
+    int result = hp_mapping_open(info->path, false, &mapping, &uid);
     if (result < 0)
         return say_unreadable(info->path, result, error, error_size);
     uint64_t scratch_size = 0;
     void *volatile memory = NULL;
-    guard_begin(&guard);
-    if (sigsetjmp(on_cut, 1)) {
+    hp_guard_begin(&guard);
+    if (sigsetjmp(hp_on_cut, 1)) {
         result = -EBADMSG;
     } else if ((result = hp_ledger_view_open(&view, mapping.memory, mapping.size)) == 0) {
         scratch_size = (hp_ledger_view_scratch_size(&view) + 15) & ~15ull;
@@ -301,7 +256,7 @@ int hp_ledger_write(const struct hp_ledger_info *info, hp_sink_fn *sink, void *s
                              -1);
         result = memory ? write_view(&view, info, sink, state, memory, scratch_size) : -ENOMEM;
     }
-    guard_end(&guard);
+    hp_guard_end(&guard);
     if (memory)
         hp_sys_munmap(memory, scratch_size + HP_TEXT_BUFFER);
     hp_sys_munmap(mapping.memory, mapping.size);
@@ -328,19 +283,19 @@ int hp_ledger_dump(pid_t pid, hp_sink_fn *sink, void *state, char *error, size_t
 
 int hp_ledger_set_interval(const struct hp_ledger_info *info, uint64_t bytes, char *error, size_t error_size)
 {
-    struct mapping mapping = {0};
+    struct hp_mapping mapping = {0};
     struct hp_ledger_view view = {0};
-    struct guard guard;
+    struct hp_guard guard;
     unsigned uid;
-    int result = map_ledger(info->path, true, &mapping, &uid);
+    int result = hp_mapping_open(info->path, true, &mapping, &uid);
     if (result < 0)
         return say_unreadable(info->path, result, error, error_size);
-    guard_begin(&guard);
-    if (sigsetjmp(on_cut, 1))
+    hp_guard_begin(&guard);
+    if (sigsetjmp(hp_on_cut, 1))
         result = -EBADMSG;
     else if ((result = hp_ledger_view_open(&view, mapping.memory, mapping.size)) == 0)
         __atomic_store_n(&((struct hp_ledger *)mapping.memory)->wanted_interval, bytes, __ATOMIC_RELAXED);
-    guard_end(&guard);
+    hp_guard_end(&guard);
     hp_sys_munmap(mapping.memory, mapping.size);
     return result < 0 ? say_unreadable(info->path, result, error, error_size) : 0;
 }

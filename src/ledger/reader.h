@@ -5,8 +5,8 @@
  *   dead     its process ended without removing it: by a signal, by abort, or by losing the way to it (chroot)
  *
  * Errors: -errno, and one line in `error` that says what and where. What is read may be changed, damaged or cut at any
- * moment by its owner; then there is an error, or numbers of two moments, but no crash. Not thread-safe (SIGBUS is
- * caught while a ledger is read).
+ * moment by its owner; then there is an error, or numbers of two moments, but no crash. Thread-safe (SIGBUS is
+ * caught while a ledger is read, by one thread at a time).
  */
 #ifndef HP_LEDGER_READER_H
 #define HP_LEDGER_READER_H

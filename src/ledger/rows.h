@@ -7,14 +7,6 @@
 
 #include "ledger/snapshot.h"
 
-/* An entry as it goes into the profile. */
-struct hp_entry_row {
-    struct hp_counts counts; /* as sampled, or converted to the profile's interval */
-    struct hp_counts drawn;  /* as sampled */
-    uint64_t interval;       /* that they were sampled at, bytes */
-    hp_offset stack;
-};
-
 /* `size` readable bytes at `at`, or NULL. Unreserved blocks are never touched: they are holes in the file. */
 const void *hp_ledger_view_bytes(const struct hp_ledger_view *view, uint64_t at, uint64_t size);
 /* A record of this kind with at least `size` bytes, or NULL. */

@@ -53,11 +53,21 @@ static uint64_t address_of(const struct bases *bases, uint32_t count, uint64_t f
     return module && module <= count ? bases->base[module - 1] + offset : offset;
 }
 
-uint64_t hp_ledger_view_scratch_size(const struct hp_ledger_view *view)
+uint64_t hp_ledger_view_base_size(void)
+{
+    return sizeof(struct bases);
+}
+
+uint64_t hp_ledger_view_entries(const struct hp_ledger_view *view)
 {
     uint64_t entries = __atomic_load_n(&view->ledger->entry_count, __ATOMIC_ACQUIRE);
     uint64_t most = (view->layout.arena_limit - view->layout.arena_at) / sizeof(struct hp_entry);
-    return sizeof(struct bases) + ((entries < most ? entries : most) + 64) * sizeof(struct hp_entry_row);
+    return (entries < most ? entries : most) + 64;
+}
+
+uint64_t hp_ledger_view_scratch_size(const struct hp_ledger_view *view)
+{
+    return sizeof(struct bases) + hp_ledger_view_entries(view) * sizeof(struct hp_entry_row);
 }
 
 static void write_entry(const struct hp_ledger_view *view, struct bases *bases, const struct hp_entry_row *row,
@@ -106,6 +116,7 @@ static void write_own_facts(const struct hp_ledger_view *view, const struct hp_m
     put_word(text, ledger->exe, sizeof ledger->exe);
     put_pair(text, " sequence=", moment->sequence);
     put_pair(text, " time=", moment->time_ns / 1000000000);
+    put_pair(text, " time_ns=", moment->time_ns); /* for rates between profiles that are close to each other */
     put_pair(text, " start=", ledger->start_time_ns);
     put_pair(text, " interval=", hp_ledger_view_interval(view));
     put_pair(text, " depth=", ledger->depth);
@@ -243,9 +254,19 @@ int hp_ledger_view_write(const struct hp_ledger_view *view, const struct hp_mome
     struct hp_entry_row *rows = (struct hp_entry_row *)(bases + 1);
     if (scratch_size < sizeof *bases)
         return -EBADMSG;
-    give_addresses(view, bases);
     uint64_t count = hp_rows_collect(view, rows, (scratch_size - sizeof *bases) / sizeof *rows);
     hp_rows_sort(rows, count);
+    return hp_ledger_view_write_rows(view, moment, rows, count, text, bases, sizeof *bases);
+}
+
+int hp_ledger_view_write_rows(const struct hp_ledger_view *view, const struct hp_moment *moment,
+                              const struct hp_entry_row *rows, uint64_t count, struct hp_text *text, void *scratch,
+                              uint64_t scratch_size)
+{
+    struct bases *bases = scratch;
+    if (scratch_size < sizeof *bases)
+        return -EBADMSG;
+    give_addresses(view, bases);
     struct hp_counts sums = {0};
     struct totals totals = {0};
     uint64_t interval = hp_ledger_view_interval(view);

@@ -7,6 +7,7 @@
 #define HP_LEDGER_SNAPSHOT_H
 
 #include "ledger/ledger.h"
+#include "ledger/text.h"
 
 /* A checked way into a ledger: its layout is copied once, so that a hostile writer cannot change it under us. */
 struct hp_ledger_view {
@@ -17,6 +18,14 @@ struct hp_ledger_view {
 
 /* 0; -EINVAL: no ledger; -EPROTONOSUPPORT: of another version; -EBADMSG: damaged. */
 int hp_ledger_view_open(struct hp_ledger_view *view, const void *memory, uint64_t size);
+
+/* An entry as it goes into the profile. */
+struct hp_entry_row {
+    struct hp_counts counts; /* as sampled, or converted to the profile's interval */
+    struct hp_counts drawn;  /* as sampled */
+    uint64_t interval;       /* that they were sampled at, bytes */
+    hp_offset stack;
+};
 
 /* Calls `visit` for each entry, in no order, until it returns false. */
 void hp_ledger_view_each(const struct hp_ledger_view *view, bool (*visit)(void *state, const struct hp_entry *entry),
@@ -50,6 +59,14 @@ uint64_t hp_ledger_view_scratch_size(const struct hp_ledger_view *view);
 /* Write the whole profile. Returns 0 or the sink's -errno, or -EBADMSG. `scratch` is 16-aligned. */
 int hp_ledger_view_write(const struct hp_ledger_view *view, const struct hp_moment *moment, struct hp_text *text, void *scratch,
                   uint64_t scratch_size);
+
+/* The same of these rows only, with hp_ledger_view_base_size() bytes of scratch memory. */
+uint64_t hp_ledger_view_base_size(void);
+int hp_ledger_view_write_rows(const struct hp_ledger_view *view, const struct hp_moment *moment,
+                              const struct hp_entry_row *rows, uint64_t count, struct hp_text *text, void *scratch,
+                              uint64_t scratch_size);
+/* At most so many entries are there now. */
+uint64_t hp_ledger_view_entries(const struct hp_ledger_view *view);
 
 /* Nanoseconds for a number of hp_ticks(), from the ledger's start and now. */
 uint64_t hp_ticks_to_ns(const struct hp_ledger *ledger, uint64_t ticks, uint64_t now_ticks, uint64_t now_clock_ns);

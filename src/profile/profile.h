@@ -124,7 +124,7 @@ void hp_profile_resolve_modules(struct hp_profile *profile);
 void hp_profile_set_lines(struct hp_profile *profile, uint32_t location, const struct hp_line *lines, size_t count);
 struct hp_sample *hp_profile_add_sample(struct hp_profile *profile, const uint32_t *locations, size_t depth,
                                         const struct hp_counts *counts);
-/* Facts of the usual `# heapprof:` lines get their group by name. "heapprof.time" sets time_ns. At most 4096 facts of
+/* Facts of the usual `# heapprof:` lines get their group by name. "heapprof.time" and "heapprof.time_ns" set time_ns. At most 4096 facts of
  * 8 KiB are kept. */
 void hp_profile_add_fact(struct hp_profile *profile, const char *name, const char *value);
 /* NULL if the profile has no such fact. `heapprof: a=1 b=2` lines give facts named "heapprof.a", "heapprof.b". */

@@ -238,6 +238,8 @@ int hp_html_data(FILE *out, const struct hp_report_input *input,
             put_column(out, "row", &trie, ROW);
             put_column(out, "inlined", &trie, INLINED);
             put_figures(out, "at", &trie, DISTANCE, true);
+            if (input->series)
+                hp_html_series(out, input, &stacks, &trie);
             fputs(",\n\"types\":[", out);
         }
         status = put_type(out, input, &as, &trie, &stacks.total, error);

@@ -7,11 +7,15 @@
  *            more than noise explains, with all that they call (cum) and by themselves (flat)
  *   sites    lines of source, with flat and cum by type
  *   sources  text around these lines, where it was found
+ *   series   moments with their figures; for each entry (series.h) its place in `at`, or -1; and
+ * for each moment what changed since the one before: distance of the entry, and differences of its
+ * four counters
  */
 #ifndef HP_REPORT_HTML_DATA_H
 #define HP_REPORT_HTML_DATA_H
 
 #include "report/report.h"
+#include "report/trie.h"
 
 /* 0, or -EINVAL and *error for a bad regular expression. "<" in strings is escaped, so that the
  * document may stand in a script element. */
@@ -20,8 +24,11 @@ int hp_html_data(FILE *out, const struct hp_report_input *input,
 /* A JSON string, with its quotes. */
 void hp_html_string(FILE *out, const char *text);
 
+/* html_series.c: the member "series"; the trie is of the stacks. */
+void hp_html_series(FILE *out, const struct hp_report_input *input, const struct hp_stacks *stacks,
+                    const struct hp_trie *trie);
+
 /* html_source.c: the members "sites" and "sources" of the document. `stacks`: by sample type. */
-struct hp_stacks;
 struct hp_html_sites;
 struct hp_html_sites *hp_html_sites_new(size_t site_count);
 void hp_html_sites_add(struct hp_html_sites *sites, const struct hp_stacks *stacks,

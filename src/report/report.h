@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "profile/profile.h"
+#include "report/series.h"
 #include "report/table.h"
 #include "report/view.h"
 
@@ -25,6 +26,9 @@ struct hp_report_options {
 struct hp_report_input {
     const struct hp_profile *before; /* --base, or the A of diff; NULL if there is none */
     const struct hp_profile *profile;
+    const struct hp_series
+        *series;         /* html: `profile` is its stacks, and `before` NULL; NULL: none */
+    unsigned refresh_ms; /* html of a series: how often to ask the server for more; 0: never */
 };
 
 struct hp_report_outcome {

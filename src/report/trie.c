@@ -81,6 +81,7 @@ void hp_trie_build(const struct hp_stacks *stacks, enum hp_trie_order order, str
     *trie = (struct hp_trie){0};
     trie->nodes = hp_grow(NULL, &trie->capacity, 1, sizeof *trie->nodes);
     trie->nodes[trie->count++] = (struct hp_trie_node){0};
+    trie->ends = hp_alloc(stacks->count, sizeof *trie->ends);
     for (size_t i = 0; i < stacks->count; i++) {
         const struct hp_stack *stack = &stacks->stacks[i];
         uint32_t node = 0;
@@ -88,6 +89,7 @@ void hp_trie_build(const struct hp_stacks *stacks, enum hp_trie_order order, str
             node = step(trie, node, &stacks->frames[stack->first + frame]);
         struct hp_measure *flat = &trie->nodes[node].flat;
         trie->nodes[node].ends = true;
+        trie->ends[i] = node;
         hp_estimate_add(&flat->before, &stack->pair.was);
         hp_estimate_add(&flat->after, &stack->pair.is);
         hp_estimate_add(&flat->growth, &stack->pair.growth);
@@ -105,6 +107,7 @@ void hp_trie_free(struct hp_trie *trie)
 {
     free(trie->nodes);
     free(trie->slots);
+    free(trie->ends);
     *trie = (struct hp_trie){0};
 }
 

@@ -23,6 +23,7 @@ struct hp_trie_node {
 struct hp_trie {
     struct hp_trie_node *nodes;
     size_t count, capacity;
+    uint32_t *ends;  /* by stack: the node in which it ends */
     uint32_t *slots; /* number of the node that hashes here; 0: empty */
     size_t slot_count;
 };

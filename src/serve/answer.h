@@ -6,8 +6,10 @@
 #define HP_SERVE_ANSWER_H
 
 #include <stddef.h>
+#include <stdio.h>
 
 #include "serve/feed.h"
+#include "serve/history.h"
 
 struct hp_answer {
     unsigned status;          /* 200, ... */
@@ -23,10 +25,21 @@ struct hp_answer {
 void hp_answer_fail(struct hp_answer *answer, unsigned status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* The same for a target that can't be read; that is not the request's fault, and the target may come back. */
+void hp_answer_fail_to_load(struct hp_answer *answer, const struct hp_error *error);
+
+/* A stream that becomes the body; NULL: the answer is an error already. */
+FILE *hp_answer_open(struct hp_answer *answer);
+void hp_answer_close(FILE *out, struct hp_answer *answer, const char *type);
+
 /* Those that are the same for everybody who asks at one moment. */
 typedef void hp_answer_fn(struct hp_feed *feed, struct hp_answer *answer);
-hp_answer_fn hp_answer_page, hp_answer_index, hp_answer_heap, hp_answer_heap_text, hp_answer_allocs,
+hp_answer_fn hp_answer_index, hp_answer_heap, hp_answer_heap_text, hp_answer_allocs,
     hp_answer_command, hp_answer_metrics;
+
+/* The page, live where there is a history, which may be NULL; and its document alone, for the page to go on with. */
+void hp_answer_page(struct hp_feed *feed, struct hp_history *history, struct hp_answer *answer);
+void hp_answer_page_data(struct hp_feed *feed, struct hp_history *history, struct hp_answer *answer);
 
 /* `question`: addresses with + between them. */
 void hp_answer_symbol(struct hp_feed *feed, const char *question, struct hp_answer *answer);

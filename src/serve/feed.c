@@ -25,7 +25,7 @@ struct source {
 struct hp_feed {
     struct hp_feed_options options;
     struct source *sources;
-    pthread_mutex_t lock; /* guards all below, and the reader of ledgers */
+    pthread_mutex_t lock; /* guards all below */
     struct hp_symbolizer *symbolizer;
 };
 
@@ -138,15 +138,33 @@ static int load_all(struct hp_feed *feed, struct hp_profile **profile, struct hp
     return status;
 }
 
-int hp_feed_load(struct hp_feed *feed, enum hp_feed_detail detail, struct hp_profile **profile, struct hp_error *error)
+/* The caller holds the lock. */
+static void symbolize(struct hp_feed *feed, struct hp_profile *profile)
 {
     const struct hp_symbolize_watch watch = {.note = feed->options.note, .state = feed->options.note_state};
+    hp_symbolize_profile(profile, feed->symbolizer, &watch);
+}
+
+int hp_feed_load(struct hp_feed *feed, enum hp_feed_detail detail, struct hp_profile **profile, struct hp_error *error)
+{
     pthread_mutex_lock(&feed->lock);
     int status = load_all(feed, profile, error);
     if (!status && detail == HP_FEED_SYMBOLS)
-        hp_symbolize_profile(*profile, feed->symbolizer, &watch);
+        symbolize(feed, *profile);
     pthread_mutex_unlock(&feed->lock);
     return status;
+}
+
+bool hp_feed_is_process(const struct hp_feed *feed)
+{
+    return feed->options.count == 1 && feed->sources[0].process;
+}
+
+void hp_feed_symbolize(struct hp_feed *feed, struct hp_profile *profile)
+{
+    pthread_mutex_lock(&feed->lock);
+    symbolize(feed, profile);
+    pthread_mutex_unlock(&feed->lock);
 }
 
 bool hp_feed_running(struct hp_feed *feed)

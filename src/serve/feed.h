@@ -29,6 +29,11 @@ enum hp_feed_detail { HP_FEED_NUMBERS, HP_FEED_SYMBOLS };
  * there (any more), or a file can't be read. */
 int hp_feed_load(struct hp_feed *feed, enum hp_feed_detail detail, struct hp_profile **profile, struct hp_error *error);
 
+/* Of one process, not of files or several. */
+bool hp_feed_is_process(const struct hp_feed *feed);
+/* Functions, files and lines of those locations that have none yet. */
+void hp_feed_symbolize(struct hp_feed *feed, struct hp_profile *profile);
+
 /* All of the feed's processes were there when they were last read: what came was not the last profile of a dead one. */
 bool hp_feed_running(struct hp_feed *feed);
 

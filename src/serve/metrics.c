@@ -89,10 +89,10 @@ void hp_answer_metrics(struct hp_feed *feed, struct hp_answer *answer)
     struct hp_error error = {""};
     struct hp_profile *profile;
     if (hp_feed_load(feed, HP_FEED_NUMBERS, &profile, &error)) {
-        hp_answer_fail(answer, 503, "%s", error.text);
+        hp_answer_fail_to_load(answer, &error);
         return;
     }
-    FILE *out = open_memstream(&answer->body, &answer->size);
+    FILE *out = hp_answer_open(answer);
     if (out) {
         put_target(out, profile);
         fprintf(out, "# TYPE heapprof_target_running gauge\n# HELP heapprof_target_running 0: it was killed, and these "
@@ -101,12 +101,7 @@ void hp_answer_metrics(struct hp_feed *feed, struct hp_answer *answer)
         for (size_t i = 0; i < sizeof metrics / sizeof *metrics; i++)
             put_metric(out, profile, &metrics[i]);
         fputs("# EOF\n", out);
-    }
-    if (!out || fclose(out)) {
-        hp_answer_fail(answer, 500, "out of memory");
-    } else {
-        answer->status = 200;
-        answer->type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+        hp_answer_close(out, answer, "application/openmetrics-text; version=1.0.0; charset=utf-8");
     }
     hp_profile_free(profile);
 }

@@ -45,14 +45,12 @@ void hp_answer_fail(struct hp_answer *answer, unsigned status, const char *forma
         .status = status, .type = TEXT, .failed = true, .body = hp_strdup(line), .size = length + 1};
 }
 
-/* A target that is not there is not the request's fault, and may come back. */
-static void fail_to_load(struct hp_answer *answer, const struct hp_error *error)
+void hp_answer_fail_to_load(struct hp_answer *answer, const struct hp_error *error)
 {
     hp_answer_fail(answer, 503, "%s", error->text);
 }
 
-/* What writes to a stream, as a body. */
-static FILE *open_body(struct hp_answer *answer)
+FILE *hp_answer_open(struct hp_answer *answer)
 {
     FILE *out = open_memstream(&answer->body, &answer->size);
     if (!out)
@@ -60,7 +58,7 @@ static FILE *open_body(struct hp_answer *answer)
     return out;
 }
 
-static void close_body(FILE *out, struct hp_answer *answer, const char *type)
+void hp_answer_close(FILE *out, struct hp_answer *answer, const char *type)
 {
     if (fclose(out)) {
         hp_answer_fail(answer, 500, "%s", strerror(errno));
@@ -90,7 +88,7 @@ static void answer_proto(struct hp_feed *feed, bool allocs, struct hp_answer *an
     struct hp_error error = {""};
     struct hp_profile *profile;
     if (hp_feed_load(feed, HP_FEED_SYMBOLS, &profile, &error)) {
-        fail_to_load(answer, &error);
+        hp_answer_fail_to_load(answer, &error);
         return;
     }
     write_proto(profile, allocs, allocs ? "allocs" : "heap", answer);
@@ -113,7 +111,7 @@ void hp_answer_heap_text(struct hp_feed *feed, struct hp_answer *answer)
     struct hp_profile *profile;
     struct body body = {0};
     if (hp_feed_load(feed, HP_FEED_SYMBOLS, &profile, &error)) {
-        fail_to_load(answer, &error);
+        hp_answer_fail_to_load(answer, &error);
         return;
     }
     int status = hp_profile_write_text(profile, true, collect, &body);
@@ -139,27 +137,6 @@ void hp_answer_delta(struct hp_profile *before, struct hp_profile *after, bool a
 
 /* ------------------------------------------------------------------ for people */
 
-void hp_answer_page(struct hp_feed *feed, struct hp_answer *answer)
-{
-    struct hp_error error = {""};
-    struct hp_profile *profile;
-    const struct hp_report_options options = {.sample = HP_INUSE_SPACE};
-    struct hp_report_outcome outcome;
-    if (hp_feed_load(feed, HP_FEED_SYMBOLS, &profile, &error)) {
-        fail_to_load(answer, &error);
-        return;
-    }
-    const struct hp_report_input input = {NULL, profile};
-    FILE *out = open_body(answer);
-    if (out) {
-        int status = hp_report_html.write(out, &input, &options, &outcome, &error);
-        close_body(out, answer, HTML);
-        if (status)
-            hp_answer_fail(answer, 500, "%s", *error.text ? error.text : strerror(-status));
-    }
-    hp_profile_free(profile);
-}
-
 static void put_row(FILE *out, const char *name, const char *explanation)
 {
     fprintf(out, "<tr><td><a href=\"%s\">%s</a></td><td>%s</td></tr>\n", name, name, explanation);
@@ -170,10 +147,10 @@ void hp_answer_index(struct hp_feed *feed, struct hp_answer *answer)
     struct hp_error error = {""};
     struct hp_profile *profile;
     if (hp_feed_load(feed, HP_FEED_NUMBERS, &profile, &error)) {
-        fail_to_load(answer, &error);
+        hp_answer_fail_to_load(answer, &error);
         return;
     }
-    FILE *out = open_body(answer);
+    FILE *out = hp_answer_open(answer);
     if (out) {
         const char *program = hp_profile_program(profile);
         fputs("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<title>/debug/pprof/</title>\n"
@@ -191,7 +168,7 @@ void hp_answer_index(struct hp_feed *feed, struct hp_answer *answer)
         put_row(out, "../../metrics", "figures for Prometheus");
         put_row(out, "../../", "flame graph, table and stacks in this browser");
         fputs("</table>\n</body>\n</html>\n", out);
-        close_body(out, answer, HTML);
+        hp_answer_close(out, answer, HTML);
     }
     hp_profile_free(profile);
 }
@@ -201,7 +178,7 @@ void hp_answer_command(struct hp_feed *feed, struct hp_answer *answer)
     struct hp_error error = {""};
     *answer = (struct hp_answer){.status = 200, .type = TEXT};
     if (hp_feed_command(feed, &answer->body, &answer->size, &error))
-        fail_to_load(answer, &error);
+        hp_answer_fail_to_load(answer, &error);
 }
 
 /* ------------------------------------------------------------------ functions by address */
@@ -240,13 +217,13 @@ void hp_answer_symbol(struct hp_feed *feed, const char *question, struct hp_answ
     char **names = NULL;
     FILE *out;
     if (count && hp_feed_functions(feed, addresses, count, &names, &error)) {
-        fail_to_load(answer, &error);
-    } else if ((out = open_body(answer))) {
+        hp_answer_fail_to_load(answer, &error);
+    } else if ((out = hp_answer_open(answer))) {
         fputs("num_symbols: 1\n", out);
         for (size_t i = 0; i < count; i++)
             if (*names[i])
                 fprintf(out, "%#" PRIx64 " %s\n", addresses[i], names[i]);
-        close_body(out, answer, TEXT);
+        hp_answer_close(out, answer, TEXT);
     }
     for (size_t i = 0; names && i < count; i++)
         free(names[i]);

@@ -20,9 +20,7 @@
 #define QUESTION_MOST (1u << 20) /* bytes of a POST */
 #define THREAD_STACK (1u << 20)
 
-enum kind { PAGE, INDEX, HEAP, HEAP_TEXT, ALLOCS, COMMAND, METRICS, KINDS };
-static hp_answer_fn *const makers[KINDS] = {hp_answer_page,   hp_answer_index,   hp_answer_heap,   hp_answer_heap_text,
-                                            hp_answer_allocs, hp_answer_command, hp_answer_metrics};
+enum kind { PAGE, PAGE_DATA, INDEX, HEAP, HEAP_TEXT, ALLOCS, COMMAND, METRICS, KINDS };
 
 /* The last answer of a kind. */
 struct shared {
@@ -34,6 +32,7 @@ struct shared {
 
 struct hp_server {
     struct hp_feed *feed;
+    struct hp_history *history;
     const char *token;
     struct hp_listener listener;
     struct MHD_Daemon *daemon;
@@ -95,6 +94,19 @@ static enum MHD_Result send_answer(struct MHD_Connection *connection, struct hp_
     return result;
 }
 
+static void make_answer(const struct hp_server *server, enum kind kind, struct hp_answer *answer)
+{
+    static hp_answer_fn *const makers[KINDS] = {
+        [INDEX] = hp_answer_index,   [HEAP] = hp_answer_heap,       [HEAP_TEXT] = hp_answer_heap_text,
+        [ALLOCS] = hp_answer_allocs, [COMMAND] = hp_answer_command, [METRICS] = hp_answer_metrics};
+    if (kind == PAGE)
+        hp_answer_page(server->feed, server->history, answer);
+    else if (kind == PAGE_DATA)
+        hp_answer_page_data(server->feed, server->history, answer);
+    else
+        makers[kind](server->feed, answer);
+}
+
 /* The answer that is being made for others may be too old for this request; the next one is not. */
 static enum MHD_Result send_shared(struct hp_server *server, enum kind kind, struct MHD_Connection *connection,
                                    const struct request *request)
@@ -105,7 +117,7 @@ static enum MHD_Result send_shared(struct hp_server *server, enum kind kind, str
     if (!shared->response || shared->begun_ns < request->arrived_ns) {
         struct hp_answer answer = {0};
         shared->begun_ns = now_ns();
-        makers[kind](server->feed, &answer);
+        make_answer(server, kind, &answer);
         if (shared->response)
             MHD_destroy_response(shared->response);
         shared->response = make_response(&answer);
@@ -216,7 +228,7 @@ static enum MHD_Result route(struct hp_server *server, struct MHD_Connection *co
     static const struct {
         const char *path;
         enum kind kind;
-    } plain[] = {{"/", PAGE}, {"/debug/pprof/", INDEX}, {"/debug/pprof/cmdline", COMMAND}, {"/metrics", METRICS}};
+    } plain[] = {{"/", PAGE}, {"/page.json", PAGE_DATA}, {"/debug/pprof/", INDEX}, {"/debug/pprof/cmdline", COMMAND}, {"/metrics", METRICS}};
     for (size_t i = 0; i < sizeof plain / sizeof *plain; i++)
         if (!strcmp(path, plain[i].path))
             return send_shared(server, plain[i].kind, connection, request);
@@ -338,6 +350,7 @@ int hp_server_start(const struct hp_server_options *options, struct hp_server **
     struct hp_server *server = hp_alloc(1, sizeof *server);
     server->listener = *options->listener;
     server->feed = options->feed;
+    server->history = options->history;
     server->token = options->token;
     for (size_t i = 0; i < KINDS; i++)
         pthread_mutex_init(&server->shared[i].lock, NULL);

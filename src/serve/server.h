@@ -1,6 +1,7 @@
 /* server.h - profiles over HTTP, at the addresses where Go programs have theirs.
  *
- *     /                      the page of convert --to=html
+ *     /                      the page of convert --to=html; of a process live, with its history, for which it asks
+ *     /page.json             for more
  *     /debug/pprof/          what there is, for people
  *     /debug/pprof/heap      profile.proto; ?debug=1 text; ?seconds=N what changes within that time
  *     /debug/pprof/allocs    the same, opens with what was ever allocated
@@ -17,6 +18,7 @@
 #define HP_SERVE_SERVER_H
 
 #include "serve/feed.h"
+#include "serve/history.h"
 #include "serve/listen.h"
 
 struct hp_server;
@@ -24,7 +26,8 @@ struct hp_server;
 struct hp_server_options {
     const struct hp_listener *listener; /* the server's from now on, also when it can't be started */
     const char *token;                  /* NULL: none needed */
-    struct hp_feed *feed; /* outlives the server */
+    struct hp_feed *feed;       /* outlives the server */
+    struct hp_history *history; /* as well; NULL: none */
 };
 
 int hp_server_start(const struct hp_server_options *options, struct hp_server **server, struct hp_error *error);

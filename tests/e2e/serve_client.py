@@ -41,6 +41,11 @@ def status(url):
     print(ask(url, parts.path)[0])
 
 
+def body(url):
+    parts = urllib.parse.urlsplit(url)
+    print(ask(url, parts.path)[2].decode())
+
+
 def raw(url, data, shut=False):
     """What comes back for these bytes, until the server closes or falls silent."""
     with socket.create_connection(address(url), timeout=2) as connection:
@@ -70,6 +75,7 @@ def answers(url, pid):
         ("/debug/pprof/symbol", 200, TEXT, None, b"num_symbols: 1\n"),
         ("/debug/pprof/", 200, "text/html; charset=utf-8", None, b"<!DOCTYPE html>"),
         ("/", 200, "text/html; charset=utf-8", None, b"<!DOCTYPE html>"),
+        ("/page.json", 200, "application/json", None, b'{"header":['),
         ("/debug/pprof", 301, TEXT, None, b""), ("/debug/pprof/goroutine", 404, TEXT, None, b"Unknown profile\n"),
         ("/other", 404, TEXT, None, b"404 page not found\n"), ("/debug", 404, TEXT, None, b"404 page not found\n"),
         (heap + "?seconds=1&debug=1", 400, TEXT, None, b"seconds and debug params are incompatible\n"),
@@ -148,7 +154,7 @@ def malformed(url):
 def many(url, count):
     results, lock = [], threading.Lock()
     paths = ["/debug/pprof/heap", "/metrics", "/debug/pprof/allocs?debug=1", "/debug/pprof/heap?seconds=1",
-             "/debug/pprof/cmdline", "/debug/pprof/", "/debug/pprof/allocs", "/"]
+             "/debug/pprof/cmdline", "/debug/pprof/", "/debug/pprof/allocs", "/", "/page.json"]
 
     def one(number):
         path = paths[number % len(paths)]

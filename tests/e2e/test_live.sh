@@ -49,7 +49,7 @@ misses() { # NAME REGEX
 
 start 'while (1) { my @more = map { "y" x 10000 } 1 .. 100; push @kept, "z" x 3000; select undef, undef, undef, 0.005; }'
 open tmux-256color C.UTF-8 100 24 --every=200ms $pid
-sees "program" "^perl \($pid\): live ± [0-9.]+ KiB, [0-9.]+ MiB/s allocated$"
+sees "program" "^perl \($pid\): live ± [0-9.]+ KiB, [0-9.]+ MiB/s allocated, growth within [0-9.]+s$"
 sees "live" '^live +[0-9]{1,2}\.[0-9] MiB +[▁▂▃▄▅▆▇█]{5}'
 sees "inuse" '^inuse +[0-9]{1,2}\.[0-9] MiB'
 sees "idle" '^idle +[0-9.]+ [KM]iB'
@@ -71,12 +71,34 @@ sees "a bad expression" "'\*\(': "
 tmux send-keys / Enter
 sees "no filter" 'Perl_safesysmalloc'
 tmux send-keys m
+sees "since the mark" 'growth within [0-9]\.[0-9]s'
 sees "marked" '\+[0-9.]+ KiB .*Perl_safesysmalloc'
 tmux send-keys '?'
 sees "help" '^/ +show only functions'
 tmux send-keys '?'
 misses "no help" '^/ +show only functions'
-tmux send-keys Space
+# A site that is opened shows its stacks, innermost first, and Escape leads back to it.
+tmux send-keys / 'sv_grow$' Enter
+sees "one site" 'Perl_sv_grow$'
+misses "one site" 'Perl_safesysmalloc'
+tmux send-keys Enter
+sees "stacks" '^ +live +samples  stacks of Perl_sv_grow'
+sees "innermost" '^ +[0-9.]+ [KM]iB +[0-9]+  Perl_safesysmalloc$'
+sees "its caller" '^ {26}Perl_sv_grow$'
+top=$(screen | sed -n 7p | cut -c24-)
+tmux send-keys Down Down Down
+misses "stacks move" "^$top\$"
+tmux send-keys Home
+sees "back at the top" '^ +[0-9.]+ [KM]iB +[0-9]+  Perl_safesysmalloc$'
+tmux send-keys Escape
+sees "closed" 'alloc/s  function, by'
+tmux send-keys / Enter Down Down Enter
+sees "the third site" 'stacks of [A-Za-z_]+'
+third=$(screen | sed -n 's/.*stacks of //p')
+tmux send-keys Enter
+sees "the third site again" "$third"
+expect "the cursor is on it" 1 "$(screen | sed -n 9p | grep -c "$third")"
+tmux send-keys Home Space
 sees "paused" 'paused'
 before=$(screen)
 sleep 0.7

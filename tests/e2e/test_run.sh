@@ -44,7 +44,8 @@ nothing_left "killed"
 expect "LD_PRELOAD" "$(readlink -f "$LIBHEAPPROF"):" \
     "$(LD_PRELOAD='' "$HEAPPROF" run -q -- bash -c 'echo "${LD_PRELOAD%%:*}:"')"
 expect "interval" 64K "$("$HEAPPROF" run -q -i 64K -- bash -c 'echo $HEAPPROF_INTERVAL')"
-expect "every" 30s "$("$HEAPPROF" run -q --every=30s -- bash -c 'echo $HEAPPROF_EVERY')"
+"$HEAPPROF" run -q --every=10ms -- true 2>"$work/err"
+expect "--every=10ms" 2 $?
 
 # Files that were asked for.
 "$HEAPPROF" run -q --at-exit -- bash -c 'printf -v x %100000s; echo ${#x}' >/dev/null

@@ -61,6 +61,18 @@ if command -v go >/dev/null; then
     expect "-seconds of a stopped target" 0 "$(pprof_total -seconds=1 "$url/debug/pprof/allocs")"
     go tool pprof -top "$url/debug/pprof/heap" 2>/dev/null | grep -q ' Perl_' || fail "no functions in go tool pprof"
     kill -CONT $pid
+    # Its own server for browsers, by the tool itself: `go tool` would leave it behind when it is killed.
+    port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+    timeout 60 "$(go tool -n pprof)" -no_browser -http=127.0.0.1:$port "$url/debug/pprof/heap" >pprof.out 2>&1 &
+    web=$!
+    for page in top flamegraph peek; do
+        for _ in $(seq 200); do
+            $client body "http://127.0.0.1:$port/ui/$page" >page.html 2>/dev/null && break
+            sleep 0.1
+        done
+        grep -q 'Perl_' page.html || fail "go tool pprof -http: nothing of perl on /ui/$page: $(cat pprof.out)"
+    done
+    kill $web
 else
     echo "SKIPPED: no go here"
 fi

@@ -52,8 +52,8 @@ static void report(const struct hp_profile *profile)
     if (!out)
         out = fopen("/dev/null", "w");
     for (size_t i = 0; out && i < sizeof reports / sizeof *reports; i++) {
-        const struct hp_report_input input = {reports[i] == &hp_report_diff ? profile : NULL,
-                                              profile};
+        const struct hp_report_input input = {
+            .before = reports[i] == &hp_report_diff ? profile : NULL, .profile = profile};
         const struct hp_report_options options = {.look = {80, true}};
         struct hp_report_outcome outcome;
         struct hp_error error = {""};

@@ -47,7 +47,7 @@ static void build(struct fixture *fixture, bool difference, const char *hide)
 {
     fixture->before = difference ? read_text(before_text) : NULL;
     fixture->after = read_text(difference ? after_text : before_text);
-    const struct hp_report_input input = {fixture->before, fixture->after};
+    const struct hp_report_input input = {.before = fixture->before, .profile = fixture->after};
     const struct hp_report_options options = {.view = {.hide = hide}};
     struct hp_error error = {""};
     assert_int_equal(hp_stacks_build(&input, &options, &fixture->stacks, &error), 0);

@@ -15,11 +15,14 @@ function mix(from, to, share) {
     return "rgb(" + from.map((c, k) => Math.round(c + (to[k] - c) * share)).join(",") + ")";
 }
 
-const hashes = new Float64Array(F);
-for (let f = 0; f < F; f++) {
-    let hash = 0x811c9dc5;
-    for (const c of nameOf(f)) hash = Math.imul(hash ^ c.charCodeAt(0), 0x01000193);
-    hashes[f] = ((hash ^ (hash >>> 15)) & 255) / 255;
+let hashes; // by row
+function loadColours() {
+    hashes = new Float64Array(F);
+    for (let f = 0; f < F; f++) {
+        let hash = 0x811c9dc5;
+        for (const c of nameOf(f)) hash = Math.imul(hash ^ c.charCodeAt(0), 0x01000193);
+        hashes[f] = ((hash ^ (hash >>> 15)) & 255) / 255;
+    }
 }
 
 const isDark = () => document.documentElement.classList.contains("dark");

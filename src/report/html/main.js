@@ -66,6 +66,29 @@ function search() {
 function setType(index) {
     $("type").value = index;
     model.type = data.types[index];
+    if (data.series) course.compute();
+    refresh();
+}
+
+// Plain figures or differences.
+function setMode(diff) {
+    setDiff(diff);
+    chooseColumns();
+    $("width-label").hidden = $("legend").hidden = !diff;
+}
+
+function load(document) {
+    const zoom = pathOf(flame.zoom), chosen = pathOf(flame.chosen);
+    loadModel(document);
+    loadColours();
+    loadFiles();
+    setMode(data.diff);
+    flame.zoom = nodeOf(zoom);
+    flame.chosen = nodeOf(chosen);
+    flame.hover = -1;
+    $("title").textContent = data.title;
+    drawMemory();
+    if (data.series) course.load();
     refresh();
 }
 
@@ -93,6 +116,24 @@ function widest(f) {
     return best;
 }
 
+// The functions from the outermost to node i, which stay the same when a page is loaded again.
+function pathOf(i) {
+    const names = [];
+    for (; i; i = parent[i]) names.push(nameOf(row[i]));
+    return names.reverse();
+}
+
+function nodeOf(names) {
+    let node = 0;
+    for (const name of names) {
+        let child = node + 1;
+        while (child < end[node] && nameOf(row[child]) !== name) child = end[child];
+        if (child >= end[node]) break;
+        node = child;
+    }
+    return node;
+}
+
 const actions = {
     "/": () => $("search").focus(),
     "?": () => $("help").showModal(),
@@ -118,6 +159,7 @@ document.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && event.target.tagName === "BUTTON") return;
     if (event.key.startsWith("Arrow")) choose(neighbour(event.key), false);
     else if (Object.hasOwn(actions, event.key)) actions[event.key]();
+    else if (data.series && Object.hasOwn(course.actions, event.key)) course.actions[event.key]();
     else return;
     event.preventDefault();
 });
@@ -172,19 +214,21 @@ $("more").addEventListener("click", () => {
 $("theme").addEventListener("click", () => {
     document.documentElement.classList.toggle("dark");
     draw();
+    if (data.series) course.draw();
 });
-window.addEventListener("resize", draw);
+window.addEventListener("resize", () => {
+    draw();
+    if (data.series) course.draw();
+});
 
-$("title").textContent = data.title;
-data.types.forEach((type, index) => {
+const first = JSON.parse(document.getElementById("data").textContent);
+first.types.forEach((type, index) => {
     const option = element("option", type.name);
     option.value = index;
     $("type").append(option);
 });
-$("type").value = data.type;
-$("width-label").hidden = $("legend").hidden = !data.diff;
-columns.at(-1).title = data.granularity.replace(/e?s$/, "");
+$("type").value = first.type;
 if (window.matchMedia("(prefers-color-scheme: dark)").matches) document.documentElement.classList.add("dark");
-drawMemory();
-refresh();
+load(first);
+if (first.series) course.watch();
 document.documentElement.dataset.ready = Math.round(performance.now());

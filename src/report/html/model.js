@@ -1,12 +1,30 @@
 // model.js - the figures: what html_data.h describes, as arrays by node, and what follows from them.
 
-const data = JSON.parse(document.getElementById("data").textContent);
-const N = data.depth.length, F = data.rows.length;
-const depth = Uint16Array.from(data.depth), row = Uint32Array.from(data.row);
-const parent = new Uint32Array(N), end = new Uint32Array(N); // end: the first node that is not below
-const inlined = new Uint8Array(N);
-for (const node of data.inlined) inlined[node] = 1;
-{
+let data; // the document
+let N, F, depth, row, parent, end, inlined; // nodes, rows; by node; end: the first node that is not below
+// The stacks in the order of the nodes in which they end: those of node i and of all below it are
+// the stacks from begin[i] up to begin[end[i]].
+let K, begin, last;
+// The nodes of row f: nodesOf[firstOf[f]] up to nodesOf[firstOf[f + 1]]; with their stacks, and
+// whether no node of the same row is above: recursion counts once.
+let firstOf, nodesOf, from, to, outermost;
+let keys; // of an estimate
+
+const model = {
+    type: null,
+    width: "after", // of two profiles, which one the boxes are as wide as
+    nodes: null, flat: null, cum: null, // NodeSums; Estimates, RowSums by row
+    markedCum: new Set(), markedFlat: new Set(),
+};
+
+function loadNodes() {
+    N = data.depth.length;
+    depth = Uint16Array.from(data.depth);
+    row = Uint32Array.from(data.row);
+    parent = new Uint32Array(N);
+    end = new Uint32Array(N);
+    inlined = new Uint8Array(N);
+    for (const node of data.inlined) inlined[node] = 1;
     const path = [];
     for (let i = 0; i < N; i++) {
         while (path.length > depth[i]) end[path.pop()] = i;
@@ -16,10 +34,54 @@ for (const node of data.inlined) inlined[node] = 1;
     while (path.length) end[path.pop()] = N;
 }
 
+function loadStacks() {
+    K = data.at.length;
+    begin = new Uint32Array(N + 1);
+    last = new Uint32Array(K);
+    for (let k = 0, i = 0; k < K; k++) last[k] = i += data.at[k];
+    for (let i = 0, k = 0; i <= N; i++) {
+        while (k < K && last[k] < i) k++;
+        begin[i] = k;
+    }
+}
+
+function loadRows() {
+    F = data.rows.length;
+    firstOf = new Uint32Array(F + 1);
+    nodesOf = new Uint32Array(N);
+    from = new Uint32Array(N);
+    to = new Uint32Array(N);
+    outermost = new Uint8Array(N);
+    for (let i = 1; i < N; i++) firstOf[row[i] + 1]++;
+    for (let f = 0; f < F; f++) firstOf[f + 1] += firstOf[f];
+    const next = firstOf.slice(), openUntil = new Uint32Array(F);
+    for (let i = 1; i < N; i++) {
+        const f = row[i], n = next[f]++;
+        nodesOf[n] = i;
+        from[n] = begin[i];
+        to[n] = begin[end[i]];
+        outermost[n] = i >= openUntil[f] ? 1 : 0;
+        if (outermost[n]) openUntil[f] = end[i];
+    }
+}
+
+function setDiff(diff) {
+    data.diff = diff;
+    keys = diff ? ["value", "variance", "squares", "samples", "before", "after"] : ["value", "variance", "squares", "samples"];
+}
+
+function loadModel(document) {
+    const index = data ? data.types.indexOf(model.type) : document.type;
+    data = document;
+    loadNodes();
+    loadStacks();
+    loadRows();
+    setDiff(data.diff);
+    model.type = data.types[index];
+}
+
 const nameOf = (f) => data.rows[f][0];
 const placeOf = (f) => data.rows[f][1] ? data.rows[f][1].replace(/.*\//, "") + (data.rows[f][2] ? ":" + data.rows[f][2] : "") : "";
-
-const keys = data.diff ? ["value", "variance", "squares", "samples", "before", "after"] : ["value", "variance", "squares", "samples"];
 
 // Half-width of the 95 % interval, as in scale.c.
 function halfWidth(variance, squares, samples) {
@@ -38,33 +100,6 @@ class Estimates {
     }
     error(i) {
         return halfWidth(this.variance[i], this.squares[i], this.samples[i]);
-    }
-}
-
-// The stacks in the order of the nodes in which they end: those of node i and of all below it are
-// the stacks from begin[i] up to begin[end[i]].
-const K = data.at.length, begin = new Uint32Array(N + 1), last = new Uint32Array(K);
-for (let k = 0, i = 0; k < K; k++) last[k] = i += data.at[k];
-for (let i = 0, k = 0; i <= N; i++) {
-    while (k < K && last[k] < i) k++;
-    begin[i] = k;
-}
-
-// The nodes of row f: nodesOf[firstOf[f]] up to nodesOf[firstOf[f + 1]]; with their stacks, and
-// whether no node of the same row is above: recursion counts once.
-const firstOf = new Uint32Array(F + 1), nodesOf = new Uint32Array(N);
-const from = new Uint32Array(N), to = new Uint32Array(N), outermost = new Uint8Array(N);
-{
-    for (let i = 1; i < N; i++) firstOf[row[i] + 1]++;
-    for (let f = 0; f < F; f++) firstOf[f + 1] += firstOf[f];
-    const next = firstOf.slice(), openUntil = new Uint32Array(F);
-    for (let i = 1; i < N; i++) {
-        const f = row[i], n = next[f]++;
-        nodesOf[n] = i;
-        from[n] = begin[i];
-        to[n] = begin[end[i]];
-        outermost[n] = i >= openUntil[f] ? 1 : 0;
-        if (outermost[n]) openUntil[f] = end[i];
     }
 }
 
@@ -89,13 +124,6 @@ class NodeSums {
         return halfWidth(this.self("variance", i), this.self("squares", i), this.self("samples", i));
     }
 }
-
-const model = {
-    type: data.types[data.type],
-    width: "after", // of two profiles, which one the boxes are as wide as
-    nodes: null, flat: null, cum: null, // NodeSums; Estimates, RowSums by row
-    markedCum: new Set(), markedFlat: new Set(),
-};
 
 function regularExpression(text) {
     return text ? new RegExp(text) : null;

@@ -17,7 +17,7 @@ const plainColumns = [
     { key: "cum", title: "cum", value: (f) => model.cum.get("value", f), text: (f) => figure(model.cum.get("value", f)) },
     { key: "cum_error", title: "±", error: true, value: (f) => model.cum.error(f), text: (f) => figure(model.cum.error(f)) },
     { key: "cum_percent", title: "cum%", value: (f) => model.cum.get("value", f), text: (f) => percent(model.cum.get("value", f), model.type.total) },
-    { key: "samples", title: data.exact && !data.raw ? "objects" : "samples", value: (f) => model.cum.get("samples", f), text: (f) => String(model.cum.get("samples", f)) },
+    { key: "samples", title: "samples", value: (f) => model.cum.get("samples", f), text: (f) => String(model.cum.get("samples", f)) },
 ];
 const diffColumns = [
     { key: "before", title: "before", value: (f) => model.flat.before[f], text: (f) => figure(model.flat.before[f]) },
@@ -28,8 +28,14 @@ const diffColumns = [
     { key: "cum_error", title: "±", error: true, value: (f) => model.cum.error(f), text: (f) => figure(model.cum.error(f)) },
     { key: "samples", title: "samples", value: (f) => model.cum.get("samples", f), text: (f) => String(model.cum.get("samples", f)) },
 ];
-const columns = (data.diff ? diffColumns : plainColumns).filter((column) => !(data.exact && column.error));
-columns.push({ key: "name", title: "function", name: true, value: nameOf });
+let columns;
+function chooseColumns() {
+    columns = (data.diff ? diffColumns : plainColumns).filter((column) => !(data.exact && column.error));
+    const title = data.exact && !data.raw && !data.diff ? "objects" : "samples";
+    columns = columns.map((column) => column.key === "samples" ? { ...column, title } : column);
+    columns.push({ key: "name", title: data.granularity.replace(/e?s$/, ""), name: true, value: nameOf });
+    if (!columns.some((column) => column.key === sorting.key)) sorting.key = "flat";
+}
 
 const sorting = { key: "flat", down: true };
 let shownRows = MOST_ROWS;
@@ -99,8 +105,11 @@ function drawEdges(table, edges) {
     if (!edges.length) table.append(element("caption", "none", "error"));
 }
 
-const files = []; // of data.sites; 0 repeats the one before
-data.sites.forEach((site, k) => files.push(site[2] === 0 ? files[k - 1] : site[2]));
+let files; // of data.sites; 0 repeats the one before
+function loadFiles() {
+    files = [];
+    data.sites.forEach((site, k) => files.push(site[2] === 0 ? files[k - 1] : site[2]));
+}
 
 function drawSource(f) {
     const box = $("source"), type = data.types.indexOf(model.type);
@@ -157,6 +166,8 @@ const memoryFigures = [
 
 function drawMemory() {
     const facts = data.facts, before = data.facts_before;
+    $("memory").replaceChildren();
+    $("bar").replaceChildren();
     for (const [name, meaning, unit] of memoryFigures) {
         if (!(name in facts)) continue;
         const line = element("tr");

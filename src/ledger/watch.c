@@ -1,0 +1,135 @@
+#include "ledger/watch.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "ledger/mapping.h"
+#include "ledger/process.h"
+#include "ledger/rows.h"
+#include "ledger/sys.h"
+
+struct hp_watch {
+    struct hp_ledger_info info;
+    struct hp_mapping mapping;
+    uint64_t file; /* inode */
+    struct hp_ledger_view view;
+    struct hp_entry_row *rows;
+    uint64_t capacity;
+};
+
+static uint64_t inode_of(const char *path)
+{
+    struct stat status;
+    return stat(path, &status) ? 0 : status.st_ino;
+}
+
+int hp_watch_open(const char *pid, struct hp_watch **result, char *error, size_t error_size)
+{
+    struct hp_watch *watch = calloc(1, sizeof *watch);
+    struct hp_guard guard;
+    unsigned uid;
+    if (!watch)
+        return -ENOMEM;
+    volatile int status = hp_ledger_find(pid, &watch->info, error, error_size);
+    if (!status) {
+        watch->file = inode_of(watch->info.path);
+        status = hp_mapping_open(watch->info.path, false, &watch->mapping, &uid);
+        if (!status) {
+            hp_guard_begin(&guard);
+            status =
+                sigsetjmp(hp_on_cut, 1)
+                    ? -EBADMSG
+                    : hp_ledger_view_open(&watch->view, watch->mapping.memory, watch->mapping.size);
+            hp_guard_end(&guard);
+        }
+        if (status)
+            snprintf(error, error_size, "%s: %s", watch->info.path, strerror(-status));
+    }
+    if (status) {
+        hp_watch_close(watch);
+        return status;
+    }
+    *result = watch;
+    return 0;
+}
+
+void hp_watch_close(struct hp_watch *watch)
+{
+    if (!watch)
+        return;
+    if (watch->mapping.memory)
+        hp_sys_munmap(watch->mapping.memory, watch->mapping.size);
+    free(watch->rows);
+    free(watch);
+}
+
+bool hp_watch_is_over(const struct hp_watch *watch)
+{
+    return inode_of(watch->info.path) != watch->file ||
+           (watch->info.running && hp_process_is_over(watch->info.pid));
+}
+
+bool hp_watch_is_running(const struct hp_watch *watch)
+{
+    return watch->info.running;
+}
+
+const char *hp_watch_program(const struct hp_watch *watch)
+{
+    return watch->info.program;
+}
+
+static int collect(struct hp_watch *watch, struct hp_watch_reading *reading)
+{
+    uint64_t most = hp_ledger_view_entries(&watch->view);
+    if (most > watch->capacity) {
+        struct hp_entry_row *more = realloc(watch->rows, (most + most / 2) * sizeof *more);
+        if (!more)
+            return -ENOMEM;
+        watch->rows = more;
+        watch->capacity = most + most / 2;
+    }
+    struct hp_figures figures = hp_figures_read(watch->view.ledger);
+    reading->count = hp_rows_collect(&watch->view, watch->rows, watch->capacity);
+    reading->rows = watch->rows;
+    reading->interval = hp_ledger_view_interval(&watch->view);
+    reading->inuse = figures.inuse;
+    reading->idle = figures.sys > figures.inuse ? figures.sys - figures.inuse : 0;
+    return 0;
+}
+
+int hp_watch_read(struct hp_watch *watch, struct hp_watch_reading *reading)
+{
+    struct hp_guard guard;
+    volatile int status;
+    hp_guard_begin(&guard);
+    status = sigsetjmp(hp_on_cut, 1) ? -EBADMSG : collect(watch, reading);
+    hp_guard_end(&guard);
+    reading->clock_ns = hp_clock_ns(CLOCK_MONOTONIC);
+    return status;
+}
+
+int hp_watch_write(const struct hp_watch *watch, const struct hp_entry_row *rows, uint64_t count,
+                   hp_sink_fn *sink, void *state)
+{
+    const struct hp_moment moment = {.time_ns = hp_clock_ns(CLOCK_REALTIME),
+                                     .heap_resident = UINT64_MAX};
+    const uint64_t scratch_size = hp_ledger_view_base_size();
+    char *scratch = malloc(scratch_size + HP_TEXT_BUFFER);
+    struct hp_text text;
+    struct hp_guard guard;
+    volatile int status;
+    if (!scratch)
+        return -ENOMEM;
+    hp_text_init(&text, sink, state, scratch + scratch_size);
+    hp_guard_begin(&guard);
+    status = sigsetjmp(hp_on_cut, 1) ? -EBADMSG
+                                     : hp_ledger_view_write_rows(&watch->view, &moment, rows, count,
+                                                                 &text, scratch, scratch_size);
+    hp_guard_end(&guard);
+    free(scratch);
+    return status;
+}
