@@ -20,7 +20,7 @@ struct work {
     char text_buffer[HP_TEXT_BUFFER];
     struct hp_gzip gzip;
     struct hp_ledger_view view;
-    uint64_t scratch_size;
+    uint64_t size, scratch_size;
     uint64_t scratch[] __attribute__((aligned(16)));
 };
 
@@ -64,18 +64,13 @@ static struct hp_moment moment_of(struct work *work)
     struct rusage usage = {0};
     struct hp_moment moment = {.time_ns = hp_clock_ns(CLOCK_REALTIME),
                                .clock_ns = hp_clock_ns(CLOCK_MONOTONIC),
-                               .sequence = ledger->dump_sequence,
-                               .heap_resident = UINT64_MAX};
+                               .sequence = ledger->dump_sequence};
     moment.own_ns = hp_ticks_to_ns(ledger, ledger->audit.own_ticks, hp_ticks(), moment.clock_ns);
     if (hp_sys_getrusage(RUSAGE_SELF, &usage) == 0)
         moment.max_rss = (uint64_t)usage.ru_maxrss * 1024;
-    if (!ledger->figures.released_known) {
-        int fd = hp_sys_open("/proc/self/smaps", O_RDONLY, 0);
-        if (fd >= 0) {
-            moment.heap_resident = hp_arena_resident(fd, work->smaps, sizeof work->smaps);
-            hp_sys_close(fd);
-        }
-    }
+    uint64_t start = (uint64_t)(uintptr_t)work, region = (uint64_t)(uintptr_t)ledger;
+    struct hp_resident_hints hints = {.own = {{region, region + work->view.layout.size}, {start, start + work->size}}};
+    moment.resident = hp_resident_of("self", 0, &hints, work->smaps, sizeof work->smaps);
     return moment;
 }
 
@@ -189,7 +184,9 @@ static int dump_now(const char *path, bool complain)
             complain_of_dump(path ? path : hp_library.options.output, -ENOMEM);
         return -ENOMEM;
     }
+    hp_sys_madvise(work, size, MADV_DONTDUMP); /* so that it stays a mapping of its own, which can be told in smaps */
     work->view = view;
+    work->size = size;
     work->scratch_size = scratch_size;
     uint32_t sequence = __atomic_add_fetch(&ledger->dump_sequence, 1, __ATOMIC_RELAXED);
     if (!path)

@@ -244,9 +244,10 @@ static struct hp_moment moment_of(const struct hp_ledger *ledger, const struct h
     struct hp_moment moment = {.time_ns = hp_clock_ns(CLOCK_REALTIME),
                                .clock_ns = info->running ? now : ledger->figures.time_ns,
                                .max_rss = info->running ? hp_process_max_rss(info->pid) : 0,
-                               .heap_resident = info->running ? hp_process_resident(info->pid) : UINT64_MAX,
                                .sequence = ledger->dump_sequence};
     moment.own_ns = hp_ticks_to_ns(ledger, ledger->audit.own_ticks, hp_ticks(), now);
+    if (info->running)
+        moment.resident = hp_process_resident(info->pid, info->path);
     return moment;
 }
 

@@ -149,6 +149,21 @@ static uint64_t smaller(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
+static void write_resident(const struct hp_resident *resident, struct hp_text *text)
+{
+    hp_text_comment(text);
+    put_pair(text, "heapprof: rss=", resident->rss);
+    put_pair(text, " rss_heap=", resident->heap);
+    put_pair(text, " rss_anonymous=", resident->anonymous);
+    put_pair(text, " rss_stacks=", resident->stacks);
+    put_pair(text, " rss_program=", resident->program);
+    put_pair(text, " rss_files=", resident->files);
+    put_pair(text, " rss_shared=", resident->shared);
+    put_pair(text, " rss_own=", resident->own);
+    put_pair(text, " swapped=", resident->swapped);
+    hp_text_line_end(text);
+}
+
 static void write_memstats(const struct hp_ledger_view *view, const struct hp_moment *moment, const struct totals *totals,
                            struct hp_text *text)
 {
@@ -162,9 +177,9 @@ static void write_memstats(const struct hp_ledger_view *view, const struct hp_mo
     uint64_t idle = figures.sys > figures.inuse ? figures.sys - figures.inuse : 0;
     uint64_t released = figures.released;
     if (!figures.released_known) {
-        uint64_t resident = moment->heap_resident;
+        uint64_t resident = moment->resident.heap;
         uint64_t arenas = figures.sys > figures.released ? figures.sys - figures.released : 0; /* released: mmapped */
-        released = resident == UINT64_MAX || resident > arenas ? 0 : arenas - resident;
+        released = !moment->resident.known || resident > arenas ? 0 : arenas - resident;
     }
     /* Rounded once, so that HeapObjects = Mallocs - Frees. */
     uint64_t mallocs = hp_whole(totals->alloc_objects + 0.5), objects = hp_whole(totals->live_objects + 0.5);
@@ -197,6 +212,15 @@ static void write_memstats(const struct hp_ledger_view *view, const struct hp_mo
     if (figures.estimated || !figures.time_ns)
         hp_text_put(text, ", HeapAlloc estimated from the samples");
     hp_text_line_end(text);
+    if (moment->resident.known) {
+        struct hp_resident resident = moment->resident;
+        uint64_t held = figures.inuse + idle - smaller(released, idle);
+        if (figures.released_known || !figures.time_ns)
+            hp_resident_settle(&resident, held > resident.heap || figures.time_ns ? held : resident.heap, false);
+        else
+            hp_resident_settle(&resident, figures.released, true);
+        write_resident(&resident, text);
+    }
 }
 
 /* Copied, so that it ends where it ended when it was looked at. */

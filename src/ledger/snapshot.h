@@ -7,6 +7,7 @@
 #define HP_LEDGER_SNAPSHOT_H
 
 #include "ledger/ledger.h"
+#include "ledger/resident.h"
 
 /* A checked way into a ledger: its layout is copied once, so that a hostile writer cannot change it under us. */
 struct hp_ledger_view {
@@ -41,7 +42,7 @@ struct hp_moment {
     uint64_t clock_ns; /* CLOCK_MONOTONIC, of the target */
     uint64_t own_ns;   /* CPU time the library spent */
     uint64_t max_rss;  /* bytes, 0 if unknown */
-    uint64_t heap_resident; /* bytes of the allocator's arenas in memory; UINT64_MAX if unknown */
+    struct hp_resident resident;
     uint32_t sequence;
 };
 
@@ -53,9 +54,5 @@ int hp_ledger_view_write(const struct hp_ledger_view *view, const struct hp_mome
 
 /* Nanoseconds for a number of hp_ticks(), from the ledger's start and now. */
 uint64_t hp_ticks_to_ns(const struct hp_ledger *ledger, uint64_t ticks, uint64_t now_ticks, uint64_t now_clock_ns);
-
-/* Bytes of glibc's arenas that are in memory, from /proc/PID/smaps as read from `fd`; UINT64_MAX if it can't be read.
- * The main arena is [heap]; the others are mappings aligned to 64 MiB. `buffer` is scratch. */
-uint64_t hp_arena_resident(int fd, char *buffer, size_t size);
 
 #endif

@@ -19,7 +19,7 @@ static int write_out(const struct hp_ledger *ledger, struct memory *text)
 {
     static char buffer[HP_TEXT_BUFFER];
     const struct hp_moment moment = {
-        .time_ns = 1700000000ull * 1000000000, .clock_ns = 5, .sequence = 3, .heap_resident = UINT64_MAX};
+        .time_ns = 1700000000ull * 1000000000, .clock_ns = 5, .sequence = 3};
     struct hp_text writer;
     struct hp_ledger_view view;
     text->size = 0;
