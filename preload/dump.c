@@ -64,7 +64,8 @@ static struct hp_moment moment_of(struct work *work)
     struct rusage usage = {0};
     struct hp_moment moment = {.time_ns = hp_clock_ns(CLOCK_REALTIME),
                                .clock_ns = hp_clock_ns(CLOCK_MONOTONIC),
-                               .sequence = ledger->dump_sequence};
+                               .sequence = ledger->dump_sequence,
+                               .process = "self"};
     moment.own_ns = hp_ticks_to_ns(ledger, ledger->audit.own_ticks, hp_ticks(), moment.clock_ns);
     if (hp_sys_getrusage(RUSAGE_SELF, &usage) == 0)
         moment.max_rss = (uint64_t)usage.ru_maxrss * 1024;

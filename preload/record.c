@@ -9,6 +9,7 @@
 #include "modules.h"
 #include "next.h"
 #include "sampler.h"
+#include "thread.h"
 #include "trace.h"
 #include "unwind.h"
 
@@ -19,7 +20,6 @@
 uint32_t hp_filter[HP_FILTER_SLOTS];
 uint32_t hp_look_always;
 static uint64_t unmarked_live; /* objects in the ledger that hp_is_marked() does not tell */
-static uint32_t next_thread_number;
 
 bool hp_marking(void)
 {
@@ -202,10 +202,7 @@ static bool add_object(struct hp_ledger *ledger, const void *pointer, size_t n, 
 
 static bool record(struct hp_ledger *ledger, const void *pointer, size_t n, const void *frame_address)
 {
-    if (!hp_thread.number) {
-        hp_thread.number = __atomic_add_fetch(&next_thread_number, 1, __ATOMIC_RELAXED);
-        __atomic_store_n(&ledger->thread_count, hp_thread.number, __ATOMIC_RELAXED);
-    }
+    hp_thread_enter(ledger, &hp_thread);
     size_t room = hp_stack_room();
     hp_offset stack = room < DEEP_ROOM     ? find_stack_shallow(ledger, frame_address)
                       : ledger->depth > 128 ? find_stack_deep(ledger, frame_address)

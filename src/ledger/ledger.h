@@ -34,7 +34,7 @@
 #include "ledger/text.h"
 
 #define HP_LEDGER_MAGIC 0x666f727070616568ull /* "heapprof" */
-#define HP_LEDGER_VERSION 1u
+#define HP_LEDGER_VERSION 2u
 
 #define HP_BLOCK 16384u
 #define HP_BLOCK_MAX 131072u /* blocks in the largest region: 2 GiB */
@@ -46,6 +46,7 @@
 #define HP_MODULES 2048
 #define HP_MODULE_SEGMENTS 4
 #define HP_EPOCHS 64
+#define HP_THREADS 4096 /* whose tids are known: later threads take the places of the first ones */
 #define HP_DEPTH_MAX 512
 
 #define HP_FRAME_MODULE_SHIFT 48
@@ -124,6 +125,10 @@ struct hp_ledger_module {
     } segments[HP_MODULE_SEGMENTS];
 };
 
+struct hp_ledger_thread {
+    uint64_t number_and_tid; /* number (hp_live_data.thread) << 32 | the kernel's; 0: none */
+};
+
 /* Figures of the allocator, guarded by `version` (odd while written; one writer at a time by compare-and-swap). */
 struct hp_figures {
     uint32_t version;
@@ -143,6 +148,7 @@ struct hp_audit {
 /* Where the parts of a region stand: byte offsets, fixed when it is made. */
 struct hp_layout {
     uint64_t modules_at;
+    uint64_t threads_at; /* thread `number` stands at (number - 1) % HP_THREADS */
     struct hp_bucket_level buckets[HP_BUCKET_LEVELS];
     struct hp_live_level live[HP_LIVE_LEVELS]; /* groups 0: the level is not there */
     uint64_t arena_at, arena_limit;
@@ -228,6 +234,8 @@ uint64_t hp_hash_frames(const uint64_t *frames, size_t depth);
 hp_offset hp_ledger_find_stack(const struct hp_ledger *ledger, const uint64_t *frames, size_t depth, uint64_t hash);
 hp_offset hp_ledger_add_stack(struct hp_ledger *ledger, const uint64_t *frames, size_t depth, uint64_t hash);
 hp_offset hp_ledger_entry(struct hp_ledger *ledger, hp_offset stack, uint16_t size_class, uint16_t epoch);
+
+void hp_ledger_set_thread(struct hp_ledger *ledger, uint32_t number, uint32_t tid);
 
 void hp_pair_add(struct hp_pair *pair, uint64_t objects, uint64_t bytes);
 /* A pair as it was at one moment, while writers go on. */

@@ -255,7 +255,10 @@ static int write_view(const struct hp_ledger_view *view, const struct hp_ledger_
                       void *memory, uint64_t scratch_size)
 {
     struct hp_text text;
+    char process[16];
     struct hp_moment moment = moment_of(view->ledger, info);
+    snprintf(process, sizeof process, "%d", (int)info->pid);
+    moment.process = info->running ? process : NULL;
     hp_text_init(&text, sink, state, (char *)memory + scratch_size);
     return hp_ledger_view_write(view, &moment, &text, memory, scratch_size);
 }

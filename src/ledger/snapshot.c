@@ -4,12 +4,14 @@
 #include <string.h>
 
 #include "ledger/rows.h"
+#include "ledger/threads.h"
 
 /* At the start of the scratch memory, because signal stacks are small. */
 struct bases {
     uint64_t base[HP_MODULES];        /* the addresses that each module has in the profile */
     uint64_t addresses[HP_DEPTH_MAX]; /* of the entry being written */
     char path[HP_PATH_MAX];           /* of the module being written */
+    struct hp_thread_sums threads;
 };
 
 static const struct hp_ledger_module *module_at(const struct hp_ledger_view *view, uint32_t index)
@@ -290,6 +292,8 @@ int hp_ledger_view_write(const struct hp_ledger_view *view, const struct hp_mome
         write_entry(view, bases, &rows[i], front, text);
     write_own_facts(view, moment, front, text);
     write_memstats(view, moment, &totals, text);
+    memset(&bases->threads, 0, sizeof bases->threads);
+    hp_threads_write(view, moment->process, &bases->threads, text);
     write_modules(view, bases, text, false);
     hp_text_maps_begin(text);
     write_modules(view, bases, text, true);

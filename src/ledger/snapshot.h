@@ -23,6 +23,10 @@ int hp_ledger_view_open(struct hp_ledger_view *view, const void *memory, uint64_
 void hp_ledger_view_each(const struct hp_ledger_view *view, bool (*visit)(void *state, const struct hp_entry *entry),
                          void *state);
 
+/* As hp_live_each, of a ledger that is not trusted; `data` may be of no object, then. */
+void hp_ledger_view_live(const struct hp_ledger_view *view,
+                         void (*visit)(void *state, uint64_t address, const struct hp_live_data *data), void *state);
+
 /* 1 - exp(-size / interval); 1 if everything is sampled. Both in bytes. */
 double hp_probability(double size, double interval);
 
@@ -31,6 +35,8 @@ struct hp_ledger_estimate {
     double live, live_error; /* bytes; half-width of the 95 % interval, by the formulas of src/profile/scale.c */
     double alloc;            /* bytes, ever */
 };
+/* Half-width of the 95 % interval: of a sum of estimates with this variance, and sum of the squares of their variances. */
+double hp_error_of(double variance, double variance_squares);
 struct hp_ledger_estimate hp_ledger_view_estimate(const struct hp_ledger_view *view);
 
 /* The allocator's figures as they were at one moment. */
@@ -43,6 +49,7 @@ struct hp_moment {
     uint64_t own_ns;   /* CPU time the library spent */
     uint64_t max_rss;  /* bytes, 0 if unknown */
     struct hp_resident resident;
+    const char *process; /* "self" or a number, in /proc; NULL: it is dead */
     uint32_t sequence;
 };
 

@@ -8,6 +8,7 @@
 #include "report/header.h"
 #include "report/memory.h"
 #include "report/rows.h"
+#include "report/threads.h"
 #include "report/trie.h"
 #include "report/units.h"
 
@@ -57,11 +58,13 @@ static void put_header(FILE *out, const struct hp_report_input *input,
 
 static void put_facts(FILE *out, const char *name, const struct hp_profile *profile)
 {
+    bool first = true;
     fprintf(out, ",\n\"%s\":{", name);
     for (size_t i = 0; profile && i < profile->fact_count; i++) {
-        if (!strcmp(profile->facts[i].name, "heapprof.module"))
+        if (!strcmp(profile->facts[i].name, "heapprof.module") || !strcmp(profile->facts[i].name, HP_FACT_THREAD))
             continue; /* many, and of no use without the file */
-        fputs(i ? ",\n" : "", out);
+        fputs(first ? "" : ",\n", out);
+        first = false;
         hp_html_string(out, profile->facts[i].name);
         fputc(':', out);
         hp_html_string(out, profile->facts[i].value);

@@ -8,6 +8,7 @@
 #include "report/json.h"
 #include "report/memory.h"
 #include "report/resident.h"
+#include "report/threads.h"
 #include "report/units.h"
 
 enum kind { BYTES, COUNT, NANOSECONDS };
@@ -151,6 +152,8 @@ static void write_json(FILE *out, const struct hp_report_input *input,
     if (hp_resident_find(profile, &set))
         hp_json_set(document, "resident", make_resident(&set));
     for (size_t i = 0; i < profile->fact_count; i++) {
+        if (!strcmp(profile->facts[i].name, HP_FACT_THREAD))
+            continue; /* many of one name; `tags` tells them */
         const char *text = profile->facts[i].value;
         char *name = hp_clean(profile->facts[i].name);
         double value;

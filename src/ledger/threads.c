@@ -1,0 +1,182 @@
+#include "ledger/threads.h"
+
+#include <string.h>
+
+#include "ledger/rows.h"
+#include "ledger/sys.h"
+
+struct collection {
+    const struct hp_ledger_view *view;
+    struct hp_thread_sums *sums;
+    uint64_t size, interval; /* that `p` was computed for */
+    double p;
+};
+
+/* NULL: there are too many threads. */
+static struct hp_thread_sum *sum_of(struct hp_thread_sums *sums, uint32_t number)
+{
+    uint32_t at = number * 0x9e3779b1u >> 20;
+    for (;; at++) {
+        struct hp_thread_sum *sum = &sums->sums[at % HP_THREADS_SUMMED];
+        if (sum->number == number)
+            return sum;
+        if (sum->number)
+            continue;
+        if (sums->count >= HP_THREADS_SUMMED * 3 / 4)
+            return NULL;
+        sums->count++;
+        sum->number = number;
+        return sum;
+    }
+}
+
+static void add_object(void *state, uint64_t address, const struct hp_live_data *data)
+{
+    struct collection *collection = state;
+    const struct hp_ledger_view *view = collection->view;
+    const struct hp_entry *entry = hp_ledger_view_record(view, data->entry, HP_RECORD_ENTRY, sizeof *entry);
+    if (!entry || !data->size || !data->thread || data->size > 1ull << HP_FRAME_MODULE_SHIFT)
+        return;
+    uint32_t epoch = entry->epoch;
+    uint64_t interval = epoch < HP_EPOCHS ? view->ledger->intervals[epoch] : 0;
+    if (data->size != collection->size || interval != collection->interval) {
+        collection->size = data->size;
+        collection->interval = interval;
+        collection->p = hp_probability((double)data->size, interval ? (double)interval : 1);
+    }
+    struct hp_thread_sum *sum = sum_of(collection->sums, data->thread);
+    if (!sum)
+        sum = &collection->sums->others;
+    double p = collection->p, bytes = (double)data->size / p;
+    double objects_variance = (1 - p) / p / p, bytes_variance = bytes * bytes * (1 - p);
+    sum->samples++;
+    sum->sampled_bytes += data->size;
+    sum->bytes += bytes;
+    sum->bytes_variance += bytes_variance;
+    sum->bytes_squares += bytes_variance * bytes_variance;
+    sum->objects += 1 / p;
+    sum->objects_variance += objects_variance;
+    sum->objects_squares += objects_variance * objects_variance;
+}
+
+static void put_pair(struct hp_text *text, const char *name, uint64_t value)
+{
+    hp_text_put(text, name);
+    hp_text_put_dec(text, value);
+}
+
+static size_t put_text(char *to, size_t at, const char *text)
+{
+    memcpy(to + at, text, strlen(text) + 1);
+    return at + strlen(text);
+}
+
+/* 0 and the name, without its newline; -ENOENT: there is no such thread any more. */
+static int read_name(const char *process, uint32_t tid, char name[32])
+{
+    char path[64], digits[10];
+    size_t length = put_text(path, 0, "/proc/"), count = 0;
+    if (strlen(process) > 16)
+        return -EINVAL;
+    length = put_text(path, length, process);
+    length = put_text(path, length, "/task/");
+    for (; tid || !count; tid /= 10)
+        digits[count++] = (char)('0' + tid % 10);
+    while (count)
+        path[length++] = digits[--count];
+    put_text(path, length, "/comm");
+    int fd = hp_sys_open(path, O_RDONLY, 0);
+    if (fd < 0)
+        return fd;
+    long n = hp_sys_read(fd, name, 31);
+    hp_sys_close(fd);
+    name[n > 0 ? n : 0] = '\0';
+    name[strcspn(name, "\n")] = '\0';
+    return n < 0 ? (int)n : 0;
+}
+
+static void put_sum(const struct hp_thread_sum *sum, struct hp_text *text)
+{
+    put_pair(text, " samples=", sum->samples);
+    put_pair(text, " sampled_bytes=", sum->sampled_bytes);
+    put_pair(text, " bytes=", hp_whole(sum->bytes + 0.5));
+    put_pair(text, " bytes_error=", hp_whole(hp_error_of(sum->bytes_variance, sum->bytes_squares) + 0.5));
+    put_pair(text, " objects=", hp_whole(sum->objects + 0.5));
+    put_pair(text, " objects_error=", hp_whole(hp_error_of(sum->objects_variance, sum->objects_squares) + 0.5));
+}
+
+static void write_thread(const struct hp_ledger_view *view, const char *process, const struct hp_thread_sum *sum,
+                         struct hp_text *text)
+{
+    uint64_t at = view->layout.threads_at + (sum->number - 1) % HP_THREADS * sizeof(struct hp_ledger_thread);
+    const struct hp_ledger_thread *there = hp_ledger_view_bytes(view, at, sizeof *there);
+    uint64_t thread = there ? __atomic_load_n(&there->number_and_tid, __ATOMIC_RELAXED) : 0;
+    uint32_t tid = thread >> 32 == sum->number ? (uint32_t)thread : 0;
+    char name[32];
+    hp_text_comment(text);
+    put_pair(text, "heapprof.thread = ", sum->number);
+    if (tid)
+        put_pair(text, " tid=", tid);
+    put_sum(sum, text);
+    int error = tid && process ? read_name(process, tid, name) : -EINVAL;
+    if (error == -ENOENT || error == -ESRCH)
+        hp_text_put(text, " ended=1");
+    if (error == 0) {
+        hp_text_put(text, " name=");
+        hp_text_put_name(text, name);
+    }
+    hp_text_line_end(text);
+}
+
+static void add_sum(struct hp_thread_sum *to, const struct hp_thread_sum *sum)
+{
+    to->samples += sum->samples;
+    to->sampled_bytes += sum->sampled_bytes;
+    to->bytes += sum->bytes;
+    to->bytes_variance += sum->bytes_variance;
+    to->bytes_squares += sum->bytes_squares;
+    to->objects += sum->objects;
+    to->objects_variance += sum->objects_variance;
+    to->objects_squares += sum->objects_squares;
+}
+
+static bool comes_before(const struct hp_thread_sum *a, const struct hp_thread_sum *b)
+{
+    return a->bytes != b->bytes ? a->bytes > b->bytes : a->number < b->number;
+}
+
+static struct hp_thread_sum *largest_left(struct hp_thread_sums *sums)
+{
+    struct hp_thread_sum *best = NULL;
+    for (size_t i = 0; i < HP_THREADS_SUMMED; i++) {
+        struct hp_thread_sum *sum = &sums->sums[i];
+        if (sum->number && !sum->listed && (!best || comes_before(sum, best)))
+            best = sum;
+    }
+    return best;
+}
+
+void hp_threads_write(const struct hp_ledger_view *view, const char *process, struct hp_thread_sums *sums,
+                      struct hp_text *text)
+{
+    struct collection collection = {.view = view, .sums = sums};
+    uint32_t left;
+    hp_ledger_view_live(view, add_object, &collection);
+    left = sums->count;
+    for (; left && sums->count - left < HP_THREADS_LISTED && !text->error; left--) {
+        struct hp_thread_sum *sum = largest_left(sums);
+        sum->listed = true;
+        write_thread(view, process, sum, text);
+    }
+    for (size_t i = 0; left && i < HP_THREADS_SUMMED; i++)
+        if (sums->sums[i].number && !sums->sums[i].listed)
+            add_sum(&sums->others, &sums->sums[i]);
+    if (!sums->others.samples)
+        return;
+    hp_text_comment(text);
+    hp_text_put(text, "heapprof.thread = 0");
+    put_sum(&sums->others, text);
+    if (left && sums->count < HP_THREADS_SUMMED * 3 / 4)
+        put_pair(text, " threads=", left);
+    hp_text_line_end(text);
+}

@@ -1,0 +1,39 @@
+/* threads.h - live samples by the thread that allocated them, in a profile:
+ *
+ *   # heapprof.thread = NUMBER tid=N samples=N sampled_bytes=N bytes=N bytes_error=N objects=N objects_error=N ended=1 name=...
+ *
+ * NUMBER counts threads in the order of their first samples; 0: all that are not listed, with threads=N. Without tid=
+ * where the thread's number was taken over by a later one (ledger.h, HP_THREADS). bytes and objects are estimates, with
+ * the half-widths of their 95 % intervals. name= comes last and may hold spaces; without it the thread's name is not
+ * known, and with ended=1 the thread is gone. At most HP_THREADS_LISTED lines, those with the most bytes.
+ *
+ * Internal to src/ledger; async-signal-safe.
+ */
+#ifndef HP_LEDGER_THREADS_H
+#define HP_LEDGER_THREADS_H
+
+#include "ledger/snapshot.h"
+
+#define HP_THREADS_SUMMED 4096 /* a power of two */
+#define HP_THREADS_LISTED 100
+
+struct hp_thread_sum {
+    uint32_t number;
+    bool listed;
+    uint64_t samples, sampled_bytes;
+    double bytes, bytes_variance, bytes_squares;
+    double objects, objects_variance, objects_squares; /* squares: sums of squared variances */
+};
+
+/* Scratch memory; starts zeroed. */
+struct hp_thread_sums {
+    struct hp_thread_sum sums[HP_THREADS_SUMMED]; /* by hash of the number */
+    struct hp_thread_sum others;
+    uint32_t count;
+};
+
+/* `process`: "self" or a number, whose threads' names are looked up; NULL: it is dead. */
+void hp_threads_write(const struct hp_ledger_view *view, const char *process, struct hp_thread_sums *sums,
+                      struct hp_text *text);
+
+#endif
