@@ -136,8 +136,9 @@ struct hp_figures {
     uint64_t time_ns;   /* CLOCK_MONOTONIC; 0: never read */
     uint64_t alloc, inuse, sys; /* bytes */
     uint64_t released;          /* bytes; when not known: bytes in use outside of the arenas (mmapped chunks) */
+    uint64_t metadata;          /* bytes that the allocator took for itself, beside sys (tcmalloc) or in it (jemalloc) */
+    uint32_t metadata_in_idle;  /* 1: it counts as idle, sys - inuse */
     uint32_t released_known;    /* 0: the writer of the profile finds out how much of the arenas is resident */
-    uint32_t unused;
 };
 
 struct hp_audit {

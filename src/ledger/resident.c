@@ -6,6 +6,10 @@
 
 /* glibc's HEAP_MAX_SIZE on 64-bit machines (malloc/arena.c): an arena other than the main one starts at a multiple. */
 #define ARENA_ALIGNMENT (64ull << 20)
+/* Where mimalloc asks the kernel to put its memory (mi_os_get_aligned_hint in its os.c), and the kernel by itself puts
+ * nothing. */
+#define HINTED_START (2ull << 40)
+#define HINTED_LIMIT (30ull << 40)
 /* Below a thread's stack lies a mapping without any right, of a page for most. */
 #define GUARD_MOST (64ull << 10)
 #define STACK_UNLIMITED (2ull << 20) /* what glibc takes where RLIMIT_STACK is none */
@@ -15,7 +19,7 @@
 #define PROGRAMS_LIMIT 0x600000000000ull
 #define OWN_DATA_MOST (1ull << 20) /* zero-initialised data of the library */
 
-enum class { HEAP, ANONYMOUS, STACK, PROGRAM, FILE_OF_UNKNOWN_KIND, SHARED, OWN, CLASSES };
+enum class { HEAP, ARENA, ANONYMOUS, STACK, PROGRAM, FILE_OF_UNKNOWN_KIND, SHARED, OWN, CLASSES };
 
 struct mapping {
     uint64_t start, limit;
@@ -108,8 +112,10 @@ static enum class class_of(const struct scan *scan, const struct mapping *mappin
         return PROGRAM; /* [vdso] and the like */
     if (mapping->inode || *name == '/')
         return FILE_OF_UNKNOWN_KIND;
-    if (writable && !*name && mapping->start % ARENA_ALIGNMENT == 0)
+    if (writable && !*name && mapping->start >= HINTED_START && mapping->start < HINTED_LIMIT)
         return HEAP;
+    if (writable && !*name && mapping->start % ARENA_ALIGNMENT == 0)
+        return ARENA;
     if (follows && before->guard)
         return STACK;
     if (follows && before->library && mapping->limit - mapping->start <= OWN_DATA_MOST)
@@ -126,12 +132,11 @@ static void end_file(struct scan *scan)
     scan->file_executable = false;
 }
 
-/* Pages in memory of [start, limit). */
-static uint64_t resident_pages(int pagemap, uint64_t start, uint64_t limit)
+uint64_t hp_resident_pages(int pagemap, uint64_t start, uint64_t limit, uint64_t *entries, size_t count)
 {
-    uint64_t pages = 0, entries[64];
+    uint64_t pages = 0;
     for (uint64_t at = start / PAGE; at < limit / PAGE;) {
-        uint64_t left = limit / PAGE - at, wanted = left < 64 ? left : 64;
+        uint64_t left = limit / PAGE - at, wanted = left < count ? left : count;
         long n = hp_sys_pread(pagemap, entries, wanted * sizeof *entries, at * sizeof *entries);
         if (n < (long)sizeof *entries)
             break;
@@ -148,7 +153,8 @@ static uint64_t stack_part(const struct hp_resident_hints *hints, const struct m
 {
     if (!hints->stack_size || hints->pagemap < 0 || mapping->limit - mapping->start <= hints->stack_size)
         return mapping->rss;
-    uint64_t bytes = PAGE * resident_pages(hints->pagemap, mapping->start, mapping->start + hints->stack_size - PAGE);
+    uint64_t entries[64], limit = mapping->start + hints->stack_size - PAGE;
+    uint64_t bytes = PAGE * hp_resident_pages(hints->pagemap, mapping->start, limit, entries, 64);
     return bytes < mapping->rss ? bytes : mapping->rss;
 }
 
@@ -160,6 +166,12 @@ static void end_mapping(struct scan *scan)
     switch (mapping->class) {
     case HEAP:
         scan->sums.heap += mapping->rss;
+        scan->sums.heap_size += mapping->limit - mapping->start;
+        break;
+    case ARENA: /* by its place alone */
+        scan->sums.anonymous += mapping->rss;
+        scan->sums.maybe += mapping->rss;
+        scan->sums.maybe_size += mapping->limit - mapping->start;
         break;
     case STACK:
         stack = mapping->stack ? stack_part(scan->hints, mapping) : mapping->rss;
@@ -204,6 +216,9 @@ static void begin_mapping(struct scan *scan, const char *line)
     next.inode = parse_decimal(&p);
     while (*p == ' ')
         p++;
+    uint64_t end = (scan->now.limit + ARENA_ALIGNMENT - 1) / ARENA_ALIGNMENT * ARENA_ALIGNMENT;
+    if (scan->now.class == ARENA && !strncmp(mode, "---p", 4) && !*p && next.start == scan->now.limit && next.limit >= end)
+        scan->now.class = HEAP; /* what the arena may still grow by lies behind it, without rights */
     next.library = is_library(p);
     next.class = class_of(scan, &next, mode, p);
     end_mapping(scan);
@@ -263,7 +278,7 @@ struct hp_resident hp_resident_read(int smaps, const struct hp_resident_hints *h
     return scan.sums;
 }
 
-static int open_file_of(const char *process, const char *file)
+int hp_proc_open(const char *process, const char *file)
 {
     char path[64] = "/proc/";
     size_t length = strlen(process);
@@ -280,12 +295,12 @@ struct hp_resident hp_resident_of(const char *process, int pid, struct hp_reside
 {
     struct rlimit limit = {0};
     struct hp_resident resident = {0};
-    int smaps = open_file_of(process, "smaps");
+    int smaps = hp_proc_open(process, "smaps");
     if (smaps < 0)
         return resident;
     if (hp_syscall(SYS_prlimit64, pid, RLIMIT_STACK, 0, (long)&limit, 0, 0) == 0)
         hints->stack_size = limit.rlim_cur == RLIM_INFINITY ? STACK_UNLIMITED : limit.rlim_cur;
-    hints->pagemap = open_file_of(process, "pagemap");
+    hints->pagemap = hp_proc_open(process, "pagemap");
     resident = hp_resident_read(smaps, hints, buffer, size);
     if (hints->pagemap >= 0)
         hp_sys_close(hints->pagemap);
@@ -294,10 +309,24 @@ struct hp_resident hp_resident_of(const char *process, int pid, struct hp_reside
     return resident;
 }
 
-void hp_resident_settle(struct hp_resident *resident, uint64_t held, bool outside_arenas)
+static void move_to_heap(struct hp_resident *resident, uint64_t bytes)
 {
-    uint64_t all = resident->heap + resident->anonymous;
-    uint64_t heap = outside_arenas ? resident->heap + held : held;
-    resident->heap = heap < all ? heap : all;
-    resident->anonymous = all - resident->heap;
+    if (bytes > resident->anonymous)
+        bytes = resident->anonymous;
+    resident->anonymous -= bytes;
+    resident->heap += bytes;
+}
+
+void hp_resident_add_arenas(struct hp_resident *resident, uint64_t size)
+{
+    uint64_t missing = size > resident->heap_size ? size - resident->heap_size : 0;
+    if (missing >= resident->maybe_size)
+        move_to_heap(resident, resident->maybe);
+    else
+        move_to_heap(resident, (uint64_t)((double)resident->maybe * ((double)missing / (double)resident->maybe_size)));
+}
+
+void hp_resident_add_heap(struct hp_resident *resident, uint64_t bytes)
+{
+    move_to_heap(resident, bytes);
 }

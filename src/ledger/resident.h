@@ -2,8 +2,9 @@
  *
  * No malloc, no stdio; async-signal-safe.
  *
- * Invariant
+ * Invariants
  *   rss = heap + anonymous + stacks + program + files + shared + own
+ *   maybe <= anonymous
  */
 #ifndef HP_LEDGER_RESIDENT_H
 #define HP_LEDGER_RESIDENT_H
@@ -16,8 +17,10 @@
 struct hp_resident {
     bool known;
     uint64_t rss;
-    uint64_t heap;      /* [heap], and mappings that start where glibc's other arenas do; see hp_resident_settle */
-    uint64_t anonymous; /* the rest of what has no file: large blocks, other allocators, mmap, static data */
+    uint64_t heap;      /* what can be told for an allocator's by its place: [heap], glibc's other arenas, mimalloc's segments */
+    uint64_t anonymous; /* the rest of what has no file: large blocks, jemalloc's memory, mmap, static data */
+    uint64_t maybe;     /* of mappings like full arenas of glibc, which a program's own may be by chance */
+    uint64_t heap_size, maybe_size; /* bytes mapped, resident or not */
     uint64_t stacks;
     uint64_t program;   /* files of which a part is executable, and the kernel's own pages of code */
     uint64_t files;     /* others */
@@ -45,8 +48,14 @@ struct hp_resident hp_resident_read(int smaps, const struct hp_resident_hints *h
 struct hp_resident hp_resident_of(const char *process, int pid, struct hp_resident_hints *hints, char *buffer,
                                   size_t size);
 
-/* Move to `heap` what of `anonymous` the allocator holds: `held` bytes, or, of an allocator that uses arenas (glibc), the
- * `held` ones outside of them; as far as they are resident. */
-void hp_resident_settle(struct hp_resident *resident, uint64_t held, bool outside_arenas);
+/* /proc/PROCESS/FILE, to be read; -errno. */
+int hp_proc_open(const char *process, const char *file);
+/* Pages in memory of [start, limit), by /proc/PID/pagemap. `entries` is scratch. */
+uint64_t hp_resident_pages(int pagemap, uint64_t start, uint64_t limit, uint64_t *entries, size_t count);
+
+/* Move from `anonymous` to `heap` what glibc's arenas, of `size` bytes in all, need of `maybe`. */
+void hp_resident_add_arenas(struct hp_resident *resident, uint64_t size);
+/* ... and `bytes` that the allocator holds elsewhere, as far as that much is resident. */
+void hp_resident_add_heap(struct hp_resident *resident, uint64_t bytes);
 
 #endif

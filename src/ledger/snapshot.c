@@ -130,6 +130,7 @@ static void write_own_facts(const struct hp_ledger_view *view, const struct hp_m
 
 struct totals {
     double alloc_bytes, alloc_objects, live_bytes, live_objects;
+    double untouched; /* of live_bytes */
 };
 
 struct hp_figures hp_figures_read(const struct hp_ledger *ledger)
@@ -151,17 +152,40 @@ static uint64_t smaller(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
-static void write_resident(const struct hp_resident *resident, struct hp_text *text)
+/* a - b, but not below 0. */
+static uint64_t less(uint64_t a, uint64_t b)
 {
+    return a > b ? a - b : 0;
+}
+
+/* Bytes that are not resident: `released` of the allocator's idle memory, `untouched` of live objects. */
+static void write_resident(const struct hp_resident *found, const struct hp_figures *figures, uint64_t released,
+                           uint64_t untouched, struct hp_text *text)
+{
+    struct hp_resident resident_now = *found, *resident = &resident_now;
+    uint64_t metadata = figures->metadata, idle_resident = less(less(figures->sys, figures->inuse), released);
+    if (figures->released_known) {
+        uint64_t beside = figures->metadata_in_idle ? 0 : metadata, all = figures->sys + beside;
+        uint64_t elsewhere = less(all, resident->heap_size);
+        hp_resident_add_heap(resident, smaller(elsewhere, less(figures->inuse, untouched) + idle_resident + beside));
+        if (figures->metadata_in_idle)
+            idle_resident = less(idle_resident, metadata);
+    } else {
+        hp_resident_add_arenas(resident, less(figures->sys, figures->released));
+        hp_resident_add_heap(resident, less(figures->released, untouched)); /* large blocks, outside of the arenas */
+    }
     hp_text_comment(text);
     put_pair(text, "heapprof: rss=", resident->rss);
     put_pair(text, " rss_heap=", resident->heap);
+    put_pair(text, " rss_idle=", smaller(idle_resident, resident->heap));
     put_pair(text, " rss_anonymous=", resident->anonymous);
     put_pair(text, " rss_stacks=", resident->stacks);
     put_pair(text, " rss_program=", resident->program);
     put_pair(text, " rss_files=", resident->files);
     put_pair(text, " rss_shared=", resident->shared);
     put_pair(text, " rss_own=", resident->own);
+    put_pair(text, " heap_metadata=", metadata);
+    put_pair(text, " heap_untouched=", untouched);
     put_pair(text, " swapped=", resident->swapped);
     hp_text_line_end(text);
 }
@@ -176,12 +200,13 @@ static void write_memstats(const struct hp_ledger_view *view, const struct hp_mo
         figures.inuse = figures.sys = figures.alloc;
     /* The allocator's figures are not all taken at one moment. */
     figures.alloc = smaller(figures.alloc, figures.inuse);
-    uint64_t idle = figures.sys > figures.inuse ? figures.sys - figures.inuse : 0;
+    uint64_t idle = less(figures.sys, figures.inuse);
     uint64_t released = figures.released;
     if (!figures.released_known) {
-        uint64_t resident = moment->resident.heap;
-        uint64_t arenas = figures.sys > figures.released ? figures.sys - figures.released : 0; /* released: mmapped */
-        released = !moment->resident.known || resident > arenas ? 0 : arenas - resident;
+        struct hp_resident resident = moment->resident;
+        uint64_t arenas = less(figures.sys, figures.released); /* released: mmapped */
+        hp_resident_add_arenas(&resident, arenas);
+        released = resident.known ? less(arenas, resident.heap) : 0;
     }
     /* Rounded once, so that HeapObjects = Mallocs - Frees. */
     uint64_t mallocs = hp_whole(totals->alloc_objects + 0.5), objects = hp_whole(totals->live_objects + 0.5);
@@ -214,15 +239,8 @@ static void write_memstats(const struct hp_ledger_view *view, const struct hp_mo
     if (figures.estimated || !figures.time_ns)
         hp_text_put(text, ", HeapAlloc estimated from the samples");
     hp_text_line_end(text);
-    if (moment->resident.known) {
-        struct hp_resident resident = moment->resident;
-        uint64_t held = figures.inuse + idle - smaller(released, idle);
-        if (figures.released_known || !figures.time_ns)
-            hp_resident_settle(&resident, held > resident.heap || figures.time_ns ? held : resident.heap, false);
-        else
-            hp_resident_settle(&resident, figures.released, true);
-        write_resident(&resident, text);
-    }
+    if (moment->resident.known)
+        write_resident(&moment->resident, &figures, smaller(released, idle), hp_whole(totals->untouched + 0.5), text);
 }
 
 /* Copied, so that it ends where it ended when it was looked at. */
@@ -291,8 +309,10 @@ int hp_ledger_view_write(const struct hp_ledger_view *view, const struct hp_mome
     for (uint64_t i = 0; i < count && !text->error; i++)
         write_entry(view, bases, &rows[i], front, text);
     write_own_facts(view, moment, front, text);
-    write_memstats(view, moment, &totals, text);
     memset(&bases->threads, 0, sizeof bases->threads);
+    hp_threads_collect(view, moment->process, &bases->threads);
+    totals.untouched = bases->threads.untouched;
+    write_memstats(view, moment, &totals, text);
     hp_threads_write(view, moment->process, &bases->threads, text);
     write_modules(view, bases, text, false);
     hp_text_maps_begin(text);

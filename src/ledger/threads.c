@@ -5,9 +5,14 @@
 #include "ledger/rows.h"
 #include "ledger/sys.h"
 
+#define PAGE 4096ull
+#define LARGE (64ull << 10)    /* smaller objects are touched, by what is written beside them if not by themselves */
+#define PAGES_MOST (1ull << 20) /* 4 GiB: a few ms */
+
 struct collection {
     const struct hp_ledger_view *view;
     struct hp_thread_sums *sums;
+    int pagemap; /* -1: can't be read */
     uint64_t size, interval; /* that `p` was computed for */
     double p;
 };
@@ -30,12 +35,25 @@ static struct hp_thread_sum *sum_of(struct hp_thread_sums *sums, uint32_t number
     }
 }
 
+/* Of the object's whole pages, the bytes that are not in memory. */
+static uint64_t untouched(struct collection *collection, uint64_t address, uint64_t size)
+{
+    struct hp_thread_sums *sums = collection->sums;
+    uint64_t start = (address + PAGE - 1) / PAGE * PAGE, limit = (address + size) / PAGE * PAGE;
+    if (collection->pagemap < 0 || size < LARGE || (limit - start) / PAGE > sums->pages_left)
+        return 0;
+    sums->pages_left -= (limit - start) / PAGE;
+    uint64_t there = PAGE * hp_resident_pages(collection->pagemap, start, limit, sums->pagemap,
+                                              sizeof sums->pagemap / sizeof *sums->pagemap);
+    return there < limit - start ? limit - start - there : 0;
+}
+
 static void add_object(void *state, uint64_t address, const struct hp_live_data *data)
 {
     struct collection *collection = state;
     const struct hp_ledger_view *view = collection->view;
     const struct hp_entry *entry = hp_ledger_view_record(view, data->entry, HP_RECORD_ENTRY, sizeof *entry);
-    if (!entry || !data->size || !data->thread || data->size > 1ull << HP_FRAME_MODULE_SHIFT)
+    if (!entry || !data->size || !data->thread || (address | data->size) >> HP_FRAME_MODULE_SHIFT)
         return;
     uint32_t epoch = entry->epoch;
     uint64_t interval = epoch < HP_EPOCHS ? view->ledger->intervals[epoch] : 0;
@@ -44,6 +62,7 @@ static void add_object(void *state, uint64_t address, const struct hp_live_data 
         collection->interval = interval;
         collection->p = hp_probability((double)data->size, interval ? (double)interval : 1);
     }
+    collection->sums->untouched += (double)untouched(collection, address, data->size) / collection->p;
     struct hp_thread_sum *sum = sum_of(collection->sums, data->thread);
     if (!sum)
         sum = &collection->sums->others;
@@ -74,18 +93,14 @@ static size_t put_text(char *to, size_t at, const char *text)
 /* 0 and the name, without its newline; -ENOENT: there is no such thread any more. */
 static int read_name(const char *process, uint32_t tid, char name[32])
 {
-    char path[64], digits[10];
-    size_t length = put_text(path, 0, "/proc/"), count = 0;
-    if (strlen(process) > 16)
-        return -EINVAL;
-    length = put_text(path, length, process);
-    length = put_text(path, length, "/task/");
+    char file[32], digits[10];
+    size_t length = put_text(file, 0, "task/"), count = 0;
     for (; tid || !count; tid /= 10)
         digits[count++] = (char)('0' + tid % 10);
     while (count)
-        path[length++] = digits[--count];
-    put_text(path, length, "/comm");
-    int fd = hp_sys_open(path, O_RDONLY, 0);
+        file[length++] = digits[--count];
+    put_text(file, length, "/comm");
+    int fd = hp_proc_open(process, file);
     if (fd < 0)
         return fd;
     long n = hp_sys_read(fd, name, 31);
@@ -156,13 +171,19 @@ static struct hp_thread_sum *largest_left(struct hp_thread_sums *sums)
     return best;
 }
 
+void hp_threads_collect(const struct hp_ledger_view *view, const char *process, struct hp_thread_sums *sums)
+{
+    struct collection collection = {.view = view, .sums = sums, .pagemap = process ? hp_proc_open(process, "pagemap") : -1};
+    sums->pages_left = PAGES_MOST;
+    hp_ledger_view_live(view, add_object, &collection);
+    if (collection.pagemap >= 0)
+        hp_sys_close(collection.pagemap);
+}
+
 void hp_threads_write(const struct hp_ledger_view *view, const char *process, struct hp_thread_sums *sums,
                       struct hp_text *text)
 {
-    struct collection collection = {.view = view, .sums = sums};
-    uint32_t left;
-    hp_ledger_view_live(view, add_object, &collection);
-    left = sums->count;
+    uint32_t left = sums->count;
     for (; left && sums->count - left < HP_THREADS_LISTED && !text->error; left--) {
         struct hp_thread_sum *sum = largest_left(sums);
         sum->listed = true;

@@ -1,4 +1,6 @@
-/* threads.h - live samples by the thread that allocated them, in a profile:
+/* threads.h - what only the live samples one by one tell: how much of them was never touched, and which thread allocated
+ * them, which stands in a profile as
+
  *
  *   # heapprof.thread = NUMBER tid=N samples=N sampled_bytes=N bytes=N bytes_error=N objects=N objects_error=N ended=1 name=...
  *
@@ -27,12 +29,16 @@ struct hp_thread_sum {
 
 /* Scratch memory; starts zeroed. */
 struct hp_thread_sums {
+    double untouched;  /* estimate of the bytes of live objects that are not in memory; of large ones only */
+    uint64_t pages_left; /* that may still be looked up */
+    uint64_t pagemap[1024];
     struct hp_thread_sum sums[HP_THREADS_SUMMED]; /* by hash of the number */
     struct hp_thread_sum others;
     uint32_t count;
 };
 
-/* `process`: "self" or a number, whose threads' names are looked up; NULL: it is dead. */
+/* `process`: "self" or a number, whose pages and threads' names are looked up; NULL: it is dead. */
+void hp_threads_collect(const struct hp_ledger_view *view, const char *process, struct hp_thread_sums *sums);
 void hp_threads_write(const struct hp_ledger_view *view, const char *process, struct hp_thread_sums *sums,
                       struct hp_text *text);
 

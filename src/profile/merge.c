@@ -228,6 +228,7 @@ static bool is_counter(const char *name)
 static bool is_of_one(const char *name)
 {
     return strncmp(name, "heapprof.rss", 12) == 0 || strcmp(name, "heapprof.swapped") == 0 ||
+           strncmp(name, "heapprof.heap_", 14) == 0 ||
            strcmp(name, "heapprof.thread") == 0;
 }
 

@@ -13,7 +13,7 @@
 /* Colours: those of M. Okabe and K. Ito, "Color Universal Design" (2008), some lighter. */
 const struct hp_resident_name hp_resident_names[HP_RESIDENT_PARTS] = {
     {"live", 'L', "live objects", "allocated by the program and not freed", "#56b4e9"},
-    {"overhead", 'o', "allocator overhead", "rounding, headers, caches and holes between live objects",
+    {"overhead", 'o', "allocator overhead", "rounding, headers, caches, tables, holes between live objects",
      "#e69f00"},
     {"idle", 'i', "idle heap", "held by the allocator with nothing in it", "#f0e442"},
     {"own", 'h', "heapprof itself", "the profiler's tables and code", "#b0b0b0"},
@@ -50,16 +50,18 @@ bool hp_resident_find(const struct hp_profile *profile, struct hp_resident_set *
                   {"heapprof.rss_files", HP_RESIDENT_FILES},
                   {"heapprof.rss_shared", HP_RESIDENT_SHARED},
                   {"heapprof.rss_own", HP_RESIDENT_OWN}};
-    double heap, inuse = 0, idle = 0;
+    double heap, idle, inuse = 0, metadata = 0, untouched = 0;
     *set = (struct hp_resident_set){.rss = 0};
     if (!number(profile, "heapprof.rss", &set->rss) || set->rss <= 0 ||
-        !number(profile, "heapprof.rss_heap", &heap))
+        !number(profile, "heapprof.rss_heap", &heap) ||
+        !number(profile, "heapprof.rss_idle", &idle) || idle > heap)
         return false;
     for (size_t i = 0; i < sizeof direct / sizeof *direct; i++)
         if (!number(profile, direct[i].fact, &set->parts[direct[i].part]))
             return false;
     number(profile, "HeapInuse", &inuse);
-    number(profile, "HeapIdle", &idle);
+    number(profile, "heapprof.heap_metadata", &metadata);
+    number(profile, "heapprof.heap_untouched", &untouched);
     number(profile, "HeapReleased", &set->released);
     number(profile, "heapprof.swapped", &set->swapped);
     struct hp_estimate total = {0};
@@ -70,15 +72,13 @@ bool hp_resident_find(const struct hp_profile *profile, struct hp_resident_set *
     }
     double estimate = round(total.value);
     set->live_error = hp_estimate_error(&total);
-    double resident_idle = fmin(fmax(idle - set->released, 0), heap);
-    double resident_inuse = heap - resident_idle;
-    set->untouched = fmax(inuse - resident_inuse, 0);
-    double untouched_live = fmax(set->untouched - fmax(inuse - estimate, 0), 0);
-    double live = fmax(estimate - untouched_live, 0);
-    double overhead = fmax(fmin(inuse, resident_inuse) - live, 0);
+    double resident_inuse = heap - idle;
+    double live = fmax(estimate - untouched, 0);
+    double overhead = fmax(fmin(inuse + metadata, resident_inuse) - live, 0);
+    set->untouched = fmax(inuse - resident_inuse, untouched);
     set->parts[HP_RESIDENT_LIVE] = live;
     set->parts[HP_RESIDENT_OVERHEAD] = overhead;
-    set->parts[HP_RESIDENT_IDLE] = resident_idle;
+    set->parts[HP_RESIDENT_IDLE] = idle;
     double rest = set->rss;
     for (size_t i = 0; i < HP_RESIDENT_UNKNOWN; i++)
         rest -= set->parts[i];
@@ -137,7 +137,7 @@ static void put_part(FILE *out, const struct hp_resident_set *set, size_t part,
     fprintf(out, "  %10s  %6s  ", hp_figure(bytes, set->parts[part], true),
             hp_percent(share, set->parts[part], set->rss));
     char *text = part == HP_RESIDENT_LIVE && set->live_error >= 0.5
-                     ? hp_print("%s, ± %s", name->meaning, hp_figure(error, set->live_error, true))
+                     ? hp_print("± %s: %s", hp_figure(error, set->live_error, true), name->meaning)
                      : hp_strdup(name->meaning);
     char *cut = look->width > 54 ? hp_cut(text, look->width - 46) : hp_strdup(look->width ? "" : text);
     hp_put_styled(out, look, HP_DIM, cut);

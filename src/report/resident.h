@@ -1,10 +1,9 @@
 /* resident.h - what the resident set consists of, from what a profile says.
  *
  * Invariant: the parts add up to rss. Of what the allocator has in memory (fact heapprof.rss_heap)
- *   idle      HeapIdle - HeapReleased
- *   untouched what is in use by HeapInuse, but not in memory: not part of rss
- *   live      the profile's inuse_space, less what can only be untouched
- *   overhead  HeapInuse less untouched and live
+ *   idle      fact heapprof.rss_idle: HeapIdle - HeapReleased, without the allocator's tables
+ *   live      the profile's inuse_space, less the pages of large objects that are not in memory (heapprof.heap_untouched)
+ *   overhead  HeapInuse and the allocator's tables (fact heapprof.heap_metadata) that are in memory, less live
  *   unknown   the rest, which is below 0 when the estimate is above what is there
  */
 #ifndef HP_REPORT_RESIDENT_H
