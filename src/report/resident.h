@@ -36,7 +36,8 @@ struct hp_resident_name {
     char letter;         /* in the bar */
     const char *name;    /* for people */
     const char *meaning;
-    const char *colour;  /* background of the bar on a page; people tell them apart who see fewer colours */
+    const char *colour;  /* in the bar on a page */
+    bool dark;           /* of the colour: letters on it are white */
 };
 extern const struct hp_resident_name hp_resident_names[HP_RESIDENT_PARTS];
 
