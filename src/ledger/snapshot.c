@@ -309,7 +309,6 @@ int hp_ledger_view_write(const struct hp_ledger_view *view, const struct hp_mome
     for (uint64_t i = 0; i < count && !text->error; i++)
         write_entry(view, bases, &rows[i], front, text);
     write_own_facts(view, moment, front, text);
-    memset(&bases->threads, 0, sizeof bases->threads);
     hp_threads_collect(view, moment->process, &bases->threads);
     totals.untouched = bases->threads.untouched;
     write_memstats(view, moment, &totals, text);

@@ -17,22 +17,19 @@ struct collection {
     double p;
 };
 
-/* NULL: there are too many threads. */
 static struct hp_thread_sum *sum_of(struct hp_thread_sums *sums, uint32_t number)
 {
-    uint32_t at = number * 0x9e3779b1u >> 20;
-    for (;; at++) {
-        struct hp_thread_sum *sum = &sums->sums[at % HP_THREADS_SUMMED];
-        if (sum->number == number)
-            return sum;
-        if (sum->number)
-            continue;
-        if (sums->count >= HP_THREADS_SUMMED * 3 / 4)
-            return NULL;
-        sums->count++;
-        sum->number = number;
-        return sum;
-    }
+    const uint32_t mask = 2 * HP_THREADS_SUMMED - 1;
+    uint32_t at = number * 0x9e3779b1u >> 16 & mask;
+    for (; sums->index[at]; at = (at + 1) & mask)
+        if (sums->sums[sums->index[at] - 1].number == number)
+            return &sums->sums[sums->index[at] - 1];
+    if (sums->count == HP_THREADS_SUMMED)
+        return &sums->others;
+    struct hp_thread_sum *sum = &sums->sums[sums->count++];
+    *sum = (struct hp_thread_sum){.number = number};
+    sums->index[at] = (uint16_t)sums->count;
+    return sum;
 }
 
 /* Of the object's whole pages, the bytes that are not in memory. */
@@ -64,8 +61,6 @@ static void add_object(void *state, uint64_t address, const struct hp_live_data 
     }
     collection->sums->untouched += (double)untouched(collection, address, data->size) / collection->p;
     struct hp_thread_sum *sum = sum_of(collection->sums, data->thread);
-    if (!sum)
-        sum = &collection->sums->others;
     double p = collection->p, bytes = (double)data->size / p;
     double objects_variance = (1 - p) / p / p, bytes_variance = bytes * bytes * (1 - p);
     sum->samples++;
@@ -163,9 +158,9 @@ static bool comes_before(const struct hp_thread_sum *a, const struct hp_thread_s
 static struct hp_thread_sum *largest_left(struct hp_thread_sums *sums)
 {
     struct hp_thread_sum *best = NULL;
-    for (size_t i = 0; i < HP_THREADS_SUMMED; i++) {
+    for (size_t i = 0; i < sums->count; i++) {
         struct hp_thread_sum *sum = &sums->sums[i];
-        if (sum->number && !sum->listed && (!best || comes_before(sum, best)))
+        if (!sum->listed && (!best || comes_before(sum, best)))
             best = sum;
     }
     return best;
@@ -174,6 +169,7 @@ static struct hp_thread_sum *largest_left(struct hp_thread_sums *sums)
 void hp_threads_collect(const struct hp_ledger_view *view, const char *process, struct hp_thread_sums *sums)
 {
     struct collection collection = {.view = view, .sums = sums, .pagemap = process ? hp_proc_open(process, "pagemap") : -1};
+    memset(sums, 0, offsetof(struct hp_thread_sums, pagemap));
     sums->pages_left = PAGES_MOST;
     hp_ledger_view_live(view, add_object, &collection);
     if (collection.pagemap >= 0)
@@ -189,15 +185,15 @@ void hp_threads_write(const struct hp_ledger_view *view, const char *process, st
         sum->listed = true;
         write_thread(view, process, sum, text);
     }
-    for (size_t i = 0; left && i < HP_THREADS_SUMMED; i++)
-        if (sums->sums[i].number && !sums->sums[i].listed)
+    for (size_t i = 0; left && i < sums->count; i++)
+        if (!sums->sums[i].listed)
             add_sum(&sums->others, &sums->sums[i]);
     if (!sums->others.samples)
         return;
     hp_text_comment(text);
     hp_text_put(text, "heapprof.thread = 0");
     put_sum(&sums->others, text);
-    if (left && sums->count < HP_THREADS_SUMMED * 3 / 4)
+    if (sums->count < HP_THREADS_SUMMED) /* else there may be more, nobody knows how many */
         put_pair(text, " threads=", left);
     hp_text_line_end(text);
 }

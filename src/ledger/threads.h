@@ -16,7 +16,7 @@
 
 #include "ledger/snapshot.h"
 
-#define HP_THREADS_SUMMED 4096 /* a power of two */
+#define HP_THREADS_SUMMED 1024 /* a power of two */
 #define HP_THREADS_LISTED 100
 
 struct hp_thread_sum {
@@ -27,14 +27,15 @@ struct hp_thread_sum {
     double objects, objects_variance, objects_squares; /* squares: sums of squared variances */
 };
 
-/* Scratch memory; starts zeroed. */
+/* Scratch memory, of which little is touched for few threads. */
 struct hp_thread_sums {
-    double untouched;  /* estimate of the bytes of live objects that are not in memory; of large ones only */
+    uint32_t count;
+    uint16_t index[2 * HP_THREADS_SUMMED]; /* by hash of the number: place in sums, plus 1; 0: none */
+    struct hp_thread_sum others;           /* those that sums has no room for */
+    double untouched;    /* estimate of the bytes of live objects that are not in memory; of large ones only */
     uint64_t pages_left; /* that may still be looked up */
     uint64_t pagemap[1024];
-    struct hp_thread_sum sums[HP_THREADS_SUMMED]; /* by hash of the number */
-    struct hp_thread_sum others;
-    uint32_t count;
+    struct hp_thread_sum sums[HP_THREADS_SUMMED];
 };
 
 /* `process`: "self" or a number, whose pages and threads' names are looked up; NULL: it is dead. */
