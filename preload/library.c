@@ -148,7 +148,8 @@ static void move_to_child(int fork_file)
     region->ledger->pid = hp_library.pid;
     region->ledger->uid = hp_sys_getuid();
     region->ledger->process_start = region->process_start;
-    region->ledger->pid_namespace = pid_namespace();
+    if (getppid() == 0) /* the parent made a pid namespace for its children */
+        region->ledger->pid_namespace = pid_namespace();
     region->ledger->parent_pid = parent;
     hp_dump_forked();
     hp_figures_forked();

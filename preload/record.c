@@ -17,8 +17,7 @@
 #define SHALLOW_DEPTH 64
 #define DEEP_ROOM (24u << 10)
 
-uint32_t hp_filter[HP_FILTER_SLOTS];
-uint32_t hp_look_always;
+uint16_t hp_filter[HP_FILTER_SLOTS];
 static uint64_t unmarked_live; /* objects in the ledger that hp_is_marked() does not tell */
 
 bool hp_marking(void)
@@ -27,13 +26,26 @@ bool hp_marking(void)
     return ledger && hp_next.can_mark && ledger->intervals[ledger->epoch] >= HP_MARK_INTERVAL;
 }
 
+static void change_filter(uint16_t *slot, int change)
+{
+    __atomic_fetch_add(slot, (uint16_t)change, __ATOMIC_RELAXED);
+}
+
+static void look_always(bool on)
+{
+    static bool was_on;
+    if (__atomic_exchange_n(&was_on, on, __ATOMIC_ACQ_REL) != on)
+        for (unsigned slot = 0; slot < HP_FILTER_SLOTS; slot++)
+            change_filter(&hp_filter[slot], on ? 1 : -1);
+}
+
 void hp_marking_update(void)
 {
     const struct hp_ledger *ledger = hp_ledger_now();
     if (!ledger)
         return;
     uint64_t interval = ledger->intervals[ledger->epoch];
-    hp_look_always = interval == 1;
+    look_always(interval == 1);
     bool all = interval && (interval < HP_MARK_INTERVAL || !hp_next.can_mark);
     hp_next_set_hot(all || __atomic_load_n(&unmarked_live, __ATOMIC_ACQUIRE), interval == 1);
 }
@@ -97,7 +109,7 @@ void hp_forget_taken(struct hp_live_ref *ref)
     __atomic_fetch_sub(&ledger->live_estimate, weight_of(ledger, ref->data), __ATOMIC_RELAXED);
     hp_pair_add(&entry->freed, 1, ref->data->size);
     hp_live_drop(ref);
-    __atomic_fetch_sub(hp_filter_slot(ref->address), 1u, __ATOMIC_RELAXED);
+    change_filter(hp_filter_slot(ref->address), -1);
     if (unmarked)
         change_unmarked(-1);
 }
@@ -188,9 +200,9 @@ static bool add_object(struct hp_ledger *ledger, const void *pointer, size_t n, 
     }
     if (data.unmarked)
         change_unmarked(1); /* before its address gets out, so that every free of it is looked up */
-    __atomic_fetch_add(hp_filter_slot((uintptr_t)pointer), 1u, __ATOMIC_RELAXED);
+    change_filter(hp_filter_slot((uintptr_t)pointer), 1);
     if (!hp_live_insert(ledger, (uint64_t)(uintptr_t)pointer, &data)) {
-        __atomic_fetch_sub(hp_filter_slot((uintptr_t)pointer), 1u, __ATOMIC_RELAXED);
+        change_filter(hp_filter_slot((uintptr_t)pointer), -1);
         if (data.unmarked)
             change_unmarked(-1);
         return false;

@@ -26,20 +26,20 @@ static inline bool hp_is_marked(const void *pointer)
 
 /* How many live samples there are in each slot of addresses; a table of the process, in front of the ledger's. Most
  * pointers that look marked are not samples: allocators hand out the first object of a page again and again. A look here
- * sends these on. `hp_look_always`: 1 at interval 1, where a free of an unknown object is counted. */
-#define HP_FILTER_SLOTS 16384u
-extern uint32_t hp_filter[HP_FILTER_SLOTS] __attribute__((visibility("hidden")));
-extern uint32_t hp_look_always __attribute__((visibility("hidden")));
+ * sends these on. At interval 1, where a free of an unknown object is counted, each slot has one more. As many slots as
+ * uint16_t has values, so that a slot's number is cut to size by a move. */
+#define HP_FILTER_SLOTS 65536u
+extern uint16_t hp_filter[HP_FILTER_SLOTS] __attribute__((visibility("hidden")));
 
-static inline uint32_t *hp_filter_slot(uintptr_t address)
+static inline uint16_t *hp_filter_slot(uintptr_t address)
 {
-    return &hp_filter[address / HP_MARK % HP_FILTER_SLOTS];
+    return &hp_filter[(uint16_t)(address / HP_MARK)];
 }
 
 /* False: `pointer` is no sample. Reads what was written before the target got the pointer. */
 static inline bool hp_maybe_sampled(const void *pointer)
 {
-    return *hp_filter_slot((uintptr_t)pointer) | hp_look_always;
+    return *hp_filter_slot((uintptr_t)pointer) != 0;
 }
 
 /* True if objects sampled now are to be marked. */

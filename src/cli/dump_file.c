@@ -4,24 +4,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/arguments.h"
 #include "cli/output.h"
 #include "cli/say.h"
-#include "cli/verb.h"
-#include "profile/profile.h"
+#include "cli/target.h"
 #include "report/memory.h"
-#include "report/units.h"
 
-/* The program's name as the dump itself gives it. */
-static char *program_of(const struct hp_memory *dump)
+/* The program's name, as part of a file's. */
+static char *program_of(const struct hp_ledger_info *info)
 {
-    struct hp_profile *profile;
-    if (hp_profile_read_memory("dump", dump->data, dump->size, &profile, NULL))
-        return hp_strdup("unknown");
-    const char *name = hp_profile_program(profile);
-    char *program = hp_strdup(name && *name ? name : "unknown");
-    hp_profile_free(profile);
+    char *program = hp_strdup(*info->program ? info->program : "unknown");
     for (char *c = program; *c; c++)
         if (*c == '/' || (unsigned char)*c <= ' ')
             *c = '_';
@@ -41,34 +35,46 @@ static int write_to(const char *path, const struct hp_memory *dump, bool exclusi
 }
 
 /* The first number that is free; another dump may take it meanwhile, then the next. */
-static int write_numbered(pid_t pid, const struct hp_memory *dump)
+static int write_numbered(const struct hp_ledger_info *info, const struct hp_memory *dump)
 {
-    char *program = program_of(dump);
-    int status = -EEXIST;
+    char *program = program_of(info);
+    int pid = (int)info->pid, status = -EEXIST;
     for (unsigned number = 1; status == -EEXIST && number <= 9999; number++) {
-        char *path = hp_print("heapprof.%s.%d.%04u.heap", program, (int)pid, number);
-        FILE *there = fopen(path, "r");
-        if (there)
-            fclose(there);
-        else
+        char *path = hp_print("heapprof.%s.%d.%04u.heap", program, pid, number);
+        if (access(path, F_OK))
             status = write_to(path, dump, true);
         if (status == HP_DONE)
             puts(path);
         free(path);
     }
     if (status == -EEXIST)
-        status =
-            hp_fail("heapprof.%s.%d.*.heap: all numbers up to 9999 are taken", program, (int)pid);
+        status = hp_fail("heapprof.%s.%d.*.heap: all numbers up to 9999 are taken", program, pid);
     free(program);
     return status;
 }
 
-int hp_dump_file_write(const struct hp_memory *dump, pid_t pid, const char *output)
+int hp_dump_file_write(const struct hp_ledger_info *info, const char *output)
 {
-    int status = output ? write_to(output, dump, false) : write_numbered(pid, dump);
+    char error[HP_PATH_MAX + 256];
+    struct hp_memory dump = {0};
+    int status;
+    if (hp_ledger_write(info, hp_memory_sink, &dump, error, sizeof error) < 0)
+        status = hp_fail("%s", error);
+    else
+        status = output ? write_to(output, &dump, false) : write_numbered(info, &dump);
+    free(dump.data);
     if (status == HP_DONE && output && strcmp(output, "-"))
         puts(output);
     return status == HP_DONE ? hp_output_flush() : status;
+}
+
+int hp_dump_running(pid_t pid, const char *output)
+{
+    struct hp_ledger_info info;
+    char error[HP_PATH_MAX + 256];
+    if (hp_ledger_find_running(pid, &info, error, sizeof error) < 0)
+        return hp_fail("%s", error);
+    return hp_dump_file_write(&info, output);
 }
 
 struct parsing {

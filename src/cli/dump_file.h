@@ -2,10 +2,8 @@
 #ifndef HP_CLI_DUMP_FILE_H
 #define HP_CLI_DUMP_FILE_H
 
-#include <sys/types.h>
-
-#include "cli/input.h"
 #include "cli/verb.h"
+#include "ledger/reader.h"
 
 /* `TARGET [-o FILE]`; output is NULL without -o. */
 struct hp_dump_arguments {
@@ -15,9 +13,11 @@ struct hp_dump_arguments {
 void hp_dump_arguments_parse(const struct hp_verb *verb, const char *target, int argc, char **argv,
                              struct hp_dump_arguments *arguments);
 
-/* Write the profile of process `pid` to `output` (replaced when the new one is whole; "-": standard output), or with NULL
- * to heapprof.PROGRAM.PID.NUMBER.heap with the first free number; print the name. Returns the exit status, having said
- * what went wrong. */
-int hp_dump_file_write(const struct hp_memory *dump, pid_t pid, const char *output);
+/* Write the profile in this ledger to `output` (replaced when the new one is whole; "-": standard
+ * output), or with NULL to heapprof.PROGRAM.PID.NUMBER.heap with the first free number; print the
+ * name. Returns the exit status, having said what went wrong. */
+int hp_dump_file_write(const struct hp_ledger_info *info, const char *output);
+/* The same of a running process. */
+int hp_dump_running(pid_t pid, const char *output);
 
 #endif

@@ -2,9 +2,7 @@
 #ifndef HP_CLI_INPUT_H
 #define HP_CLI_INPUT_H
 
-#include <stddef.h>
-#include <sys/types.h>
-
+#include "cli/target.h"
 #include "profile/profile.h"
 #include "report/names.h"
 #include "symbolize/symbolize.h"
@@ -30,8 +28,6 @@ void hp_inputs_open(struct hp_inputs *inputs, const struct hp_sources *sources);
 /* Says how many notes were left out, and closes. */
 void hp_inputs_close(struct hp_inputs *inputs);
 
-/* True, and the number, if `argument` is a possible process id. */
-bool hp_number_is_pid(const char *argument, pid_t *pid);
 /* True, and the number, if `argument` names a process and not a file. */
 bool hp_input_is_pid(const char *argument, pid_t *pid);
 
@@ -46,16 +42,5 @@ void hp_input_symbolize(struct hp_inputs *inputs, struct hp_profile *profile);
 /* As hp_input_read, with functions, files and lines. */
 int hp_input_load(struct hp_inputs *inputs, char *const *arguments, size_t count,
                   struct hp_profile **profile);
-
-/* The text profile of a live target, read from its ledger; sink as hp_text's. HP_DONE, or HP_FAILED
- * after a line. */
-int hp_input_dump(pid_t pid, hp_sink_fn *sink, void *state);
-
-/* A sink that collects in memory. Starts zeroed; the caller frees `data`. */
-struct hp_memory {
-    char *data;
-    size_t size, capacity;
-};
-int hp_memory_sink(void *memory, const void *data, size_t size);
 
 #endif

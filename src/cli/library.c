@@ -15,7 +15,7 @@ int hp_library_find(char **path, struct hp_error *error)
 {
     /* Beside the command as built or unpacked, then as installed under any prefix. */
     static const char *const places[] = {
-        ".", "../preload", "../../preload", ("../" HP_LIBDIR_RELATIVE), "../lib", "../lib64"};
+        ".", "../preload", "../../preload", ("../../" HP_LIBDIR_RELATIVE), "../../lib", "../../lib64"};
     char folder[PATH_MAX], real[PATH_MAX];
     ssize_t length = readlink("/proc/self/exe", folder, sizeof folder - 1);
     if (length < 0)
@@ -34,7 +34,7 @@ int hp_library_find(char **path, struct hp_error *error)
         }
     }
     return hp_error_set(error, -ENOENT,
-                        "%s is neither beside %s/heapprof nor in %s: reinstall heapprof",
+                        "%s is neither beside %s nor in %s: reinstall heapprof",
                         library_name, folder, HP_LIBDIR);
 }
 

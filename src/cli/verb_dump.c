@@ -1,22 +1,15 @@
-#include <stdlib.h>
-
 #include "cli/dump_file.h"
-#include "cli/input.h"
 #include "cli/say.h"
+#include "cli/target.h"
 
 static int run(int argc, char **argv)
 {
     struct hp_dump_arguments arguments = {0};
-    hp_dump_arguments_parse(&hp_verb_dump, "PID", argc, argv, &arguments);
     pid_t pid;
+    hp_dump_arguments_parse(&hp_verb_dump, "PID", argc, argv, &arguments);
     if (!hp_number_is_pid(arguments.target, &pid))
         hp_usage("'%s' is no PID", arguments.target);
-    struct hp_memory dump = {0};
-    int status = hp_input_dump(pid, hp_memory_sink, &dump);
-    if (status == HP_DONE)
-        status = hp_dump_file_write(&dump, pid, arguments.output);
-    free(dump.data);
-    return status;
+    return hp_dump_running(pid, arguments.output);
 }
 
 const struct hp_verb hp_verb_dump = {

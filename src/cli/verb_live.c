@@ -202,14 +202,10 @@ static void ask_filter(struct screen *screen)
 /* On the terminal as it was before, where the file's name stays to be read. */
 static void write_dump(struct screen *screen)
 {
-    struct hp_memory dump = {0};
     pid_t pid;
     def_prog_mode();
     endwin();
-    int status = hp_number_is_pid(screen->target, &pid) ? hp_input_dump(pid, hp_memory_sink, &dump) : HP_FAILED;
-    if (status == HP_DONE)
-        status = hp_dump_file_write(&dump, pid, NULL);
-    free(dump.data);
+    int status = hp_number_is_pid(screen->target, &pid) ? hp_dump_running(pid, NULL) : HP_FAILED;
     reset_prog_mode();
     snprintf(screen->status, sizeof screen->status, "%s",
              status == HP_DONE ? "dump written to the current directory" : "no dump could be written");

@@ -1,23 +1,15 @@
-#include <stdlib.h>
-
 #include "cli/dump_file.h"
 #include "cli/say.h"
-#include "ledger/reader.h"
 
 static int run(int argc, char **argv)
 {
     struct hp_dump_arguments arguments = {0};
     struct hp_ledger_info info;
-    struct hp_memory dump = {0};
     char error[HP_PATH_MAX + 256];
     hp_dump_arguments_parse(&hp_verb_recover, "PID or LEDGER", argc, argv, &arguments);
     if (hp_ledger_find(arguments.target, &info, error, sizeof error) < 0)
         return hp_fail("%s", error);
-    int status = hp_ledger_write(&info, hp_memory_sink, &dump, error, sizeof error) < 0
-                     ? hp_fail("%s", error)
-                     : hp_dump_file_write(&dump, info.pid, arguments.output);
-    free(dump.data);
-    return status;
+    return hp_dump_file_write(&info, arguments.output);
 }
 
 const struct hp_verb hp_verb_recover = {

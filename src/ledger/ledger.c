@@ -30,7 +30,8 @@ struct hp_layout hp_ledger_layout(uint64_t budget)
     layout.threads_at = at;
     at += blocks_of(HP_THREADS * sizeof(struct hp_ledger_thread)) * HP_BLOCK;
     for (unsigned i = 0; i < HP_BUCKET_LEVELS; i++) {
-        uint64_t count = i == 0 ? 1u << 14 : 1u << 19;
+        static const uint8_t logarithms[HP_BUCKET_LEVELS] = {12, 15, 19};
+        uint64_t count = 1ull << logarithms[i];
         layout.buckets[i] = (struct hp_bucket_level){.count = count, .at = at};
         at += blocks_of(count * sizeof(hp_offset)) * HP_BLOCK;
     }
@@ -180,21 +181,30 @@ static hp_offset find(const struct hp_ledger *ledger, const struct wanted *wante
     return 0;
 }
 
+static void raise_to(uint32_t *level, uint32_t least)
+{
+    uint32_t now = __atomic_load_n(level, __ATOMIC_ACQUIRE);
+    while (now < least &&
+           !__atomic_compare_exchange_n(level, &now, least, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+        ;
+}
+
 /* Publish the complete record at `at`, unless an equal one came first: that one then. The level that new records go to
  * may change in between; an equal pair of records may then exist in two levels, which readers add up. */
 static hp_offset publish(struct hp_ledger *ledger, uint64_t at, const struct wanted *wanted, uint32_t *counter)
 {
     uint32_t records = __atomic_load_n(&ledger->entry_count, __ATOMIC_RELAXED) +
                        __atomic_load_n(&ledger->stack_count, __ATOMIC_RELAXED);
-    unsigned level = records < 2 * ledger->layout.buckets[0].count ? 0 : 1;
+    unsigned level = 0;
+    while (level + 1 < HP_BUCKET_LEVELS && records >= 2 * ledger->layout.buckets[level].count)
+        level++;
     hp_offset *bucket = bucket_of(ledger, level, wanted->hash);
-    if (!hp_ledger_reserve(ledger, (uint64_t)((char *)bucket - (char *)ledger), sizeof *bucket)) {
+    while (!hp_ledger_reserve(ledger, (uint64_t)((char *)bucket - (char *)ledger), sizeof *bucket)) {
         if (level == 0)
             return 0;
-        bucket = bucket_of(ledger, level = 0, wanted->hash);
+        bucket = bucket_of(ledger, --level, wanted->hash);
     }
-    if (level == 1)
-        __atomic_store_n(&ledger->bucket_levels, 2, __ATOMIC_RELEASE);
+    raise_to(&ledger->bucket_levels, level + 1);
     struct hp_record *record = (struct hp_record *)((char *)ledger + at);
     hp_offset head = __atomic_load_n(bucket, __ATOMIC_ACQUIRE), searched = 0;
     do {

@@ -42,7 +42,7 @@
 #define HP_LIVE_SLOTS 7      /* keys in one cache line, beside the line's overflow count */
 #define HP_LIVE_LEVELS 5
 #define HP_LIVE_PROBES 4     /* groups that an address may be in, per level */
-#define HP_BUCKET_LEVELS 2
+#define HP_BUCKET_LEVELS 3
 #define HP_MODULES 2048
 #define HP_MODULE_SEGMENTS 4
 #define HP_EPOCHS 64

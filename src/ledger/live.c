@@ -42,11 +42,12 @@ static uint64_t group_offset(const struct hp_ledger *ledger, const struct place 
     return (uint64_t)((char *)place->group - (char *)ledger);
 }
 
+/* First slots lie beside each other, so that few objects in many groups need few blocks. */
 static struct hp_live_data *data_of(const struct hp_ledger *ledger, unsigned level, const struct place *place,
                                     unsigned slot)
 {
-    uint64_t index = place->index * HP_LIVE_SLOTS + slot;
-    return (struct hp_live_data *)((char *)ledger + ledger->layout.live[level].data_at) + index;
+    const struct hp_live_level *live = &ledger->layout.live[level];
+    return (struct hp_live_data *)((char *)ledger + live->data_at) + slot * live->groups + place->index;
 }
 
 /* A slot's data as hp_live_each may meet them, half way between two owners: release and acquire make the change of the

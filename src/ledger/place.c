@@ -39,9 +39,9 @@ static uint64_t parse_start(char *stat)
 
 uint64_t hp_process_start(int pid)
 {
-    char text[HP_PATH_MAX] = "/proc/self/stat";
-    if (pid)
-        append(text, append_number(text, append(text, 0, "/proc/"), (uint64_t)pid), "/stat");
+    char text[HP_PATH_MAX];
+    size_t at = append(text, 0, "/proc/");
+    append(text, pid ? append_number(text, at, (uint64_t)pid) : append(text, at, "self"), "/stat");
     int fd = hp_sys_open(text, O_RDONLY, 0);
     if (fd < 0)
         return 0;
@@ -75,13 +75,26 @@ int hp_place_folder(char path[HP_PATH_MAX], const char *folder, unsigned uid)
     return (int)length;
 }
 
+/* Puts PID.START.ledger at path + at; the path's length. */
+static size_t append_name(char *path, size_t at, int pid, uint64_t start)
+{
+    at = append_number(path, at, (uint64_t)pid);
+    at = append_number(path, append(path, at, "."), start);
+    return append(path, at, ".ledger");
+}
+
 int hp_place_ledger(char path[HP_PATH_MAX], const char *folder, unsigned uid, int pid, uint64_t start)
 {
-    size_t at = user_folder(path, folder, uid);
-    at = append_number(path, append(path, at, "/"), (uint64_t)pid);
-    at = append_number(path, append(path, at, "."), start);
-    at = append(path, at, ".ledger");
-    return at + 1 >= HP_PATH_MAX ? -ENAMETOOLONG : 0;
+    size_t at = append(path, user_folder(path, folder, uid), "/");
+    return append_name(path, at, pid, start) + 1 >= HP_PATH_MAX ? -ENAMETOOLONG : 0;
+}
+
+int hp_place_beside(char path[HP_PATH_MAX], int pid, uint64_t start)
+{
+    char *slash = strrchr(path, '/');
+    if (!slash)
+        return -ENOENT;
+    return append_name(path, (size_t)(slash + 1 - path), pid, start) + 1 >= HP_PATH_MAX ? -ENAMETOOLONG : 0;
 }
 
 void hp_place_descriptor(char path[HP_PATH_MAX], int fd)
@@ -126,9 +139,7 @@ struct prune {
 static void remove_ledger(const char *folder, const struct dead *dead)
 {
     char path[HP_PATH_MAX];
-    size_t at = append_number(path, append(path, append(path, 0, folder), "/"), (uint64_t)dead->pid);
-    at = append_number(path, append(path, at, "."), dead->start);
-    append(path, at, ".ledger");
+    append_name(path, append(path, append(path, 0, folder), "/"), dead->pid, dead->start);
     hp_sys_unlink(path);
 }
 

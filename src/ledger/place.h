@@ -28,6 +28,9 @@ int hp_place_folder(char path[HP_PATH_MAX], const char *folder, unsigned uid);
 /* The name of a ledger in there. */
 int hp_place_ledger(char path[HP_PATH_MAX], const char *folder, unsigned uid, int pid, uint64_t start);
 
+/* Make the name of a ledger into that of another one in the same folder. */
+int hp_place_beside(char path[HP_PATH_MAX], int pid, uint64_t start);
+
 /* "/proc/self/fd/N" */
 void hp_place_descriptor(char path[HP_PATH_MAX], int fd);
 

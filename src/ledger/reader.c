@@ -163,11 +163,17 @@ static int each_in_folder(const char *folder, bool all_users, void (*visit)(void
     return damaged;
 }
 
-int hp_ledger_each(bool all_users, void (*visit)(void *state, const struct hp_ledger_info *info), void *state)
+static const char *given_folder(void)
 {
     const char *given = getenv("HEAPPROF_LEDGER");
+    return given && given[0] == '/' && strcmp(given, "/dev/shm") && strcmp(given, "/tmp") ? given : NULL;
+}
+
+int hp_ledger_each(bool all_users, void (*visit)(void *state, const struct hp_ledger_info *info), void *state)
+{
+    const char *given = given_folder();
     int damaged = each_in_folder("/dev/shm", all_users, visit, state) + each_in_folder("/tmp", all_users, visit, state);
-    if (given && given[0] == '/' && strcmp(given, "/dev/shm") && strcmp(given, "/tmp"))
+    if (given)
         damaged += each_in_folder(given, all_users, visit, state);
     return damaged;
 }
@@ -200,6 +206,20 @@ static int say_unreadable(const char *path, int reason, char *error, size_t erro
     return say(error, error_size, reason, "%s: %s", path, strerror(-reason));
 }
 
+/* A running process of ours has its ledger where its number and start say, in most cases; then no other is opened. */
+static bool find_by_name(pid_t pid, struct hp_ledger_info *info)
+{
+    const char *const folders[] = {"/dev/shm", "/tmp", given_folder()};
+    uint64_t start = hp_process_start((int)pid);
+    for (size_t i = 0; start && i < sizeof folders / sizeof *folders; i++) {
+        char path[HP_PATH_MAX];
+        if (folders[i] && hp_place_ledger(path, folders[i], hp_sys_getuid(), (int)pid, start) == 0 &&
+            inspect(path, info) == 0 && info->running && info->pid == pid)
+            return true;
+    }
+    return false;
+}
+
 /* The ledger of a process in a container lies in the file system that the process sees. */
 static bool find_in_root(pid_t pid, struct hp_ledger_info *info)
 {
@@ -222,6 +242,8 @@ int hp_ledger_find(const char *pid_or_path, struct hp_ledger_info *info, char *e
         int result = inspect(pid_or_path, info);
         return result < 0 ? say_unreadable(pid_or_path, result, error, error_size) : 0;
     }
+    if (find_by_name((pid_t)pid, info))
+        return 0;
     struct search search = {.pid = (pid_t)pid, .best = info};
     hp_ledger_each(true, consider, &search);
     bool exists = hp_process_start((int)pid) || kill((pid_t)pid, 0) == 0 || errno == EPERM;
@@ -290,18 +312,22 @@ int hp_ledger_write(const struct hp_ledger_info *info, hp_sink_fn *sink, void *s
     return result < 0 ? say_unreadable(info->path, result, error, error_size) : 0;
 }
 
-int hp_ledger_dump(pid_t pid, hp_sink_fn *sink, void *state, char *error, size_t error_size)
+int hp_ledger_find_running(pid_t pid, struct hp_ledger_info *info, char *error, size_t error_size)
 {
-    struct hp_ledger_info info = {0};
     char number[16];
     snprintf(number, sizeof number, "%d", (int)pid);
-    int result = hp_ledger_find(number, &info, error, error_size);
-    if (result < 0)
-        return result;
-    if (!info.running)
+    int result = hp_ledger_find(number, info, error, error_size);
+    if (result == 0 && !info->running)
         return say(error, error_size, -ESRCH, "process %d is dead; its last profile: heapprof recover %d", (int)pid,
                    (int)pid);
-    return hp_ledger_write(&info, sink, state, error, error_size);
+    return result;
+}
+
+int hp_ledger_dump(pid_t pid, hp_sink_fn *sink, void *state, char *error, size_t error_size)
+{
+    struct hp_ledger_info info;
+    int result = hp_ledger_find_running(pid, &info, error, error_size);
+    return result < 0 ? result : hp_ledger_write(&info, sink, state, error, error_size);
 }
 
 int hp_ledger_set_interval(const struct hp_ledger_info *info, uint64_t bytes, char *error, size_t error_size)

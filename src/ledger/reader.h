@@ -40,7 +40,8 @@ int hp_ledger_find(const char *pid_or_path, struct hp_ledger_info *info, char *e
 /* Write its profile, as it is now, to the sink. */
 int hp_ledger_write(const struct hp_ledger_info *info, hp_sink_fn *sink, void *state, char *error, size_t error_size);
 
-/* The same for a running process. -ESRCH: no such process; -ENOENT: it has no ledger. */
+/* Both for a running process. -ESRCH: no such process, or dead; -ENOENT: it has no ledger. */
+int hp_ledger_find_running(pid_t pid, struct hp_ledger_info *info, char *error, size_t error_size);
 int hp_ledger_dump(pid_t pid, hp_sink_fn *sink, void *state, char *error, size_t error_size);
 
 /* Ask the process to sample at another interval (bytes, 0: not at all): done at its next sample, in each thread after

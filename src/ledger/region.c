@@ -176,36 +176,42 @@ static int write_at(int fd, const void *data, size_t size, uint64_t offset)
     return n == (long)size ? 0 : n < 0 ? (int)n : -ENOSPC;
 }
 
-/* Mark blocks of the child's ledger as reserved: those of one word of its block_map. */
-static int mark_written(int fd, uint64_t word, uint64_t bits)
+#define PAGE 4096u
+
+static bool is_empty(const char *page)
 {
-    uint64_t at = offsetof(struct hp_ledger, block_map) + word * sizeof bits, before = 0;
-    if (!bits)
-        return 0;
-    long n = hp_sys_pread(fd, &before, sizeof before, at);
-    bits |= before;
-    return n < 0 ? (int)n : write_at(fd, &bits, sizeof bits, at);
+    const uint64_t *words = (const uint64_t *)(const void *)page;
+    for (size_t i = 0; i < PAGE / sizeof *words; i++)
+        if (words[i])
+            return false;
+    return true;
 }
 
-/* Write the used blocks of [from, to), byte offsets, and mark just these: what is reserved from now on is not there. */
+/* Write the pages of a block that hold anything; those beside each other at once. */
+static int write_block(const struct hp_ledger *ledger, int fd, uint64_t at)
+{
+    const char *block = (const char *)ledger + at;
+    int error = 0;
+    for (uint64_t page = 0; page < HP_BLOCK && !error; page += PAGE) {
+        uint64_t first = page;
+        while (page < HP_BLOCK && !is_empty(block + page))
+            page += PAGE;
+        if (page > first)
+            error = write_at(fd, block + first, page - first, at + first);
+    }
+    return error;
+}
+
+/* Write the used blocks of [from, to), byte offsets. The map is read again for each block: what a block leads to was
+ * reserved before, lies behind it, and is not to be missed. */
 static int write_blocks(const struct hp_ledger *ledger, int fd, uint64_t from, uint64_t to)
 {
     int error = 0;
-    for (uint64_t block = from / HP_BLOCK, limit = to / HP_BLOCK; block < limit && !error;) {
-        uint64_t word = block / 64, end = (word + 1) * 64 < limit ? (word + 1) * 64 : limit, marks = 0;
-        uint64_t bits = __atomic_load_n(&ledger->block_map[word], __ATOMIC_ACQUIRE);
-        while (block < end && !error) {
-            uint64_t first = block;
-            while (block < end && bits >> (block % 64) & 1)
-                marks |= 1ull << (block++ % 64);
-            if (block > first) /* blocks beside each other at once */
-                error = write_at(fd, (const char *)ledger + first * HP_BLOCK, (block - first) * HP_BLOCK,
-                                 first * HP_BLOCK);
-            else
-                block++;
-        }
-        if (!error)
-            error = mark_written(fd, word, marks);
+    for (uint64_t block = from / HP_BLOCK; block < to / HP_BLOCK && !error;) {
+        uint64_t bits = __atomic_load_n(&ledger->block_map[block / 64], __ATOMIC_ACQUIRE) >> (block % 64);
+        if (bits & 1)
+            error = write_block(ledger, fd, block * HP_BLOCK);
+        block += bits > 1 ? (unsigned)__builtin_ctzll(bits & ~1ull) : 64 - block % 64;
     }
     return error;
 }
@@ -218,15 +224,33 @@ static int write_copy(const struct hp_ledger *ledger, int fd)
 {
     const struct hp_layout *layout = &ledger->layout;
     const uint64_t header = (uint64_t)hp_ledger_header_blocks() * HP_BLOCK;
-    const uint64_t header_marks = (1ull << hp_ledger_header_blocks()) - 1;
-    int error = mark_written(fd, 0, header_marks);
-    if (!error)
-        error = write_blocks(ledger, fd, layout->live[0].groups_at, layout->arena_at);
+    int error = write_blocks(ledger, fd, layout->live[0].groups_at, layout->arena_at);
     if (!error)
         error = write_blocks(ledger, fd, header, layout->live[0].groups_at);
     if (!error)
         error = write_blocks(ledger, fd, layout->arena_at, layout->arena_limit);
     return error ? error : write_at(fd, ledger, offsetof(struct hp_ledger, block_map), 0);
+}
+
+/* Reserve in the child's file what its map says is reserved. */
+static bool populate_marked(struct hp_ledger *ledger)
+{
+    uint64_t blocks = 0;
+    int error = 0;
+    for (uint64_t word = 0; word < HP_BLOCK_MAX / 64; word++) {
+        for (uint64_t left = ledger->block_map[word]; left;) { /* blocks beside each other at once */
+            unsigned first = (unsigned)__builtin_ctzll(left);
+            uint64_t gone = left + (1ull << first); /* 0: up to the word's end */
+            unsigned count = (gone ? (unsigned)__builtin_ctzll(gone) : 64) - first;
+            if (!error)
+                error = hp_sys_madvise((char *)ledger + (word * 64 + first) * HP_BLOCK, (size_t)count * HP_BLOCK,
+                                       MADV_POPULATE_WRITE);
+            blocks += count;
+            left &= gone;
+        }
+    }
+    ledger->reserved = (blocks - hp_ledger_header_blocks()) * HP_BLOCK;
+    return !error;
 }
 
 int hp_region_fork_prepare(const struct hp_region *region)
@@ -252,45 +276,32 @@ void hp_region_fork_parent(int file)
         hp_sys_close(file);
 }
 
-/* Give the child's file the child's name. Without /proc, or in a folder that it may not write to any more, it stays
- * without: the ledger is then only the child's. */
-static void name_file(struct hp_region *region, int file, const char *folder)
+/* Give the child's file the child's name, beside its parent's. Without /proc, or in a folder that it may not write to any
+ * more, it stays without: the ledger is then only the child's. */
+static void name_file(struct hp_region *region, int file)
 {
     char link[HP_PATH_MAX];
-    unsigned uid = hp_sys_getuid();
     hp_place_descriptor(link, file);
     region->process_start = hp_process_start(0);
-    bool named = hp_place_folder(region->path, folder, uid) >= 0 &&
-                 hp_place_ledger(region->path, folder, uid, hp_sys_getpid(), region->process_start) == 0 &&
+    bool named = hp_place_beside(region->path, hp_sys_getpid(), region->process_start) == 0 &&
                  hp_sys_link(link, region->path) == 0;
     if (!named)
         region->path[0] = '\0';
 }
 
-/* The folder that the parent's file is in: its path less /heapprof-UID/NAME. */
-static bool folder_of(const struct hp_region *region, char folder[HP_PATH_MAX])
-{
-    memcpy(folder, region->path, strlen(region->path) + 1);
-    for (int parts = 0; parts < 2; parts++) {
-        char *slash = strrchr(folder, '/');
-        if (!slash)
-            return false;
-        *slash = '\0';
-    }
-    return true;
-}
-
+/* The child still sees its parent's map, which by now may have more blocks than were written: empty ones here. */
 static bool move_to_file(struct hp_region *region, int file)
 {
-    char folder[HP_PATH_MAX];
+    struct hp_ledger *ledger = region->ledger;
     if (file < 0)
         return false;
-    bool mapped = hp_sys_mmap(region->ledger, region->ledger->layout.size, PROT_READ | PROT_WRITE,
-                              MAP_SHARED | MAP_FIXED, file) != NULL;
-    if (mapped && folder_of(region, folder))
-        name_file(region, file, folder);
+    bool moved = write_at(file, ledger->block_map, sizeof ledger->block_map, offsetof(struct hp_ledger, block_map)) == 0 &&
+                 hp_sys_mmap(ledger, ledger->layout.size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, file) &&
+                 populate_marked(ledger);
+    if (moved)
+        name_file(region, file);
     hp_sys_close(file);
-    return mapped;
+    return moved;
 }
 
 static void copy_blocks(struct hp_ledger *to, const struct hp_ledger *from, const uint64_t *map, uint64_t size)
@@ -334,12 +345,6 @@ void hp_region_fork_child(struct hp_region *region, int file, bool alone)
     }
     if (was_shared)
         start_using(region);
-    if (was_shared) { /* the copy's blocks are what is reserved */
-        ledger->reserved = 0;
-        for (uint64_t word = 0; word < HP_BLOCK_MAX / 64; word++)
-            ledger->reserved += (uint64_t)__builtin_popcountll(ledger->block_map[word]) * HP_BLOCK;
-        ledger->reserved -= (uint64_t)hp_ledger_header_blocks() * HP_BLOCK;
-    }
     if (!alone)
         hp_ledger_settle(ledger);
 }

@@ -77,11 +77,6 @@ static inline long hp_sys_pwrite(int fd, const void *data, size_t size, uint64_t
     return hp_syscall(SYS_pwrite64, fd, (long)data, (long)size, (long)offset, 0, 0);
 }
 
-static inline long hp_sys_pread(int fd, void *data, size_t size, uint64_t offset)
-{
-    return hp_syscall(SYS_pread64, fd, (long)data, (long)size, (long)offset, 0, 0);
-}
-
 /* A name for what `from` links to, as /proc/self/fd/N does. */
 static inline int hp_sys_link(const char *from, const char *to)
 {

@@ -96,7 +96,7 @@ static void grows_a_second_level_of_buckets(void **state)
     hp_offset *offsets = malloc(COUNT * sizeof *offsets);
     for (uint64_t i = 0; i < COUNT; i++)
         assert_int_not_equal(offsets[i] = add_stack(ledger, &i, 1), 0);
-    assert_int_equal(ledger->bucket_levels, 2);
+    assert_int_equal(ledger->bucket_levels, HP_BUCKET_LEVELS);
     for (uint64_t i = 0; i < COUNT; i++)
         assert_int_equal(add_stack(ledger, &i, 1), offsets[i]);
     assert_int_equal(ledger->stack_count, COUNT);
