@@ -11,6 +11,7 @@
 #include "sampler.h"
 
 #define SMAPS_BUFFER 16384
+#define RESIDENT_COSTS 20 /* what was read of smaps is kept for this many times what it took to read */
 
 /* A dump's working memory, mapped anew each time: signal stacks are small. */
 struct work {
@@ -58,6 +59,25 @@ static bool ends_in_gz(const char *path)
     return length > 3 && !strcmp(path + length - 3, ".gz");
 }
 
+/* Reading smaps takes the longest of all in large processes, and holds up the target's own calls of mmap: dumps that
+ * follow each other closely share one reading. The caller holds `dumping`, which guards the variables. */
+static void read_resident(struct work *work, struct hp_moment *moment)
+{
+    static struct hp_resident last;
+    static uint64_t read_at_ns, cost_ns;
+    static int pid; /* that was read: a child of fork is another */
+    if (pid != hp_library.pid || moment->clock_ns - read_at_ns >= RESIDENT_COSTS * cost_ns) {
+        uint64_t own = (uint64_t)(uintptr_t)work, region = (uint64_t)(uintptr_t)work->view.ledger;
+        struct hp_resident_hints hints = {.own = {{region, region + work->view.layout.size}, {own, own + work->size}}};
+        last = hp_resident_of("self", 0, &hints, work->smaps, sizeof work->smaps);
+        pid = hp_library.pid;
+        read_at_ns = moment->clock_ns;
+        cost_ns = hp_clock_ns(CLOCK_MONOTONIC) - read_at_ns;
+    }
+    moment->resident = last;
+    moment->resident_age_ns = moment->clock_ns - read_at_ns;
+}
+
 static struct hp_moment moment_of(struct work *work)
 {
     const struct hp_ledger *ledger = work->view.ledger;
@@ -69,9 +89,7 @@ static struct hp_moment moment_of(struct work *work)
     moment.own_ns = hp_ticks_to_ns(ledger, ledger->audit.own_ticks, hp_ticks(), moment.clock_ns);
     if (hp_sys_getrusage(RUSAGE_SELF, &usage) == 0)
         moment.max_rss = (uint64_t)usage.ru_maxrss * 1024;
-    uint64_t start = (uint64_t)(uintptr_t)work, region = (uint64_t)(uintptr_t)ledger;
-    struct hp_resident_hints hints = {.own = {{region, region + work->view.layout.size}, {start, start + work->size}}};
-    moment.resident = hp_resident_of("self", 0, &hints, work->smaps, sizeof work->smaps);
+    read_resident(work, &moment);
     return moment;
 }
 
@@ -179,13 +197,14 @@ static int dump_now(const char *path, bool complain)
     if (error < 0)
         return error;
     uint64_t scratch_size = hp_ledger_view_scratch_size(&view), size = sizeof(struct work) + scratch_size;
-    struct work *work = hp_sys_mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+    /* MAP_NORESERVE keeps it apart from the target's own mappings in smaps. */
+    const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+    struct work *work = hp_sys_mmap(NULL, size, PROT_READ | PROT_WRITE, flags, -1);
     if (!work) {
         if (complain)
             complain_of_dump(path ? path : hp_library.options.output, -ENOMEM);
         return -ENOMEM;
     }
-    hp_sys_madvise(work, size, MADV_DONTDUMP); /* so that it stays a mapping of its own, which can be told in smaps */
     work->view = view;
     work->size = size;
     work->scratch_size = scratch_size;

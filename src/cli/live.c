@@ -6,6 +6,7 @@
 #include "profile/map.h"
 #include "report/memory.h"
 #include "report/rows.h"
+#include "report/units.h"
 
 const char *const hp_live_order_names[HP_LIVE_ORDERS] = {"flat", "cum", "growth", "rate"};
 
@@ -156,6 +157,18 @@ void hp_live_free(struct hp_live_state *state)
     if (mark != now && mark != before)
         hp_profile_free(mark);
     *state = (struct hp_live_state){0};
+}
+
+char *hp_live_audit(const struct hp_live_state *state)
+{
+    char own[HP_FIGURE];
+    if (!state->now)
+        return hp_strdup("");
+    hp_figure(own, fact(state->now, "heapprof.own_bytes"), true);
+    return hp_print("%.0f samples, %.0f lost, %.0f truncated, %.0f unmatched frees; heapprof itself: %s, %.1f ms",
+                    fact(state->now, "heapprof.samples"), fact(state->now, "heapprof.lost"),
+                    fact(state->now, "heapprof.truncated"), fact(state->now, "heapprof.unmatched_frees"), own,
+                    fact(state->now, "heapprof.own_ns") / 1e6);
 }
 
 char *hp_live_sparkline(const double *values, size_t count, size_t width, bool blocks)

@@ -40,6 +40,9 @@ void hp_live_mark(struct hp_live_state *state);
 void hp_live_sort(struct hp_live_state *state, enum hp_live_order order);
 void hp_live_free(struct hp_live_state *state);
 
+/* What the profiler says of itself, as one line. The caller frees it. */
+char *hp_live_audit(const struct hp_live_state *state);
+
 /* `count` values as one row of eight heights, the smallest at the bottom, the last ones if there are more than
  * `width`: block elements, or without `blocks` ASCII. The caller frees it. */
 char *hp_live_sparkline(const double *values, size_t count, size_t width, bool blocks);

@@ -101,7 +101,9 @@ static void draw_top(const struct screen *screen)
     draw_course(screen, 1, "live", 0);
     draw_course(screen, 2, "inuse", 1);
     draw_course(screen, 3, "idle", 2);
-    put_line(4, "");
+    char *audit = hp_live_audit(live);
+    put_line(4, audit);
+    free(audit);
     char *names = hp_print("%12s%12s%12s%12s  function, by %s", "flat", "cum", "growth", "alloc/s",
                            hp_live_order_names[live->order]);
     attron(A_REVERSE);

@@ -159,10 +159,10 @@ static uint64_t less(uint64_t a, uint64_t b)
 }
 
 /* Bytes that are not resident: `released` of the allocator's idle memory, `untouched` of live objects. */
-static void write_resident(const struct hp_resident *found, const struct hp_figures *figures, uint64_t released,
+static void write_resident(const struct hp_moment *moment, const struct hp_figures *figures, uint64_t released,
                            uint64_t untouched, struct hp_text *text)
 {
-    struct hp_resident resident_now = *found, *resident = &resident_now;
+    struct hp_resident copy = moment->resident, *resident = &copy;
     uint64_t metadata = figures->metadata, idle_resident = less(less(figures->sys, figures->inuse), released);
     if (figures->released_known) {
         uint64_t beside = figures->metadata_in_idle ? 0 : metadata, all = figures->sys + beside;
@@ -187,6 +187,7 @@ static void write_resident(const struct hp_resident *found, const struct hp_figu
     put_pair(text, " heap_metadata=", metadata);
     put_pair(text, " heap_untouched=", untouched);
     put_pair(text, " swapped=", resident->swapped);
+    put_pair(text, " rss_age_ms=", moment->resident_age_ns / 1000000);
     hp_text_line_end(text);
 }
 
@@ -240,7 +241,7 @@ static void write_memstats(const struct hp_ledger_view *view, const struct hp_mo
         hp_text_put(text, ", HeapAlloc estimated from the samples");
     hp_text_line_end(text);
     if (moment->resident.known)
-        write_resident(&moment->resident, &figures, smaller(released, idle), hp_whole(totals->untouched + 0.5), text);
+        write_resident(moment, &figures, smaller(released, idle), hp_whole(totals->untouched + 0.5), text);
 }
 
 /* Copied, so that it ends where it ended when it was looked at. */

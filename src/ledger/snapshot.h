@@ -49,6 +49,7 @@ struct hp_moment {
     uint64_t own_ns;   /* CPU time the library spent */
     uint64_t max_rss;  /* bytes, 0 if unknown */
     struct hp_resident resident;
+    uint64_t resident_age_ns;
     const char *process; /* "self" or a number, in /proc; NULL: it is dead */
     uint32_t sequence;
 };

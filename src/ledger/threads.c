@@ -12,7 +12,8 @@
 struct collection {
     const struct hp_ledger_view *view;
     struct hp_thread_sums *sums;
-    int pagemap; /* -1: can't be read */
+    const char *process;
+    int pagemap; /* below 0: not opened yet (-EAGAIN), or it can't be */
     uint64_t size, interval; /* that `p` was computed for */
     double p;
 };
@@ -37,7 +38,11 @@ static uint64_t untouched(struct collection *collection, uint64_t address, uint6
 {
     struct hp_thread_sums *sums = collection->sums;
     uint64_t start = (address + PAGE - 1) / PAGE * PAGE, limit = (address + size) / PAGE * PAGE;
-    if (collection->pagemap < 0 || size < LARGE || (limit - start) / PAGE > sums->pages_left)
+    if (size < LARGE || (limit - start) / PAGE > sums->pages_left)
+        return 0;
+    if (collection->pagemap == -EAGAIN)
+        collection->pagemap = collection->process ? hp_proc_open(collection->process, "pagemap") : -ENOENT;
+    if (collection->pagemap < 0)
         return 0;
     sums->pages_left -= (limit - start) / PAGE;
     uint64_t there = PAGE * hp_resident_pages(collection->pagemap, start, limit, sums->pagemap,
@@ -168,7 +173,7 @@ static struct hp_thread_sum *largest_left(struct hp_thread_sums *sums)
 
 void hp_threads_collect(const struct hp_ledger_view *view, const char *process, struct hp_thread_sums *sums)
 {
-    struct collection collection = {.view = view, .sums = sums, .pagemap = process ? hp_proc_open(process, "pagemap") : -1};
+    struct collection collection = {.view = view, .sums = sums, .process = process, .pagemap = -EAGAIN};
     memset(sums, 0, offsetof(struct hp_thread_sums, pagemap));
     sums->pages_left = PAGES_MOST;
     hp_ledger_view_live(view, add_object, &collection);
