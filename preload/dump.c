@@ -196,15 +196,15 @@ static int dump_now(const char *path, bool complain)
     int error = hp_ledger_view_open(&view, ledger, ledger->layout.size);
     if (error < 0)
         return error;
-    uint64_t scratch_size = hp_ledger_view_scratch_size(&view), size = sizeof(struct work) + scratch_size;
-    /* MAP_NORESERVE keeps it apart from the target's own mappings in smaps. */
-    const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
-    struct work *work = hp_sys_mmap(NULL, size, PROT_READ | PROT_WRITE, flags, -1);
+    uint64_t scratch_size = hp_ledger_view_scratch_size(&view);
+    uint64_t size = (sizeof(struct work) + scratch_size + 4095) / 4096 * 4096;
+    struct work *work = hp_sys_mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
     if (!work) {
         if (complain)
             complain_of_dump(path ? path : hp_library.options.output, -ENOMEM);
         return -ENOMEM;
     }
+    hp_sys_madvise(work, size, MADV_DONTDUMP); /* keeps it a mapping of its own in smaps */
     work->view = view;
     work->size = size;
     work->scratch_size = scratch_size;

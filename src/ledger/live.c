@@ -42,12 +42,18 @@ static uint64_t group_offset(const struct hp_ledger *ledger, const struct place 
     return (uint64_t)((char *)place->group - (char *)ledger);
 }
 
-/* First slots lie beside each other, so that few objects in many groups need few blocks. */
+/* Byte offset in the region of a slot's data. First slots lie beside each other, so that few objects in many groups need
+ * few blocks. */
+static uint64_t data_offset(const struct hp_live_level *live, uint64_t group, unsigned slot)
+{
+    return live->data_at + (slot * live->groups + group) * sizeof(struct hp_live_data);
+}
+
 static struct hp_live_data *data_of(const struct hp_ledger *ledger, unsigned level, const struct place *place,
                                     unsigned slot)
 {
-    const struct hp_live_level *live = &ledger->layout.live[level];
-    return (struct hp_live_data *)((char *)ledger + live->data_at) + slot * live->groups + place->index;
+    uint64_t at = data_offset(&ledger->layout.live[level], place->index, slot);
+    return (struct hp_live_data *)((char *)ledger + at);
 }
 
 /* A slot's data as hp_live_each may meet them, half way between two owners: release and acquire make the change of the
@@ -214,7 +220,7 @@ void hp_ledger_view_live(const struct hp_ledger_view *view, visit_fn *visit, voi
             if (!group)
                 index |= HP_BLOCK / sizeof *group - 1; /* the rest of a block that was never used */
             for (unsigned slot = 0; group && slot < HP_LIVE_SLOTS; slot++) {
-                at = live->data_at + (index * HP_LIVE_SLOTS + slot) * sizeof(struct hp_live_data);
+                at = data_offset(live, index, slot);
                 const struct hp_live_data *data = hp_ledger_view_bytes(view, at, sizeof *data);
                 if (data)
                     visit_slot(&group->keys[slot], data, visit, state);

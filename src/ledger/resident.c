@@ -79,7 +79,7 @@ static bool is_library(const char *name)
 static bool is_own(const struct hp_resident_hints *hints, const struct mapping *mapping, const char *name)
 {
     for (size_t i = 0; i < sizeof hints->own / sizeof *hints->own; i++)
-        if (mapping->start < hints->own[i].limit && hints->own[i].start < mapping->limit)
+        if (mapping->start >= hints->own[i].start && mapping->limit <= hints->own[i].limit)
             return true;
     return mapping->library || (mapping->inode && mapping->inode == hints->ledger_inode) ||
            (strstr(name, "/heapprof-") && (ends_in(name, ".ledger") || ends_in(name, ".ledger (deleted)")));
