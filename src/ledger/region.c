@@ -11,6 +11,7 @@
 #endif
 
 #define BUDGET_LEAST (1u << 20)
+#define PAGE 4096u
 
 static bool sealed;
 
@@ -85,8 +86,7 @@ static int create_shared(struct hp_region *region, const char *folder, uint64_t 
     }
     uint64_t size = hp_ledger_layout(most).size;
     struct hp_ledger *ledger = map_file(fd, size);
-    error = ledger ? hp_sys_madvise(ledger, (size_t)hp_ledger_header_blocks() * HP_BLOCK, MADV_POPULATE_WRITE)
-                   : -ENOMEM;
+    error = ledger ? hp_sys_madvise(ledger, (sizeof *ledger + PAGE - 1) & ~(PAGE - 1ul), MADV_POPULATE_WRITE) : -ENOMEM;
     if (error < 0) {
         hp_sys_unlink(region->path);
         region->path[0] = '\0';
@@ -175,8 +175,6 @@ static int write_at(int fd, const void *data, size_t size, uint64_t offset)
     long n = hp_sys_pwrite(fd, data, size, offset);
     return n == (long)size ? 0 : n < 0 ? (int)n : -ENOSPC;
 }
-
-#define PAGE 4096u
 
 static bool is_empty(const char *page)
 {
