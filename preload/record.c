@@ -127,6 +127,18 @@ bool hp_take(const void *pointer, struct hp_live_ref *ref)
     return false;
 }
 
+size_t hp_usable_size(const void *pointer, size_t usable)
+{
+    struct hp_ledger *ledger = hp_ledger_now();
+    struct hp_live_ref ref;
+    if (!ledger || !pointer || !hp_is_marked(pointer) || !hp_maybe_sampled(pointer) ||
+        !hp_live_take(ledger, (uint64_t)(uintptr_t)pointer, &ref))
+        return usable;
+    uint64_t asked = ref.data->unmarked ? usable : ref.data->size;
+    hp_live_restore(&ref);
+    return asked && asked < usable ? (size_t)asked : usable;
+}
+
 bool hp_forget(const void *pointer)
 {
     struct hp_live_ref ref;
