@@ -62,7 +62,8 @@ static void put_facts(FILE *out, const char *name, const struct hp_profile *prof
     bool first = true;
     fprintf(out, ",\n\"%s\":{", name);
     for (size_t i = 0; profile && i < profile->fact_count; i++) {
-        if (!strcmp(profile->facts[i].name, "heapprof.module") || !strcmp(profile->facts[i].name, HP_FACT_THREAD))
+        if (!strcmp(profile->facts[i].name, "heapprof.module") ||
+            !strcmp(profile->facts[i].name, HP_FACT_THREAD))
             continue; /* many, and of no use without the file */
         fputs(first ? "" : ",\n", out);
         first = false;
@@ -79,12 +80,17 @@ static void put_resident(FILE *out, const char *name, const struct hp_profile *p
     struct hp_resident_set set;
     if (!profile || !hp_resident_find(profile, &set))
         return;
-    fprintf(out, ",\n\"%s\":{\"rss\":%.0f,\"live_error\":%.0f,\"released\":%.0f,\"untouched\":%.0f,\"swapped\":%.0f,\"parts\":[",
+    fprintf(out,
+            ",\n\"%s\":{\"rss\":%.0f,\"live_error\":%.0f,\"released\":%.0f,\"untouched\":%.0f,"
+            "\"swapped\":%.0f,\"parts\":[",
             name, set.rss, set.live_error, set.released, set.untouched, set.swapped);
     for (size_t i = 0; i < HP_RESIDENT_PARTS; i++) {
         const struct hp_resident_name *part = &hp_resident_names[i];
-        fprintf(out, "%s{\"letter\":\"%c\",\"name\":\"%s\",\"meaning\":\"%s\",\"colour\":\"%s\",\"dark\":%s,\"bytes\":%.0f}",
-                i ? ",\n" : "\n", part->letter, part->name, part->meaning, part->colour, part->dark ? "true" : "false", set.parts[i]);
+        fprintf(out,
+                "%s{\"letter\":\"%c\",\"name\":\"%s\",\"meaning\":\"%s\",\"colour\":\"%s\","
+                "\"dark\":%s,\"bytes\":%.0f}",
+                i ? ",\n" : "\n", part->letter, part->name, part->meaning, part->colour,
+                part->dark ? "true" : "false", set.parts[i]);
     }
     fputs("]}", out);
 }

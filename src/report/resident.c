@@ -7,14 +7,14 @@
 #include "report/memory.h"
 #include "report/units.h"
 
-#define BAR_WIDTH 100 /* columns, at most; what is wider is no easier to read */
+#define BAR_WIDTH 100      /* columns, at most; what is wider is no easier to read */
 #define BAR_WIDTH_ALONE 72 /* where there is no terminal */
 
 /* Colours: those of M. Okabe and K. Ito, "Color Universal Design" (2008), some lighter. */
 const struct hp_resident_name hp_resident_names[HP_RESIDENT_PARTS] = {
     {"live", 'L', "live objects", "allocated by the program and not freed", "#56b4e9", false},
-    {"overhead", 'o', "allocator overhead", "rounding, headers, caches, tables, holes between live objects",
-     "#e69f00", false},
+    {"overhead", 'o', "allocator overhead",
+     "rounding, headers, caches, tables, holes between live objects", "#e69f00", false},
     {"idle", 'i', "idle heap", "held by the allocator with nothing in it", "#f0e442", false},
     {"own", 'h', "heapprof itself", "the profiler's tables and code", "#b0b0b0", false},
     {"stacks", 'S', "stacks", "of all threads", "#009e73", false},
@@ -103,7 +103,8 @@ void hp_resident_cells(const struct hp_resident_set *set, size_t width,
 
 /* Of the 256 colours of terminals: background, and text that can be read on it. */
 static const unsigned char terminal_colours[HP_RESIDENT_PARTS][2] = {
-    {74, 16}, {214, 16}, {227, 16}, {250, 16}, {36, 16}, {25, 231}, {175, 16}, {166, 231}, {151, 16}, {231, 16}};
+    {74, 16},  {214, 16}, {227, 16},  {250, 16}, {36, 16},
+    {25, 231}, {175, 16}, {166, 231}, {151, 16}, {231, 16}};
 
 static void put_cells(FILE *out, const struct hp_look *look, size_t part, size_t count)
 {
@@ -118,7 +119,9 @@ static void put_cells(FILE *out, const struct hp_look *look, size_t part, size_t
 static void put_bar(FILE *out, const struct hp_resident_set *set, const struct hp_look *look)
 {
     size_t cells[HP_RESIDENT_PARTS];
-    size_t width = !look->width ? BAR_WIDTH_ALONE : look->width < BAR_WIDTH ? look->width : BAR_WIDTH;
+    size_t width = !look->width              ? BAR_WIDTH_ALONE
+                   : look->width < BAR_WIDTH ? look->width
+                                             : BAR_WIDTH;
     hp_resident_cells(set, width, cells);
     for (size_t part = 0; part < HP_RESIDENT_PARTS; part++)
         put_cells(out, look, part, cells[part]);
@@ -139,7 +142,8 @@ static void put_part(FILE *out, const struct hp_resident_set *set, size_t part,
     char *text = part == HP_RESIDENT_LIVE && set->live_error >= 0.5
                      ? hp_print("± %s: %s", hp_figure(error, set->live_error, true), name->meaning)
                      : hp_strdup(name->meaning);
-    char *cut = look->width > 54 ? hp_cut(text, look->width - 46) : hp_strdup(look->width ? "" : text);
+    char *cut =
+        look->width > 54 ? hp_cut(text, look->width - 46) : hp_strdup(look->width ? "" : text);
     hp_put_styled(out, look, HP_DIM, cut);
     fputc('\n', out);
     free(cut);

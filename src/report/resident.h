@@ -2,9 +2,10 @@
  *
  * Invariant: the parts add up to rss. Of what the allocator has in memory (fact heapprof.rss_heap)
  *   idle      fact heapprof.rss_idle: HeapIdle - HeapReleased, without the allocator's tables
- *   live      the profile's inuse_space, less the pages of large objects that are not in memory (heapprof.heap_untouched)
- *   overhead  HeapInuse and the allocator's tables (fact heapprof.heap_metadata) that are in memory, less live
- *   unknown   the rest, which is below 0 when the estimate is above what is there
+ *   live      the profile's inuse_space, less the pages of large objects that are not in memory
+ * (heapprof.heap_untouched) overhead  HeapInuse and the allocator's tables (fact
+ * heapprof.heap_metadata) that are in memory, less live unknown   the rest, which is below 0 when
+ * the estimate is above what is there
  */
 #ifndef HP_REPORT_RESIDENT_H
 #define HP_REPORT_RESIDENT_H
@@ -32,12 +33,12 @@ struct hp_resident_set {
 };
 
 struct hp_resident_name {
-    const char *key;     /* in JSON */
-    char letter;         /* in the bar */
-    const char *name;    /* for people */
+    const char *key;  /* in JSON */
+    char letter;      /* in the bar */
+    const char *name; /* for people */
     const char *meaning;
-    const char *colour;  /* in the bar on a page */
-    bool dark;           /* of the colour: letters on it are white */
+    const char *colour; /* in the bar on a page */
+    bool dark;          /* of the colour: letters on it are white */
 };
 extern const struct hp_resident_name hp_resident_names[HP_RESIDENT_PARTS];
 
@@ -48,6 +49,7 @@ bool hp_resident_find(const struct hp_profile *profile, struct hp_resident_set *
 void hp_resident_write(FILE *out, const struct hp_resident_set *set, const struct hp_look *look);
 
 /* How many of `width` cells each part gets; those below 0 get none. */
-void hp_resident_cells(const struct hp_resident_set *set, size_t width, size_t cells[HP_RESIDENT_PARTS]);
+void hp_resident_cells(const struct hp_resident_set *set, size_t width,
+                       size_t cells[HP_RESIDENT_PARTS]);
 
 #endif

@@ -1,4 +1,5 @@
-/* What is known of samples besides their stacks: how large the objects are, and which threads allocated them. */
+/* What is known of samples besides their stacks: how large the objects are, and which threads
+ * allocated them. */
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
