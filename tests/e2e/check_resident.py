@@ -10,7 +10,7 @@ allocator, folder, command = sys.argv[1], sys.argv[2], sys.argv[3:]
 heapprof = os.environ["HEAPPROF"]
 MIB = 1 << 20
 failures = []
-plain = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD" and not name.startswith("HEAPPROF_")}
+plain = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
 
 
 def check(what, true):

@@ -2,6 +2,8 @@
 # Where the resident set goes: parts that add up, move by what a target did, and agree with the allocator's own account.
 . "$(dirname "$0")/lib.sh"
 need python3
+unset MALLOC_PERTURB_ # it would touch what is to stay untouched
+mkdir shm && export HEAPPROF_LEDGER=$work/shm
 
 for allocator in $(allocators); do
     mkdir $allocator
