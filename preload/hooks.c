@@ -24,7 +24,8 @@ void free_sized(void *pointer, size_t size);
 void free_aligned_sized(void *pointer, size_t alignment, size_t size);
 
 #define LARGE (128u << 10)     /* glibc's threshold for mmap, before it adapts */
-#define MOVE_MOST (1024u << 10) /* larger objects are not copied to mark them */
+/* Larger objects are not copied to mark them: the copy costs more than looking up all frees while such a sample lives. */
+#define MOVE_MOST LARGE
 
 /* Bytes to ask for when a marked object is wanted. glibc keeps freed chunks of up to 1,032 bytes in per-thread caches,
  * last in, first out: a marked address would be the next one that unmarked objects get, and each of their frees would

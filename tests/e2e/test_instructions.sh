@@ -1,0 +1,44 @@
+# What the library adds, in instructions, which valgrind counts exactly however busy the machine is: to a malloc/free pair
+# behind each allocator, to a sample, and to the start of a process. The bounds are the figures of the README and some
+# room for the chance that decides how many samples there are.
+. "$(dirname "$0")/lib.sh"
+need valgrind awk
+unset MALLOC_PERTURB_ # which the test runner sets, and fills objects
+
+count() { # PRELOAD COMMAND...: instructions executed
+    local preload=$1
+    shift
+    env LD_PRELOAD="$preload" valgrind --tool=callgrind --callgrind-out-file=/dev/null "$@" 2>&1 >/dev/null |
+        sed -n 's/.*refs: *//p' | tr -d ,
+}
+
+difference() { # PRELOAD DIVISOR MORE LESS: what MORE takes beyond LESS, both words of one command line
+    local more less
+    more=$(count "$1" $3) less=$(count "$1" $4)
+    [ -n "$more" ] && [ -n "$less" ] || fail "valgrind counted nothing for '$3' or '$4' with '$1'"
+    awk "BEGIN { print (${more:-0} - ${less:-0}) / $2 }"
+}
+
+at_most() { # WHAT BOUND VALUE
+    echo "$1: $3 instructions, at most $2"
+    awk "BEGIN { exit !($3 <= $2 && $3 > 0) }" || fail "$1: $3 instructions, more than $2"
+}
+
+pairs=$TARGETS/pairs objects="$TARGETS/work alloc"
+declare -A most=([glibc]=8.5 [jemalloc]=16.2 [tcmalloc]=16.2 [mimalloc]=10)
+for allocator in $(allocators); do
+    behind=${allocator_files[$allocator]:-}
+    without=$(difference "$behind" 2e6 "$pairs 1 2.2" "$pairs 1 0.2")
+    with=$(difference "$LIBHEAPPROF $behind" 2e6 "$pairs 1 2.2" "$pairs 1 0.2")
+    at_most "$allocator: added to a pair" ${most[$allocator]} $(awk "BEGIN { print $with - $without }")
+done
+
+# Each object of 1 KiB is sampled with p = 1 - exp(-1024 / 4096) = 0.2212. The interval is below the one from which on
+# sampled objects are marked, so that a pair costs more than above: that part is taken off.
+samples=$(HEAPPROF_INTERVAL=4K difference "$LIBHEAPPROF" 1e5 "$objects 110000 30" "$objects 10000 30")
+none=$(HEAPPROF_INTERVAL=1G difference "$LIBHEAPPROF" 1e5 "$objects 110000 30" "$objects 10000 30")
+at_most "a sample of a stack of 30 frames" 5000 $(awk "BEGIN { print ($samples - $none) / 0.2212 }")
+
+at_most "the start of a process" 200000 \
+    $(awk "BEGIN { print $(count "$LIBHEAPPROF" true) - $(count '' true) }")
+finish
