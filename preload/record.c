@@ -131,7 +131,7 @@ size_t hp_usable_size(const void *pointer, size_t usable)
 {
     struct hp_ledger *ledger = hp_ledger_now();
     struct hp_live_ref ref;
-    if (!ledger || !pointer || !hp_is_marked(pointer) || !hp_maybe_sampled(pointer) ||
+    if (!ledger || !pointer || !hp_is_marked(pointer) || !hp_maybe_sampled(pointer) || !hp_marking() ||
         !hp_live_take(ledger, (uint64_t)(uintptr_t)pointer, &ref))
         return usable;
     uint64_t asked = ref.data->unmarked ? usable : ref.data->size;

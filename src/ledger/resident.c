@@ -153,7 +153,7 @@ static uint64_t stack_part(const struct hp_resident_hints *hints, const struct m
 {
     if (!hints->stack_size || hints->pagemap < 0 || mapping->limit - mapping->start <= hints->stack_size)
         return mapping->rss;
-    uint64_t entries[64], limit = mapping->start + hints->stack_size - PAGE;
+    uint64_t entries[64] = {0}, limit = mapping->start + hints->stack_size - PAGE;
     uint64_t bytes = PAGE * hp_resident_pages(hints->pagemap, mapping->start, limit, entries, 64);
     return bytes < mapping->rss ? bytes : mapping->rss;
 }

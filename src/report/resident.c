@@ -12,19 +12,19 @@
 
 /* Colours: those of M. Okabe and K. Ito, "Color Universal Design" (2008), some lighter. */
 const struct hp_resident_name hp_resident_names[HP_RESIDENT_PARTS] = {
-    {"live", 'L', "live objects", "allocated by the program and not freed", "#56b4e9", false},
-    {"overhead", 'o', "allocator overhead",
-     "rounding, headers, caches, tables, holes between live objects", "#e69f00", false},
-    {"idle", 'i', "idle heap", "held by the allocator with nothing in it", "#f0e442", false},
-    {"own", 'h', "heapprof itself", "the profiler's tables and code", "#b0b0b0", false},
-    {"stacks", 'S', "stacks", "of all threads", "#009e73", false},
-    {"program", 'P', "program and libraries", "code and data of what is executed", "#0072b2", true},
-    {"files", 'F', "other mapped files", "data and resources", "#cc79a7", false},
-    {"other_anonymous", 'A', "other anonymous memory",
-     "mmap of the program itself, static data of libraries", "#d55e00", true},
-    {"shared", 'M', "shared memory", "System V, POSIX, memfd", "#c5e8c5", false},
-    {"not_explained", '?', "not explained",
-     "the figures are of different moments, or the estimate is off", "#ffffff", false},
+    {"live", "live objects", "allocated by the program and not freed", "#56b4e9", 'L', false},
+    {"overhead", "allocator overhead",
+     "rounding, headers, caches, tables, holes between live objects", "#e69f00", 'o', false},
+    {"idle", "idle heap", "held by the allocator with nothing in it", "#f0e442", 'i', false},
+    {"own", "heapprof itself", "the profiler's tables and code", "#b0b0b0", 'h', false},
+    {"stacks", "stacks", "of all threads", "#009e73", 'S', false},
+    {"program", "program and libraries", "code and data of what is executed", "#0072b2", 'P', true},
+    {"files", "other mapped files", "data and resources", "#cc79a7", 'F', false},
+    {"other_anonymous", "other anonymous memory",
+     "mmap of the program itself, static data of libraries", "#d55e00", 'A', true},
+    {"shared", "shared memory", "System V, POSIX, memfd", "#c5e8c5", 'M', false},
+    {"not_explained", "not explained",
+     "the figures are of different moments, or the estimate is off", "#ffffff", '?', false},
 };
 
 static bool number(const struct hp_profile *profile, const char *name, double *value)

@@ -34,10 +34,10 @@ struct hp_resident_set {
 
 struct hp_resident_name {
     const char *key;  /* in JSON */
-    char letter;      /* in the bar */
     const char *name; /* for people */
     const char *meaning;
     const char *colour; /* in the bar on a page */
+    char letter;        /* in the bar */
     bool dark;          /* of the colour: letters on it are white */
 };
 extern const struct hp_resident_name hp_resident_names[HP_RESIDENT_PARTS];
