@@ -25,26 +25,32 @@ enum step_kind {
 
 enum fp_kind { FP_SAME, FP_AT_CFA, FP_AT_FP };
 
+/* What walk_simple takes: CFA counted from rsp or rbp, rbp kept or saved below the CFA, all aligned. */
+enum { SIMPLE = 1, SIMPLE_FROM_FP = 2, SIMPLE_RESTORES_FP = 4 };
+
 struct step {
     uint64_t frame;
     int32_t cfa;
     int16_t fp;
-    uint8_t kind, fp_kind;
+    uint8_t kind, fp_kind, simple;
 };
 
-/* Direct-mapped by return address. version: odd while being written; a reader that sees it change takes it as a miss.
- * Zero-filled is valid: address 0 is nobody's. */
+/* Direct-mapped by return address. key: the address, EXACT when it is no return address, and the generation in which the
+ * step was found. A step is written only while its key is BUSY, and is always the same for the same key: a reader that
+ * finds the key before and after it read the step has the right one. Zero-filled is valid: address 0 is nobody's. */
 struct cached {
-    uint64_t address; /* | EXACT when the address is no return address */
-    uint32_t version, generation;
+    uint64_t key;
     struct step step;
-};
+} __attribute__((aligned(32))); /* never in two cache lines */
 
 #define CACHE_SIZE 4096u
 #define EXACT (1ull << 63)
+#define GENERATION_SHIFT 48 /* addresses of user space are smaller */
+#define GENERATIONS (1u << 15)
+#define BUSY 1ull
 
 static struct cached cache[CACHE_SIZE];
-static uint32_t generation = 1;
+static uint32_t generation; /* objects were unloaded so often */
 static enum hp_engine engine;
 static int (*libunwind_backtrace)(void **, int);
 
@@ -99,6 +105,7 @@ static bool simplify_fp(const struct hp_row *row, struct step *step)
     case HP_RULE_SAME:
     case HP_RULE_UNDEFINED:
         step->fp_kind = FP_SAME;
+        step->fp = -8; /* walk_simple reads there in any case */
         return true;
     case HP_RULE_OFFSET:
         step->fp_kind = FP_AT_CFA;
@@ -134,6 +141,9 @@ static void learn(uintptr_t pc, bool exact, struct step *step)
     else if (ra->kind != HP_RULE_OFFSET || ra->value != -8 || !simplify_cfa(&row, inside, step) ||
              !simplify_fp(&row, step))
         step->kind = STEP_COMPLEX;
+    if ((step->kind == STEP_SP || step->kind == STEP_FP) && step->fp_kind != FP_AT_FP && step->fp % 8 == 0)
+        step->simple = (uint8_t)(SIMPLE | (step->kind == STEP_FP ? SIMPLE_FROM_FP : 0) |
+                                 (step->fp_kind == FP_AT_CFA ? SIMPLE_RESTORES_FP : 0));
 }
 
 static struct cached *slot_of(uint64_t address)
@@ -141,50 +151,52 @@ static struct cached *slot_of(uint64_t address)
     return &cache[(address * 0x9e3779b97f4a7c15ull) >> 52];
 }
 
-static bool recall_step(uint64_t address, struct step *step)
+static uint64_t key_of(uint64_t address)
 {
-    struct cached *slot = slot_of(address);
-    uint32_t version = __atomic_load_n(&slot->version, __ATOMIC_ACQUIRE);
-    bool hit = __atomic_load_n(&slot->address, __ATOMIC_RELAXED) == address &&
-               __atomic_load_n(&slot->generation, __ATOMIC_RELAXED) == __atomic_load_n(&generation, __ATOMIC_RELAXED);
-    if (!hit || version & 1)
+    uint64_t now = __atomic_load_n(&generation, __ATOMIC_RELAXED) % GENERATIONS;
+    return address | now << GENERATION_SHIFT;
+}
+
+static inline bool recall_step(const struct cached *slot, uint64_t key, struct step *step)
+{
+    if (__atomic_load_n(&slot->key, __ATOMIC_ACQUIRE) != key)
         return false;
     *step = slot->step;
     __atomic_thread_fence(__ATOMIC_ACQUIRE);
-    return __atomic_load_n(&slot->version, __ATOMIC_RELAXED) == version;
+    return __atomic_load_n(&slot->key, __ATOMIC_RELAXED) == key;
 }
 
-static void store_step(uint64_t address, uint32_t learned_in, const struct step *step)
+static void store_step(struct cached *slot, uint64_t key, const struct step *step)
 {
-    struct cached *slot = slot_of(address);
-    uint32_t version = __atomic_load_n(&slot->version, __ATOMIC_RELAXED);
-    if (version & 1 || !__atomic_compare_exchange_n(&slot->version, &version, version + 1, false, __ATOMIC_ACQUIRE,
-                                                    __ATOMIC_RELAXED))
+    uint64_t before = __atomic_load_n(&slot->key, __ATOMIC_RELAXED);
+    if (before == BUSY || !__atomic_compare_exchange_n(&slot->key, &before, BUSY, false, __ATOMIC_ACQUIRE,
+                                                       __ATOMIC_RELAXED))
         return; /* another thread is writing it */
     __atomic_thread_fence(__ATOMIC_RELEASE);
-    __atomic_store_n(&slot->address, address, __ATOMIC_RELAXED);
-    __atomic_store_n(&slot->generation, learned_in, __ATOMIC_RELAXED);
     slot->step = *step;
-    __atomic_store_n(&slot->version, version + 2, __ATOMIC_RELEASE);
+    __atomic_store_n(&slot->key, key, __ATOMIC_RELEASE);
 }
 
-static __attribute__((noinline)) void learn_and_store(uint64_t address, uintptr_t pc, bool exact, struct step *step)
+static __attribute__((noinline)) void learn_and_store(uint64_t key, uintptr_t pc, bool exact, struct step *step)
 {
-    uint32_t now = __atomic_load_n(&generation, __ATOMIC_RELAXED);
     learn(pc, exact, step);
-    store_step(address, now, step);
+    store_step(slot_of(pc), key, step);
 }
 
 static inline void find_step(uintptr_t pc, bool exact, struct step *step)
 {
-    uint64_t address = pc | (exact ? EXACT : 0);
-    if (!recall_step(address, step))
-        learn_and_store(address, pc, exact, step);
+    uint64_t key = key_of(pc | (exact ? EXACT : 0));
+    if (!recall_step(slot_of(pc), key, step))
+        learn_and_store(key, pc, exact, step);
 }
 
 void hp_unwind_forget(void)
 {
-    __atomic_add_fetch(&generation, 1, __ATOMIC_RELAXED);
+    uint32_t now = __atomic_add_fetch(&generation, 1, __ATOMIC_RELAXED);
+    if (now % GENERATIONS) /* numbers come again: nothing may be left of their first time */
+        return;
+    for (unsigned i = 0; i < CACHE_SIZE; i++)
+        __atomic_store_n(&cache[i].key, 0, __ATOMIC_RELAXED);
 }
 
 /* Out of a signal handler, into what it interrupted, which may be on another stack. */
@@ -366,6 +378,37 @@ static bool follows_call(uintptr_t pc)
     return false;
 }
 
+/* As find_step and take_step, for as many frames as are of the most common kinds, are in the cache, and lie in memory
+ * that is known to be readable; nine of ten are. A function of its own, so that its variables stay in registers. */
+static __attribute__((noinline)) unsigned walk_simple(struct walk *walk, uint64_t *frames, unsigned count, unsigned most)
+{
+    uintptr_t pc = walk->pc, sp = walk->sp, fp = walk->fp;
+    const uintptr_t low = walk->range.low, last = walk->range.high - sizeof pc;
+    const uint64_t now = key_of(0);
+    if (walk->range.high - low < sizeof pc)
+        return count;
+    while (count < most) {
+        struct step step;
+        if (!recall_step(slot_of(pc), pc | now, &step) || !(step.simple & SIMPLE))
+            break;
+        uintptr_t cfa = (step.simple & SIMPLE_FROM_FP ? fp : sp) + (uintptr_t)(intptr_t)step.cfa;
+        uintptr_t pc_at = cfa - sizeof pc, fp_at = cfa + (uintptr_t)(intptr_t)step.fp;
+        if (cfa <= sp || pc_at > last || fp_at - low > last - low || cfa % sizeof pc)
+            break;
+        uintptr_t caller = *(const uintptr_t *)pc_at, saved = *(const uintptr_t *)fp_at;
+        if (!caller)
+            break;
+        frames[count++] = step.frame;
+        fp = step.simple & SIMPLE_RESTORES_FP ? saved : fp;
+        pc = caller;
+        sp = cfa;
+    }
+    walk->pc = pc;
+    walk->sp = sp;
+    walk->fp = fp;
+    return count;
+}
+
 /* Through code without tables by its frame pointers. That is a guess, so the frames from there on are kept only if they
  * lead to a call in code with tables. */
 static unsigned walk_cfi(const void *frame_address, uint64_t *frames, unsigned most, bool *truncated)
@@ -378,6 +421,8 @@ static unsigned walk_cfi(const void *frame_address, uint64_t *frames, unsigned m
     hp_stack_find(&walk.range, &hp_thread, walk.sp);
     for (;;) {
         struct step step;
+        if (!guessing && !walk.exact)
+            sure = count = walk_simple(&walk, frames, count, most);
         find_step(walk.pc, walk.exact, &step);
         if (step.kind == STEP_COMPLEX && !guessed) /* after a guess only rsp and rbp are known */
             return walk_fully(start_sp, frames, most, truncated);
