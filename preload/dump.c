@@ -20,7 +20,7 @@ struct work {
     char text_buffer[HP_TEXT_BUFFER];
     struct hp_gzip gzip;
     struct hp_ledger_view view;
-    uint64_t scratch_size;
+    uint64_t size, scratch_size;
     uint64_t scratch[] __attribute__((aligned(16)));
 };
 
@@ -58,6 +58,17 @@ static bool ends_in_gz(const char *path)
     return length > 3 && !strcmp(path + length - 3, ".gz");
 }
 
+static void read_resident(struct work *work, struct hp_moment *moment)
+{
+    struct hp_ledger *ledger = hp_ledger_now();
+    if (!ledger || hp_resident_recall(&ledger->resident, moment->clock_ns, &moment->resident, &moment->resident_age_ns))
+        return;
+    uint64_t own = (uint64_t)(uintptr_t)work, region = (uint64_t)(uintptr_t)ledger;
+    struct hp_resident_hints hints = {.own = {{region, region + work->view.layout.size}, {own, own + work->size}}};
+    moment->resident = hp_resident_of("self", 0, &hints, work->smaps, sizeof work->smaps);
+    hp_resident_keep(&ledger->resident, moment->clock_ns, hp_clock_ns(CLOCK_MONOTONIC), &moment->resident);
+}
+
 static struct hp_moment moment_of(struct work *work)
 {
     const struct hp_ledger *ledger = work->view.ledger;
@@ -65,17 +76,11 @@ static struct hp_moment moment_of(struct work *work)
     struct hp_moment moment = {.time_ns = hp_clock_ns(CLOCK_REALTIME),
                                .clock_ns = hp_clock_ns(CLOCK_MONOTONIC),
                                .sequence = ledger->dump_sequence,
-                               .heap_resident = UINT64_MAX};
+                               .process = "self"};
     moment.own_ns = hp_ticks_to_ns(ledger, ledger->audit.own_ticks, hp_ticks(), moment.clock_ns);
     if (hp_sys_getrusage(RUSAGE_SELF, &usage) == 0)
         moment.max_rss = (uint64_t)usage.ru_maxrss * 1024;
-    if (!ledger->figures.released_known) {
-        int fd = hp_sys_open("/proc/self/smaps", O_RDONLY, 0);
-        if (fd >= 0) {
-            moment.heap_resident = hp_arena_resident(fd, work->smaps, sizeof work->smaps);
-            hp_sys_close(fd);
-        }
-    }
+    read_resident(work, &moment);
     return moment;
 }
 
@@ -182,14 +187,17 @@ static int dump_now(const char *path, bool complain)
     int error = hp_ledger_view_open(&view, ledger, ledger->layout.size);
     if (error < 0)
         return error;
-    uint64_t scratch_size = hp_ledger_view_scratch_size(&view), size = sizeof(struct work) + scratch_size;
+    uint64_t scratch_size = hp_ledger_view_scratch_size(&view);
+    uint64_t size = (sizeof(struct work) + scratch_size + 4095) / 4096 * 4096;
     struct work *work = hp_sys_mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
     if (!work) {
         if (complain)
             complain_of_dump(path ? path : hp_library.options.output, -ENOMEM);
         return -ENOMEM;
     }
+    hp_sys_madvise(work, size, MADV_DONTDUMP); /* keeps it a mapping of its own in smaps */
     work->view = view;
+    work->size = size;
     work->scratch_size = scratch_size;
     uint32_t sequence = __atomic_add_fetch(&ledger->dump_sequence, 1, __ATOMIC_RELAXED);
     if (!path)

@@ -41,6 +41,8 @@ static void read_jemalloc(struct hp_figures *figures)
     uint64_t resident = jemalloc_value("stats.resident");
     figures->released = figures->sys > resident && resident >= figures->inuse ? figures->sys - resident : 0;
     figures->released_known = 1;
+    figures->metadata = jemalloc_value("stats.metadata");
+    figures->metadata_in_idle = 1;
 }
 
 static uint64_t tcmalloc_value(const char *name)
@@ -59,6 +61,8 @@ static void read_tcmalloc(struct hp_figures *figures)
     figures->sys = heap;
     figures->released = unmapped;
     figures->released_known = 1;
+    uint64_t physical = tcmalloc_value("generic.total_physical_bytes"); /* heap less unmapped, and metadata */
+    figures->metadata = physical > heap - unmapped ? physical - (heap - unmapped) : 0;
 }
 
 /* mimalloc tells what it reserved only in a report for people: the line "  reserved:  PEAK  TOTAL  FREED  CURRENT ...".

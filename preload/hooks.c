@@ -288,7 +288,7 @@ HP_HOOK void *pvalloc(size_t size)
 
 HP_HOOK size_t malloc_usable_size(void *pointer)
 {
-    return hp_next.malloc_usable_size(pointer);
+    return hp_usable_size(pointer, hp_next.malloc_usable_size(pointer));
 }
 
 /* C23. A sampled object is larger than its size says (it was aligned), so the size must not reach the allocator; a

@@ -106,7 +106,7 @@ HP_HOOK int heapprof_v1_read_stats(struct heapprof_stats *stats, size_t size)
     now.lost = ledger->audit.lost;
     now.truncated = ledger->audit.truncated;
     now.unmatched_frees = ledger->audit.unmatched_frees;
-    now.own_bytes = ledger->reserved + (uint64_t)hp_ledger_header_blocks() * HP_BLOCK;
+    now.own_bytes = hp_ledger_own_bytes(ledger);
     now.own_ns = hp_ticks_to_ns(ledger, ledger->audit.own_ticks, hp_ticks(), clock_ns);
     hp_live_each(ledger, add_live, &now);
     __builtin_memcpy(stats, &now, size < sizeof now ? size : sizeof now);

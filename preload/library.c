@@ -17,6 +17,7 @@
 #include "next.h"
 #include "record.h"
 #include "sampler.h"
+#include "thread.h"
 #include "trace.h"
 #include "unwind.h"
 
@@ -153,6 +154,8 @@ static void move_to_child(int fork_file)
     hp_dump_forked();
     hp_figures_forked();
     hp_trace_forked(region->ledger);
+    memset(&region->ledger->resident, 0, sizeof region->ledger->resident);
+    hp_thread_forked(region->ledger, &hp_thread);
     hp_thread.random = 0; /* not the same samples as the parent's, but for the gap that it is in */
     hp_marking_update();
 }

@@ -9,6 +9,7 @@
 #include "modules.h"
 #include "next.h"
 #include "sampler.h"
+#include "thread.h"
 #include "trace.h"
 #include "unwind.h"
 
@@ -18,7 +19,6 @@
 
 uint16_t hp_filter[HP_FILTER_SLOTS];
 static uint64_t unmarked_live; /* objects in the ledger that hp_is_marked() does not tell */
-static uint32_t next_thread_number;
 
 bool hp_marking(void)
 {
@@ -127,6 +127,18 @@ bool hp_take(const void *pointer, struct hp_live_ref *ref)
     return false;
 }
 
+size_t hp_usable_size(const void *pointer, size_t usable)
+{
+    struct hp_ledger *ledger = hp_ledger_now();
+    struct hp_live_ref ref;
+    if (!ledger || !pointer || !hp_is_marked(pointer) || !hp_maybe_sampled(pointer) || !hp_marking() ||
+        !hp_live_take(ledger, (uint64_t)(uintptr_t)pointer, &ref))
+        return usable;
+    uint64_t asked = ref.data->unmarked ? usable : ref.data->size;
+    hp_live_restore(&ref);
+    return asked && asked < usable ? (size_t)asked : usable;
+}
+
 bool hp_forget(const void *pointer)
 {
     struct hp_live_ref ref;
@@ -214,10 +226,7 @@ static bool add_object(struct hp_ledger *ledger, const void *pointer, size_t n, 
 
 static bool record(struct hp_ledger *ledger, const void *pointer, size_t n, const void *frame_address)
 {
-    if (!hp_thread.number) {
-        hp_thread.number = __atomic_add_fetch(&next_thread_number, 1, __ATOMIC_RELAXED);
-        __atomic_store_n(&ledger->thread_count, hp_thread.number, __ATOMIC_RELAXED);
-    }
+    hp_thread_enter(ledger, &hp_thread);
     size_t room = hp_stack_room();
     hp_offset stack = room < DEEP_ROOM     ? find_stack_shallow(ledger, frame_address)
                       : ledger->depth > 128 ? find_stack_deep(ledger, frame_address)

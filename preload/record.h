@@ -59,6 +59,11 @@ bool hp_forget(const void *pointer);
 /* After a sampled object went back to the allocator: its figures may be read again. */
 void hp_after_free(void);
 
+/* What the target may use of the object at `pointer`, of which the allocator says `usable`. A sampled object has more than
+ * it asked for, to carry the mark; programs that are told so shrink it by realloc (redis does, each string), and all
+ * samples would be gone. */
+size_t hp_usable_size(const void *pointer, size_t usable);
+
 /* For realloc: take the object out of sight, then either forget it (hp_forget_taken) or put it back (it survived). */
 bool hp_take(const void *pointer, struct hp_live_ref *ref);
 void hp_forget_taken(struct hp_live_ref *ref);

@@ -125,6 +125,9 @@ static void add_up(struct hp_live_state *state, const struct hp_watch_reading *r
     }
     state->live_error = hp_estimate_error(&total);
     state->clock_ns = reading->clock_ns;
+    state->audit = reading->audit;
+    state->own_bytes = reading->own_bytes;
+    state->own_ns = reading->own_ns;
     if (state->moment_count == HP_LIVE_MOMENTS)
         memmove(state->moments, state->moments + 1, --state->moment_count * sizeof *state->moments);
     state->moments[state->moment_count++] =

@@ -63,6 +63,8 @@ struct hp_live_state {
     struct hp_live_moment moments[HP_LIVE_MOMENTS]; /* the last ones, oldest first */
     size_t moment_count;
     double live_error, rate; /* bytes; bytes a second of all sites */
+    struct hp_audit audit;   /* what the profiler says of itself */
+    uint64_t own_bytes, own_ns;
     uint64_t mark_ns;        /* clock_ns at the mark */
 };
 

@@ -63,13 +63,26 @@ static void draw_title(const struct hp_live_screen *screen)
     free(title);
 }
 
+static void draw_audit(const struct hp_live_state *live, int line)
+{
+    const struct hp_audit *audit = &live->audit;
+    char own[HP_FIGURE];
+    char *text = hp_print("%" PRIu64 " samples, %" PRIu64 " lost, %" PRIu64 " truncated, %" PRIu64
+                          " unmatched frees; heapprof itself: %s, %.1f ms",
+                          audit->samples, audit->lost, audit->truncated, audit->unmatched_frees,
+                          hp_figure(own, (double)live->own_bytes, true), (double)live->own_ns / 1e6);
+    hp_live_put_line(line, text);
+    free(text);
+}
+
 static void draw_top(const struct hp_live_screen *screen)
 {
+    const struct hp_live_state *live = &screen->live;
     draw_title(screen);
     draw_course(screen, 1, "live", 0);
     draw_course(screen, 2, "inuse", 1);
     draw_course(screen, 3, "idle", 2);
-    hp_live_put_line(4, "");
+    draw_audit(live, 4);
     char *names = screen->view == HP_LIVE_STACKS
                       ? hp_print("%12s%12s  stacks of %s", "live", "samples",
                                  hp_live_name(&screen->live, screen->site))

@@ -8,9 +8,18 @@ static int run(int argc, char **argv)
 const struct hp_verb hp_verb_stats = {
     "stats",
     "[--json] [--color=WHEN] FILE|PID...",
-    "HeapInuse, HeapIdle and the other figures of the allocator, and those of the profiler itself",
+    "Where the resident set goes, HeapInuse, HeapIdle and the other figures of the allocator, and "
+    "those of the profiler",
     "  --json                 the same report for programs\n"
     "  --color=WHEN           auto (default), always or never\n"
+    "\n"
+    "The parts of the resident set add up to Rss of /proc/PID/smaps. What can't be told comes as "
+    "\"not explained\", also\n"
+    "below 0: the allocator's figures are some milliseconds older than the rest, and live is an "
+    "estimate. Of an allocator\n"
+    "whose memory looks like any other (jemalloc), what it says that it holds is taken to be "
+    "resident, as far as there is\n"
+    "anonymous memory. A profile of a process that has ended tells of no resident set.\n"
     "\n"
     "Example: heapprof stats 4711\n",
     run,

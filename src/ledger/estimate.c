@@ -40,14 +40,19 @@ static bool add_entry(void *state, const struct hp_entry *entry)
     return true;
 }
 
+double hp_error_of(double variance, double variance_squares)
+{
+    if (!(variance_squares > 0))
+        return 0;
+    double effective = variance * (variance / variance_squares);
+    return 1.96 * square_root(variance * (1 + 2 / effective));
+}
+
 struct hp_ledger_estimate hp_ledger_view_estimate(const struct hp_ledger_view *view)
 {
     struct sums sums = {.view = view};
     hp_ledger_view_each(view, add_entry, &sums);
     struct hp_ledger_estimate estimate = {.live = sums.live, .alloc = sums.alloc};
-    if (sums.variance_squares > 0) {
-        double effective = sums.variance * (sums.variance / sums.variance_squares);
-        estimate.live_error = 1.96 * square_root(sums.variance * (1 + 2 / effective));
-    }
+    estimate.live_error = hp_error_of(sums.variance, sums.variance_squares);
     return estimate;
 }

@@ -27,6 +27,8 @@ struct hp_layout hp_ledger_layout(uint64_t budget)
     uint64_t at = (uint64_t)hp_ledger_header_blocks() * HP_BLOCK;
     layout.modules_at = at;
     at += blocks_of(HP_MODULES * sizeof(struct hp_ledger_module)) * HP_BLOCK;
+    layout.threads_at = at;
+    at += blocks_of(HP_THREADS * sizeof(struct hp_ledger_thread)) * HP_BLOCK;
     for (unsigned i = 0; i < HP_BUCKET_LEVELS; i++) {
         static const uint8_t logarithms[HP_BUCKET_LEVELS] = {12, 15, 19};
         uint64_t count = 1ull << logarithms[i];
@@ -97,6 +99,14 @@ uint64_t hp_ledger_allocate(struct hp_ledger *ledger, uint64_t size)
     } while (!__atomic_compare_exchange_n(&ledger->arena_next, &at, at + size, false, __ATOMIC_RELAXED,
                                           __ATOMIC_RELAXED));
     return at;
+}
+
+void hp_ledger_set_thread(struct hp_ledger *ledger, uint32_t number, uint32_t tid)
+{
+    uint64_t at = ledger->layout.threads_at + (number - 1) % HP_THREADS * sizeof(struct hp_ledger_thread);
+    struct hp_ledger_thread *thread = (struct hp_ledger_thread *)((char *)ledger + at);
+    if (hp_ledger_reserve(ledger, at, sizeof *thread))
+        __atomic_store_n(&thread->number_and_tid, (uint64_t)number << 32 | tid, __ATOMIC_RELAXED);
 }
 
 static uint64_t mix(uint64_t value)

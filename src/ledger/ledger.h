@@ -31,10 +31,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "ledger/resident.h"
 #include "ledger/text.h"
 
 #define HP_LEDGER_MAGIC 0x666f727070616568ull /* "heapprof" */
-#define HP_LEDGER_VERSION 1u
+#define HP_LEDGER_VERSION 2u
 
 #define HP_BLOCK 16384u
 #define HP_BLOCK_MAX 131072u /* blocks in the largest region: 2 GiB */
@@ -46,6 +47,7 @@
 #define HP_MODULES 2048
 #define HP_MODULE_SEGMENTS 4
 #define HP_EPOCHS 64
+#define HP_THREADS 4096 /* whose tids are known: later threads take the places of the first ones */
 #define HP_DEPTH_MAX 512
 
 #define HP_FRAME_MODULE_SHIFT 48
@@ -124,6 +126,10 @@ struct hp_ledger_module {
     } segments[HP_MODULE_SEGMENTS];
 };
 
+struct hp_ledger_thread {
+    uint64_t number_and_tid; /* number (hp_live_data.thread) << 32 | the kernel's; 0: none */
+};
+
 /* Figures of the allocator, guarded by `version` (odd while written; one writer at a time by compare-and-swap). */
 struct hp_figures {
     uint32_t version;
@@ -131,8 +137,9 @@ struct hp_figures {
     uint64_t time_ns;   /* CLOCK_MONOTONIC; 0: never read */
     uint64_t alloc, inuse, sys; /* bytes */
     uint64_t released;          /* bytes; when not known: bytes in use outside of the arenas (mmapped chunks) */
+    uint64_t metadata;          /* bytes that the allocator took for itself, beside sys (tcmalloc) or in it (jemalloc) */
+    uint32_t metadata_in_idle;  /* 1: it counts as idle, sys - inuse */
     uint32_t released_known;    /* 0: the writer of the profile finds out how much of the arenas is resident */
-    uint32_t unused;
 };
 
 struct hp_audit {
@@ -143,6 +150,7 @@ struct hp_audit {
 /* Where the parts of a region stand: byte offsets, fixed when it is made. */
 struct hp_layout {
     uint64_t modules_at;
+    uint64_t threads_at; /* thread `number` stands at (number - 1) % HP_THREADS */
     struct hp_bucket_level buckets[HP_BUCKET_LEVELS];
     struct hp_live_level live[HP_LIVE_LEVELS]; /* groups 0: the level is not there */
     uint64_t arena_at, arena_limit;
@@ -183,6 +191,7 @@ struct hp_ledger {
 
     struct hp_audit audit;
     struct hp_figures figures;
+    struct hp_resident_kept resident;
     uint64_t live_estimate; /* bytes, scaled; a running sum for triggers and `ps`, not for reports */
     uint32_t dump_sequence;
     uint32_t front_module;  /* + 1; 0: no front address */
@@ -206,6 +215,12 @@ unsigned hp_ledger_header_blocks(void);
 /* The process's way to reserve; process-wide, set before threads use the ledger. */
 void hp_ledger_set_reserve(hp_reserve_fn *reserve);
 
+/* Bytes of memory that the ledger takes. */
+static inline uint64_t hp_ledger_own_bytes(const struct hp_ledger *ledger)
+{
+    return ledger->reserved + (uint64_t)hp_ledger_header_blocks() * HP_BLOCK;
+}
+
 /* True if [offset, offset + size) may be touched, reserving it if need be and possible. */
 bool hp_ledger_reserve(struct hp_ledger *ledger, uint64_t offset, uint64_t size);
 
@@ -228,6 +243,8 @@ uint64_t hp_hash_frames(const uint64_t *frames, size_t depth);
 hp_offset hp_ledger_find_stack(const struct hp_ledger *ledger, const uint64_t *frames, size_t depth, uint64_t hash);
 hp_offset hp_ledger_add_stack(struct hp_ledger *ledger, const uint64_t *frames, size_t depth, uint64_t hash);
 hp_offset hp_ledger_entry(struct hp_ledger *ledger, hp_offset stack, uint16_t size_class, uint16_t epoch);
+
+void hp_ledger_set_thread(struct hp_ledger *ledger, uint32_t number, uint32_t tid);
 
 void hp_pair_add(struct hp_pair *pair, uint64_t objects, uint64_t bytes);
 /* A pair as it was at one moment, while writers go on. */

@@ -12,7 +12,7 @@
  * compare-and-swap on its key. The overflow count is raised before the address becomes visible elsewhere and lowered
  * after it is gone, so whoever looks for it finds the count above 0.
  */
-#include "ledger/ledger.h"
+#include "ledger/rows.h"
 
 #include <string.h>
 
@@ -42,12 +42,18 @@ static uint64_t group_offset(const struct hp_ledger *ledger, const struct place 
     return (uint64_t)((char *)place->group - (char *)ledger);
 }
 
-/* First slots lie beside each other, so that few objects in many groups need few blocks. */
+/* Byte offset in the region of a slot's data. First slots lie beside each other, so that few objects in many groups need
+ * few blocks. */
+static uint64_t data_offset(const struct hp_live_level *live, uint64_t group, unsigned slot)
+{
+    return live->data_at + (slot * live->groups + group) * sizeof(struct hp_live_data);
+}
+
 static struct hp_live_data *data_of(const struct hp_ledger *ledger, unsigned level, const struct place *place,
                                     unsigned slot)
 {
-    const struct hp_live_level *live = &ledger->layout.live[level];
-    return (struct hp_live_data *)((char *)ledger + live->data_at) + slot * live->groups + place->index;
+    uint64_t at = data_offset(&ledger->layout.live[level], place->index, slot);
+    return (struct hp_live_data *)((char *)ledger + at);
 }
 
 /* A slot's data as hp_live_each may meet them, half way between two owners: release and acquire make the change of the
@@ -177,8 +183,19 @@ void hp_live_restore(struct hp_live_ref *ref)
     __atomic_store_n(ref->key, ref->address, __ATOMIC_RELEASE);
 }
 
-void hp_live_each(const struct hp_ledger *ledger,
-                  void (*visit)(void *state, uint64_t address, const struct hp_live_data *data), void *state)
+typedef void visit_fn(void *state, uint64_t address, const struct hp_live_data *data);
+
+static void visit_slot(const uint64_t *slot, const struct hp_live_data *there, visit_fn *visit, void *state)
+{
+    uint64_t key = __atomic_load_n(slot, __ATOMIC_ACQUIRE);
+    if (!key || key & BUSY)
+        return;
+    struct hp_live_data data = load_data(there);
+    if (__atomic_load_n(slot, __ATOMIC_ACQUIRE) == key)
+        visit(state, key, &data);
+}
+
+void hp_live_each(const struct hp_ledger *ledger, visit_fn *visit, void *state)
 {
     unsigned levels = __atomic_load_n(&ledger->live_levels, __ATOMIC_ACQUIRE);
     for (unsigned level = 0; level < levels && level < HP_LIVE_LEVELS; level++) {
@@ -186,13 +203,27 @@ void hp_live_each(const struct hp_ledger *ledger,
             struct place place = place_at(ledger, level, index, 0);
             if (!hp_ledger_is_reserved(ledger, group_offset(ledger, &place)))
                 continue;
-            for (unsigned slot = 0; slot < HP_LIVE_SLOTS; slot++) {
-                uint64_t key = __atomic_load_n(&place.group->keys[slot], __ATOMIC_ACQUIRE);
-                if (!key || key & BUSY)
-                    continue;
-                struct hp_live_data data = load_data(data_of(ledger, level, &place, slot));
-                if (__atomic_load_n(&place.group->keys[slot], __ATOMIC_ACQUIRE) == key)
-                    visit(state, key, &data);
+            for (unsigned slot = 0; slot < HP_LIVE_SLOTS; slot++)
+                visit_slot(&place.group->keys[slot], data_of(ledger, level, &place, slot), visit, state);
+        }
+    }
+}
+
+void hp_ledger_view_live(const struct hp_ledger_view *view, visit_fn *visit, void *state)
+{
+    unsigned levels = __atomic_load_n(&view->ledger->live_levels, __ATOMIC_ACQUIRE);
+    for (unsigned level = 0; level < levels && level < HP_LIVE_LEVELS; level++) {
+        const struct hp_live_level *live = &view->layout.live[level];
+        for (uint64_t index = 0; index < live->groups; index++) {
+            uint64_t at = live->groups_at + index * sizeof(struct hp_live_group);
+            const struct hp_live_group *group = hp_ledger_view_bytes(view, at, sizeof *group);
+            if (!group)
+                index |= HP_BLOCK / sizeof *group - 1; /* the rest of a block that was never used */
+            for (unsigned slot = 0; group && slot < HP_LIVE_SLOTS; slot++) {
+                at = data_offset(live, index, slot);
+                const struct hp_live_data *data = hp_ledger_view_bytes(view, at, sizeof *data);
+                if (data)
+                    visit_slot(&group->keys[slot], data, visit, state);
             }
         }
     }

@@ -85,16 +85,13 @@ uint64_t hp_process_max_rss(pid_t pid)
     return kib * 1024;
 }
 
-uint64_t hp_process_resident(pid_t pid)
+struct hp_resident hp_process_resident(pid_t pid, const char *ledger)
 {
-    char path[64], buffer[16384];
-    snprintf(path, sizeof path, "/proc/%d/smaps", (int)pid);
-    int fd = hp_sys_open(path, O_RDONLY, 0);
-    if (fd < 0)
-        return UINT64_MAX;
-    uint64_t bytes = hp_arena_resident(fd, buffer, sizeof buffer);
-    hp_sys_close(fd);
-    return bytes;
+    char number[16], buffer[16384];
+    struct stat status = {0};
+    struct hp_resident_hints hints = {.ledger_inode = hp_sys_stat(ledger, &status) == 0 ? (uint64_t)status.st_ino : 0};
+    snprintf(number, sizeof number, "%d", (int)pid);
+    return hp_resident_of(number, (int)pid, &hints, buffer, sizeof buffer);
 }
 
 bool hp_process_is_over(pid_t pid)

@@ -6,6 +6,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "ledger/resident.h"
+
 /* Our number for the process that knows itself as `pid`, started at `start` (place.h), in the pid namespace of that inode
  * (0: not known), and has the ledger at `path` mapped; 0: it is dead. */
 pid_t hp_process_find(const char *path, int pid, uint64_t start, uint64_t namespace);
@@ -15,7 +17,7 @@ bool hp_process_is_over(pid_t pid);
 
 /* Bytes; 0 if unknown. */
 uint64_t hp_process_max_rss(pid_t pid);
-/* Bytes of glibc's arenas in memory; UINT64_MAX if unknown. */
-uint64_t hp_process_resident(pid_t pid);
+/* `ledger`: its file. */
+struct hp_resident hp_process_resident(pid_t pid, const char *ledger);
 
 #endif

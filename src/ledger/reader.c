@@ -215,23 +215,30 @@ int hp_ledger_find(const char *pid_or_path, struct hp_ledger_info *info, char *e
 }
 
 /* A dead process's figures are as old as they were at its end, whenever that was. */
-static struct hp_moment moment_of(const struct hp_ledger *ledger, const struct hp_ledger_info *info)
+static struct hp_moment moment_of(struct hp_ledger *ledger, bool writable, const struct hp_ledger_info *info)
 {
     uint64_t now = hp_clock_ns(CLOCK_MONOTONIC);
     struct hp_moment moment = {.time_ns = hp_clock_ns(CLOCK_REALTIME),
                                .clock_ns = info->running ? now : ledger->figures.time_ns,
                                .max_rss = info->running ? hp_process_max_rss(info->pid) : 0,
-                               .heap_resident = info->running ? hp_process_resident(info->pid) : UINT64_MAX,
                                .sequence = ledger->dump_sequence};
     moment.own_ns = hp_ticks_to_ns(ledger, ledger->audit.own_ticks, hp_ticks(), now);
+    if (info->running && !hp_resident_recall(&ledger->resident, now, &moment.resident, &moment.resident_age_ns)) {
+        moment.resident = hp_process_resident(info->pid, info->path);
+        if (writable)
+            hp_resident_keep(&ledger->resident, now, hp_clock_ns(CLOCK_MONOTONIC), &moment.resident);
+    }
     return moment;
 }
 
-static int write_view(const struct hp_ledger_view *view, const struct hp_ledger_info *info, hp_sink_fn *sink, void *state,
-                      void *memory, uint64_t scratch_size)
+static int write_view(const struct hp_ledger_view *view, bool writable, const struct hp_ledger_info *info,
+                      hp_sink_fn *sink, void *state, void *memory, uint64_t scratch_size)
 {
     struct hp_text text;
-    struct hp_moment moment = moment_of(view->ledger, info);
+    char process[16];
+    struct hp_moment moment = moment_of((struct hp_ledger *)view->ledger, writable, info);
+    snprintf(process, sizeof process, "%d", (int)info->pid);
+    moment.process = info->running ? process : NULL;
     hp_text_init(&text, sink, state, (char *)memory + scratch_size);
     return hp_ledger_view_write(view, &moment, &text, memory, scratch_size);
 }
@@ -242,7 +249,9 @@ int hp_ledger_write(const struct hp_ledger_info *info, hp_sink_fn *sink, void *s
     struct hp_ledger_view view = {0};
     struct hp_guard guard;
     unsigned uid;
-    int result = hp_mapping_open(info->path, false, &mapping, &uid);
+    /* To write: what this reader finds out of the resident set serves the next one. */
+    bool writable = info->running && hp_mapping_open(info->path, true, &mapping, &uid) == 0;
+    int result = writable ? 0 : hp_mapping_open(info->path, false, &mapping, &uid);
     if (result < 0)
         return say_unreadable(info->path, result, error, error_size);
     uint64_t scratch_size = 0;
@@ -254,7 +263,7 @@ int hp_ledger_write(const struct hp_ledger_info *info, hp_sink_fn *sink, void *s
         scratch_size = (hp_ledger_view_scratch_size(&view) + 15) & ~15ull;
         memory = hp_sys_mmap(NULL, scratch_size + HP_TEXT_BUFFER, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
                              -1);
-        result = memory ? write_view(&view, info, sink, state, memory, scratch_size) : -ENOMEM;
+        result = memory ? write_view(&view, writable, info, sink, state, memory, scratch_size) : -ENOMEM;
     }
     hp_guard_end(&guard);
     if (memory)

@@ -4,12 +4,14 @@
 #include <string.h>
 
 #include "ledger/rows.h"
+#include "ledger/threads.h"
 
 /* At the start of the scratch memory, because signal stacks are small. */
 struct bases {
     uint64_t base[HP_MODULES];        /* the addresses that each module has in the profile */
     uint64_t addresses[HP_DEPTH_MAX]; /* of the entry being written */
     char path[HP_PATH_MAX];           /* of the module being written */
+    struct hp_thread_sums threads;
 };
 
 static const struct hp_ledger_module *module_at(const struct hp_ledger_view *view, uint32_t index)
@@ -128,7 +130,7 @@ static void write_own_facts(const struct hp_ledger_view *view, const struct hp_m
     put_pair(text, " lost=", ledger->audit.lost);
     put_pair(text, " truncated=", ledger->audit.truncated);
     put_pair(text, " unmatched_frees=", ledger->audit.unmatched_frees);
-    put_pair(text, " own_bytes=", ledger->reserved + (uint64_t)hp_ledger_header_blocks() * HP_BLOCK);
+    put_pair(text, " own_bytes=", hp_ledger_own_bytes(ledger));
     put_pair(text, " own_ns=", moment->own_ns);
     hp_text_line_end(text);
     if (front) {
@@ -141,6 +143,7 @@ static void write_own_facts(const struct hp_ledger_view *view, const struct hp_m
 
 struct totals {
     double alloc_bytes, alloc_objects, live_bytes, live_objects;
+    double untouched; /* of live_bytes */
 };
 
 struct hp_figures hp_figures_read(const struct hp_ledger *ledger)
@@ -162,6 +165,45 @@ static uint64_t smaller(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
+/* a - b, but not below 0. */
+static uint64_t less(uint64_t a, uint64_t b)
+{
+    return a > b ? a - b : 0;
+}
+
+/* Bytes that are not resident: `released` of the allocator's idle memory, `untouched` of live objects. */
+static void write_resident(const struct hp_moment *moment, const struct hp_figures *figures, uint64_t released,
+                           uint64_t untouched, struct hp_text *text)
+{
+    struct hp_resident copy = moment->resident, *resident = &copy;
+    uint64_t metadata = figures->metadata, idle_resident = less(less(figures->sys, figures->inuse), released);
+    if (figures->released_known) {
+        uint64_t beside = figures->metadata_in_idle ? 0 : metadata, all = figures->sys + beside;
+        uint64_t elsewhere = less(all, resident->heap_size);
+        hp_resident_add_heap(resident, smaller(elsewhere, less(figures->inuse, untouched) + idle_resident + beside));
+        if (figures->metadata_in_idle)
+            idle_resident = less(idle_resident, metadata);
+    } else {
+        hp_resident_add_arenas(resident, less(figures->sys, figures->released));
+        hp_resident_add_heap(resident, less(figures->released, untouched)); /* large blocks, outside of the arenas */
+    }
+    hp_text_comment(text);
+    put_pair(text, "heapprof: rss=", resident->rss);
+    put_pair(text, " rss_heap=", resident->heap);
+    put_pair(text, " rss_idle=", smaller(idle_resident, resident->heap));
+    put_pair(text, " rss_anonymous=", resident->anonymous);
+    put_pair(text, " rss_stacks=", resident->stacks);
+    put_pair(text, " rss_program=", resident->program);
+    put_pair(text, " rss_files=", resident->files);
+    put_pair(text, " rss_shared=", resident->shared);
+    put_pair(text, " rss_own=", resident->own);
+    put_pair(text, " heap_metadata=", metadata);
+    put_pair(text, " heap_untouched=", untouched);
+    put_pair(text, " swapped=", resident->swapped);
+    put_pair(text, " rss_age_ms=", moment->resident_age_ns / 1000000);
+    hp_text_line_end(text);
+}
+
 static void write_memstats(const struct hp_ledger_view *view, const struct hp_moment *moment, const struct totals *totals,
                            struct hp_text *text)
 {
@@ -172,12 +214,13 @@ static void write_memstats(const struct hp_ledger_view *view, const struct hp_mo
         figures.inuse = figures.sys = figures.alloc;
     /* The allocator's figures are not all taken at one moment. */
     figures.alloc = smaller(figures.alloc, figures.inuse);
-    uint64_t idle = figures.sys > figures.inuse ? figures.sys - figures.inuse : 0;
+    uint64_t idle = less(figures.sys, figures.inuse);
     uint64_t released = figures.released;
     if (!figures.released_known) {
-        uint64_t resident = moment->heap_resident;
-        uint64_t arenas = figures.sys > figures.released ? figures.sys - figures.released : 0; /* released: mmapped */
-        released = resident == UINT64_MAX || resident > arenas ? 0 : arenas - resident;
+        struct hp_resident resident = moment->resident;
+        uint64_t arenas = less(figures.sys, figures.released); /* released: mmapped */
+        hp_resident_add_arenas(&resident, arenas);
+        released = resident.known ? less(arenas, resident.heap) : 0;
     }
     /* Rounded once, so that HeapObjects = Mallocs - Frees. */
     uint64_t mallocs = hp_whole(totals->alloc_objects + 0.5), objects = hp_whole(totals->live_objects + 0.5);
@@ -210,6 +253,8 @@ static void write_memstats(const struct hp_ledger_view *view, const struct hp_mo
     if (figures.estimated || !figures.time_ns)
         hp_text_put(text, ", HeapAlloc estimated from the samples");
     hp_text_line_end(text);
+    if (moment->resident.known)
+        write_resident(moment, &figures, smaller(released, idle), hp_whole(totals->untouched + 0.5), text);
 }
 
 /* Copied, so that it ends where it ended when it was looked at. */
@@ -291,7 +336,10 @@ int hp_ledger_view_write_rows(const struct hp_ledger_view *view, const struct hp
     if (exact)
         hp_text_fact_string(text, "heapprof.exact", "every allocation was recorded, nothing is estimated");
     write_own_facts(view, moment, front, text);
+    hp_threads_collect(view, moment->process, &bases->threads);
+    totals.untouched = bases->threads.untouched;
     write_memstats(view, moment, &totals, text);
+    hp_threads_write(view, moment->process, &bases->threads, text);
     write_modules(view, bases, text, false);
     hp_text_maps_begin(text);
     write_modules(view, bases, text, true);

@@ -7,6 +7,7 @@
 #define HP_LEDGER_SNAPSHOT_H
 
 #include "ledger/ledger.h"
+#include "ledger/resident.h"
 #include "ledger/text.h"
 
 /* A checked way into a ledger: its layout is copied once, so that a hostile writer cannot change it under us. */
@@ -31,6 +32,10 @@ struct hp_entry_row {
 void hp_ledger_view_each(const struct hp_ledger_view *view, bool (*visit)(void *state, const struct hp_entry *entry),
                          void *state);
 
+/* As hp_live_each, of a ledger that is not trusted; `data` may be of no object, then. */
+void hp_ledger_view_live(const struct hp_ledger_view *view,
+                         void (*visit)(void *state, uint64_t address, const struct hp_live_data *data), void *state);
+
 /* 1 - exp(-size / interval); 1 if everything is sampled. Both in bytes. */
 double hp_probability(double size, double interval);
 
@@ -39,6 +44,8 @@ struct hp_ledger_estimate {
     double live, live_error; /* bytes; half-width of the 95 % interval, by the formulas of src/profile/scale.c */
     double alloc;            /* bytes, ever */
 };
+/* Half-width of the 95 % interval: of a sum of estimates with this variance, and sum of the squares of their variances. */
+double hp_error_of(double variance, double variance_squares);
 struct hp_ledger_estimate hp_ledger_view_estimate(const struct hp_ledger_view *view);
 
 /* The allocator's figures as they were at one moment. */
@@ -50,7 +57,9 @@ struct hp_moment {
     uint64_t clock_ns; /* CLOCK_MONOTONIC, of the target */
     uint64_t own_ns;   /* CPU time the library spent */
     uint64_t max_rss;  /* bytes, 0 if unknown */
-    uint64_t heap_resident; /* bytes of the allocator's arenas in memory; UINT64_MAX if unknown */
+    struct hp_resident resident;
+    uint64_t resident_age_ns;
+    const char *process; /* "self" or a number, in /proc; NULL: it is dead */
     uint32_t sequence;
 };
 
@@ -70,9 +79,5 @@ uint64_t hp_ledger_view_entries(const struct hp_ledger_view *view);
 
 /* Nanoseconds for a number of hp_ticks(), from the ledger's start and now. */
 uint64_t hp_ticks_to_ns(const struct hp_ledger *ledger, uint64_t ticks, uint64_t now_ticks, uint64_t now_clock_ns);
-
-/* Bytes of glibc's arenas that are in memory, from /proc/PID/smaps as read from `fd`; UINT64_MAX if it can't be read.
- * The main arena is [heap]; the others are mappings aligned to 64 MiB. `buffer` is scratch. */
-uint64_t hp_arena_resident(int fd, char *buffer, size_t size);
 
 #endif

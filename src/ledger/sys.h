@@ -66,6 +66,11 @@ static inline long hp_sys_read(int fd, void *data, size_t size)
     return hp_syscall(SYS_read, fd, (long)data, (long)size, 0, 0, 0);
 }
 
+static inline long hp_sys_pread(int fd, void *data, size_t size, uint64_t offset)
+{
+    return hp_syscall(SYS_pread64, fd, (long)data, (long)size, (long)offset, 0, 0);
+}
+
 static inline long hp_sys_write(int fd, const void *data, size_t size)
 {
     return hp_syscall(SYS_write, fd, (long)data, (long)size, 0, 0, 0);

@@ -98,6 +98,11 @@ static int collect(struct hp_watch *watch, struct hp_watch_reading *reading)
     reading->interval = hp_ledger_view_interval(&watch->view);
     reading->inuse = figures.inuse;
     reading->idle = figures.sys > figures.inuse ? figures.sys - figures.inuse : 0;
+    const struct hp_ledger *ledger = watch->view.ledger;
+    reading->clock_ns = hp_clock_ns(CLOCK_MONOTONIC);
+    reading->audit = ledger->audit;
+    reading->own_bytes = hp_ledger_own_bytes(ledger);
+    reading->own_ns = hp_ticks_to_ns(ledger, reading->audit.own_ticks, hp_ticks(), reading->clock_ns);
     return 0;
 }
 
@@ -108,7 +113,6 @@ int hp_watch_read(struct hp_watch *watch, struct hp_watch_reading *reading)
     hp_guard_begin(&guard);
     status = sigsetjmp(hp_on_cut, 1) ? -EBADMSG : collect(watch, reading);
     hp_guard_end(&guard);
-    reading->clock_ns = hp_clock_ns(CLOCK_MONOTONIC);
     return status;
 }
 
@@ -116,7 +120,7 @@ int hp_watch_write(const struct hp_watch *watch, const struct hp_entry_row *rows
                    hp_sink_fn *sink, void *state)
 {
     const struct hp_moment moment = {.time_ns = hp_clock_ns(CLOCK_REALTIME),
-                                     .heap_resident = UINT64_MAX};
+                                     .clock_ns = hp_clock_ns(CLOCK_MONOTONIC)};
     const uint64_t scratch_size = hp_ledger_view_base_size();
     char *scratch = malloc(scratch_size + HP_TEXT_BUFFER);
     struct hp_text text;

@@ -30,6 +30,8 @@ struct hp_watch_reading {
     uint64_t interval;
     uint64_t inuse, idle; /* bytes */
     uint64_t clock_ns;    /* CLOCK_MONOTONIC */
+    struct hp_audit audit;
+    uint64_t own_bytes, own_ns;
 };
 /* 0; -EBADMSG: damaged or cut; -ENOMEM. */
 int hp_watch_read(struct hp_watch *watch, struct hp_watch_reading *reading);

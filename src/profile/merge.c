@@ -236,6 +236,14 @@ static bool is_counter(const char *name)
     return false;
 }
 
+/* Tells of one process at one moment: the same figure in another profile would be chance. */
+static bool is_of_one(const char *name)
+{
+    return strncmp(name, "heapprof.rss", 12) == 0 || strcmp(name, "heapprof.swapped") == 0 ||
+           strncmp(name, "heapprof.heap_", 14) == 0 ||
+           strcmp(name, "heapprof.thread") == 0;
+}
+
 /* The fact's value over all profiles, or NULL when they do not agree on one. `buffer` has room for
  * a number. */
 static const char *merge_fact(const struct hp_profile *const *profiles, size_t count,
@@ -273,7 +281,7 @@ static void merge_facts(struct hp_profile *merged, const struct hp_profile *cons
         for (size_t k = 0; k < profiles[i]->fact_count; k++) {
             const struct hp_fact *fact = &profiles[i]->facts[k];
             char number[24];
-            if (hp_profile_fact(merged, fact->name))
+            if (hp_profile_fact(merged, fact->name) || (count > 1 && is_of_one(fact->name)))
                 continue;
             const char *value = merge_fact(profiles, count, fact, number);
             if (value)

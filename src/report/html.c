@@ -20,9 +20,9 @@ static int write_html(FILE *out, const struct hp_report_input *input,
     fputs("<script type=\"application/json\" id=\"data\">", out);
     int status = hp_html_data(out, input, options, error);
     fprintf(out,
-            "</script>\n<script>\n\"use strict\";\n(() => {\n%s%s%s%s%s%s})();\n</script>\n"
+            "</script>\n<script>\n\"use strict\";\n(() => {\n%s%s%s%s%s%s%s})();\n</script>\n"
             "</body>\n</html>\n",
-            hp_page_model_js, hp_page_noise_js, hp_page_series_js, hp_page_flame_js, hp_page_panels_js,
+            hp_page_model_js, hp_page_noise_js, hp_page_series_js, hp_page_flame_js, hp_page_resident_js, hp_page_panels_js,
             hp_page_main_js);
     return status;
 }

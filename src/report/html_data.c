@@ -7,7 +7,9 @@
 
 #include "report/header.h"
 #include "report/memory.h"
+#include "report/resident.h"
 #include "report/rows.h"
+#include "report/threads.h"
 #include "report/trie.h"
 #include "report/units.h"
 
@@ -57,16 +59,40 @@ static void put_header(FILE *out, const struct hp_report_input *input,
 
 static void put_facts(FILE *out, const char *name, const struct hp_profile *profile)
 {
+    bool first = true;
     fprintf(out, ",\n\"%s\":{", name);
     for (size_t i = 0; profile && i < profile->fact_count; i++) {
-        if (!strcmp(profile->facts[i].name, "heapprof.module"))
+        if (!strcmp(profile->facts[i].name, "heapprof.module") ||
+            !strcmp(profile->facts[i].name, HP_FACT_THREAD))
             continue; /* many, and of no use without the file */
-        fputs(i ? ",\n" : "", out);
+        fputs(first ? "" : ",\n", out);
+        first = false;
         hp_html_string(out, profile->facts[i].name);
         fputc(':', out);
         hp_html_string(out, profile->facts[i].value);
     }
     fputc('}', out);
+}
+
+/* Where the profile does not tell: nothing. */
+static void put_resident(FILE *out, const char *name, const struct hp_profile *profile)
+{
+    struct hp_resident_set set;
+    if (!profile || !hp_resident_find(profile, &set))
+        return;
+    fprintf(out,
+            ",\n\"%s\":{\"rss\":%.0f,\"live_error\":%.0f,\"released\":%.0f,\"untouched\":%.0f,"
+            "\"swapped\":%.0f,\"parts\":[",
+            name, set.rss, set.live_error, set.released, set.untouched, set.swapped);
+    for (size_t i = 0; i < HP_RESIDENT_PARTS; i++) {
+        const struct hp_resident_name *part = &hp_resident_names[i];
+        fprintf(out,
+                "%s{\"letter\":\"%c\",\"name\":\"%s\",\"meaning\":\"%s\",\"colour\":\"%s\","
+                "\"dark\":%s,\"bytes\":%.0f}",
+                i ? ",\n" : "\n", part->letter, part->name, part->meaning, part->colour,
+                part->dark ? "true" : "false", set.parts[i]);
+    }
+    fputs("]}", out);
 }
 
 static void put_rows(FILE *out, const struct hp_places *places)
@@ -222,6 +248,8 @@ int hp_html_data(FILE *out, const struct hp_report_input *input,
     put_header(out, input, options);
     put_facts(out, "facts", input->profile);
     put_facts(out, "facts_before", input->before);
+    put_resident(out, "resident", input->profile);
+    put_resident(out, "resident_before", input->before);
     for (int type = 0; type < HP_SAMPLE_TYPES && !status; type++) {
         struct hp_report_options as = *options;
         as.sample = (enum hp_sample_type)type;

@@ -7,6 +7,8 @@
 #include "report/header.h"
 #include "report/json.h"
 #include "report/memory.h"
+#include "report/resident.h"
+#include "report/threads.h"
 #include "report/units.h"
 
 enum kind { BYTES, COUNT, NANOSECONDS };
@@ -105,11 +107,32 @@ static void write_text(FILE *out, const struct hp_profile *profile,
             known++;
         }
     }
+    struct hp_resident_set set;
+    if (hp_resident_find(profile, &set))
+        hp_resident_write(out, &set, &options->look);
+    else
+        fputs("the file does not tell where the resident set goes\n", out);
+    fputc('\n', out);
     if (known)
         hp_table_write(table, out, &options->look);
     else
         fputs("the file holds no figures of the allocator\n", out);
     hp_table_free(table);
+}
+
+static json_t *make_resident(const struct hp_resident_set *set)
+{
+    json_t *resident = json_object(), *parts = json_object(), *beside = json_object();
+    hp_json_set(resident, "rss", hp_json_number(set->rss));
+    for (size_t i = 0; i < HP_RESIDENT_PARTS; i++)
+        hp_json_set(parts, hp_resident_names[i].key, hp_json_number(set->parts[i]));
+    hp_json_set(resident, "parts", parts);
+    hp_json_set(resident, "live_error", hp_json_number(set->live_error));
+    hp_json_set(beside, "released", hp_json_number(set->released));
+    hp_json_set(beside, "untouched", hp_json_number(set->untouched));
+    hp_json_set(beside, "swapped", hp_json_number(set->swapped));
+    hp_json_set(resident, "not_resident", beside);
+    return resident;
 }
 
 static void write_json(FILE *out, const struct hp_report_input *input,
@@ -125,7 +148,12 @@ static void write_json(FILE *out, const struct hp_report_input *input,
         hp_json_set(object, "samples", hp_json_number((double)total.samples));
         hp_json_set(document, hp_sample_type_names[type], object);
     }
+    struct hp_resident_set set;
+    if (hp_resident_find(profile, &set))
+        hp_json_set(document, "resident", make_resident(&set));
     for (size_t i = 0; i < profile->fact_count; i++) {
+        if (!strcmp(profile->facts[i].name, HP_FACT_THREAD))
+            continue; /* many of one name; `tags` tells them */
         const char *text = profile->facts[i].value;
         char *name = hp_clean(profile->facts[i].name);
         double value;

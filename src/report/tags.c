@@ -1,4 +1,5 @@
-/* What is known of samples besides their stacks: how large the objects are. */
+/* What is known of samples besides their stacks: how large the objects are, and which threads
+ * allocated them. */
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
@@ -8,6 +9,7 @@
 #include "report/json.h"
 #include "report/memory.h"
 #include "report/stacks.h"
+#include "report/threads.h"
 #include "report/units.h"
 
 #define CLASSES 65
@@ -106,6 +108,9 @@ static void write_json(FILE *out, const struct hp_report_input *input,
         json_array_append_new(list, object);
     }
     hp_json_set(document, "rows", list);
+    json_t *threads = hp_threads_json(input, options);
+    if (threads)
+        hp_json_set(document, "threads", threads);
     hp_json_write(out, document);
 }
 
@@ -129,6 +134,7 @@ static int write_tags(FILE *out, const struct hp_report_input *input,
         fprintf(out, "%zu size %s\n", count, count == 1 ? "class" : "classes");
         if (count)
             write_table(out, classes, stacks.total.value, options, hp_header_exact(input, options));
+        hp_threads_write_text(out, input, options);
     }
     hp_stacks_free(&stacks);
     return 0;

@@ -1,10 +1,12 @@
 /* A whole profile as one JSON document: each sample with its stack and all four estimates. */
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "report/json.h"
 #include "report/memory.h"
 #include "report/stacks.h"
+#include "report/threads.h"
 
 static json_t *make_frames(const struct hp_stacks *stacks)
 {
@@ -40,6 +42,8 @@ static json_t *make_facts(const struct hp_profile *profile)
 {
     json_t *facts = json_object();
     for (size_t i = 0; i < profile->fact_count; i++) {
+        if (!strcmp(profile->facts[i].name, HP_FACT_THREAD))
+            continue; /* many of one name, which an object can't hold */
         json_t *name = hp_json_string(profile->facts[i].name);
         hp_json_set(facts, json_string_value(name), hp_json_string(profile->facts[i].value));
         json_decref(name);
@@ -83,6 +87,9 @@ static int write_whole(FILE *out, const struct hp_report_input *input,
     hp_json_set(document, "interval", hp_json_number(profile->interval));
     hp_json_set(document, "time_ns", json_integer(profile->time_ns));
     hp_json_set(document, "facts", make_facts(profile));
+    json_t *threads = hp_threads_json(input, options);
+    if (threads)
+        hp_json_set(document, "threads", threads);
     hp_json_set(document, "modules", make_modules(profile));
     hp_json_set(document, "frames", make_frames(&stacks));
     for (size_t i = 0; i < stacks.count; i++) {

@@ -42,6 +42,7 @@ AFTER = [
 
 def write(name, entries, sequence, interval=524288, base=0x400000, pid=4711, symbols=True):
     total = [sum(entry[i] for entry in entries) for i in range(4)]
+    grown = (sequence - 1) * 19 << 20
     kind = "heapprofile" if interval == 1 else f"heap_v2/{interval}"
     lines = ["heap profile: %d: %d [%d: %d] @ %s" % (*total, kind)]
     for entry in entries:
@@ -62,6 +63,13 @@ def write(name, entries, sequence, interval=524288, base=0x400000, pid=4711, sym
         "# HeapAlloc = 41200000", "# HeapSys = 52428800", "# HeapIdle = 10485760", "# HeapInuse = 41943040",
         "# HeapReleased = 4194304", "# HeapObjects = 15614", "# MaxRSS = 60000000",
         "# heapprof.allocator = glibc 2.36 (age 12 ms)",
+        f"# heapprof: rss={58163200 + grown} rss_heap={48234496 + grown} rss_idle=6291456 rss_anonymous=2097152 rss_stacks=393216 "
+        "rss_program=5242880 rss_files=262144 rss_shared=1048576 rss_own=884736 heap_metadata=0 heap_untouched=1048576 "
+        "swapped=524288",
+        "# heapprof.thread = 1 tid=%d samples=50 sampled_bytes=2000000 bytes=24000000 bytes_error=%d objects=12000 "
+        "objects_error=%d name=query server" % (pid, 0 if interval == 1 else 5000000, 0 if interval == 1 else 3000),
+        "# heapprof.thread = 3 tid=%d samples=30 sampled_bytes=1000000 bytes=9000000 bytes_error=%d objects=3000 "
+        "objects_error=%d ended=1" % (pid + 5, 0 if interval == 1 else 2500000, 0 if interval == 1 else 900),
         f"# heapprof.module = 0x{base + 0x1000:x} 5ca1ab1e00112233445566778899aabbccddeeff",
         "MAPPED_LIBRARIES:",
         f"{base + 0x1000:08x}-{base + 0x2000:08x} r-xp 00001000 08:01 11 /no/such/query-server",

@@ -125,6 +125,14 @@ END {
         bad("HeapObjects is not Mallocs - Frees")
     if (exact && (figure("Mallocs") != sum[3] || figure("TotalAlloc") != sum[4] || figure("HeapObjects") != sum[1]))
         bad("exact figures are not the sums")
+    if ("rss" in facts) {
+        rss = figure("rss_heap") + figure("rss_anonymous") + figure("rss_stacks") + figure("rss_program")
+        rss += figure("rss_files") + figure("rss_shared") + figure("rss_own")
+        if (figure("rss") != rss)
+            bad("the parts of the resident set don't add up")
+        if (figure("rss_idle") > figure("rss_heap"))
+            bad("rss_idle is above rss_heap")
+    }
     if (facts["heapprof.allocator"] == "")
         bad("no allocator")
     exit failed

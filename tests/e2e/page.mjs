@@ -99,7 +99,13 @@ async function plainPage() {
     await evaluate("document.querySelectorAll('#table th')[7].click()");
     check("sorted by name", (await rows())[0][7].startsWith("dict_add"), (await rows())[0]);
     check("memory", (await text("#memory")).includes("HeapInuse40.0 MiB"), await text("#memory"));
-    check("resident set bar", await evaluate("document.querySelectorAll('#bar div').length") === 4);
+    check("resident set bar", await evaluate("[...document.querySelectorAll('.resident .part')].map((p) => p.title.slice(0, 4)).join()") ===
+        "live,idle,heap,stac,prog,othe,othe,shar", await evaluate("[...document.querySelectorAll('.resident .part')].map((p) => p.title).join()"));
+    const widths = await evaluate("[...document.querySelectorAll('.resident .part')].map((p) => p.getBoundingClientRect().width)");
+    check("the bar's parts are as wide as they are large", Math.abs(widths[0] / widths.reduce((a, b) => a + b) - 41.05 / 56.5) < 0.02, widths);
+    const legend = await text("#resident .legend");
+    check("resident set legend", /live objects[^]*41\.0 MiB ± 8\.8 MiB74\.0%/.test(legend) && /not explained[^]*-1\.0 MiB/.test(legend), legend);
+    check("not resident", (await text("#resident")).includes("never touched 1.0 MiB"));
     await evaluate("[...document.querySelectorAll('#table tbody tr')].find((r) => r.textContent.includes('recurse_more')).click()");
     check("a click in the table chooses", await chosen() === "recurse_more", await chosen());
     check("callers of a recursion", (await edges("callers")).join() === "recurse", await edges("callers"));

@@ -53,6 +53,7 @@ sees "program" "^perl \($pid\): live ± [0-9.]+ KiB, [0-9.]+ MiB/s allocated, gr
 sees "live" '^live +[0-9]{1,2}\.[0-9] MiB +[▁▂▃▄▅▆▇█]{5}'
 sees "inuse" '^inuse +[0-9]{1,2}\.[0-9] MiB'
 sees "idle" '^idle +[0-9.]+ [KM]iB'
+sees "audit" '^[0-9]{3,} samples, 0 lost, 0 truncated, 0 unmatched frees; heapprof itself: [0-9.]+ [KM]iB, [0-9.]+ ms'
 sees "a site that grows" '^ +[0-9.]+ MiB +[0-9.]+ MiB +\+[0-9.]+ [KM]iB +[0-9.]+ MiB +Perl_safesysmalloc'
 sees "order" 'function, by flat'
 for order in cum growth rate flat; do

@@ -128,7 +128,7 @@ void stream_free(struct stream *stream, uint64_t count)
 struct hp_profile *process_profile(const struct process *process)
 {
     static char buffer[HP_TEXT_BUFFER];
-    const struct hp_moment moment = {.heap_resident = UINT64_MAX};
+    const struct hp_moment moment = {.sequence = 0};
     struct hp_ledger_view view;
     struct hp_text writer;
     struct memory text = {0};

@@ -19,7 +19,7 @@ static int write_out(const struct hp_ledger *ledger, struct memory *text)
 {
     static char buffer[HP_TEXT_BUFFER];
     const struct hp_moment moment = {
-        .time_ns = 1700000000ull * 1000000000, .clock_ns = 5, .sequence = 3, .heap_resident = UINT64_MAX};
+        .time_ns = 1700000000ull * 1000000000, .clock_ns = 5, .sequence = 3};
     struct hp_text writer;
     struct hp_ledger_view view;
     text->size = 0;
@@ -181,6 +181,71 @@ static void exact_profiles_say_so(void **state)
     assert_non_null(strstr(text.data, "heap profile: 1: 10 [1: 11] @ heapprofile\n"));
     assert_non_null(strstr(text.data, "\n# heapprof.exact = every allocation was recorded"));
     assert_non_null(strstr(text.data, "# TotalAlloc = 10\n# Mallocs = 1\n# Frees = 0\n"));
+    free(text.data);
+    free_ledger(ledger);
+}
+
+/* Every live sample counts for its thread, and only the tid that belongs to the number is given. */
+static void lists_threads(void **state)
+{
+    struct hp_ledger *ledger = make_small();
+    const uint64_t frames[] = {frame_in(0, 0x1100)};
+    hp_offset small = entry_for(ledger, frames, 1, 1000), large = entry_for(ledger, frames, 1, 4000000);
+    uint64_t bytes[3] = {0};
+    for (uint64_t i = 1; i <= 3000; i++) {
+        const struct hp_live_data data = {
+            .size = i % 100 ? 1000 : 4000000, .entry = i % 100 ? small : large, .thread = i % 3 ? 1 : HP_THREADS + 1};
+        assert_true(hp_live_insert(ledger, i * 4096, &data));
+        bytes[i % 3 != 0] += data.size;
+    }
+    hp_ledger_set_thread(ledger, 1, 4711);
+    hp_ledger_set_thread(ledger, HP_THREADS + 1, 4712); /* takes the first one's place */
+    struct memory text = {0};
+    char one[200], other[200];
+    assert_int_equal(write_out(ledger, &text), 0);
+    snprintf(one, sizeof one, "# heapprof.thread = 1 samples=2000 sampled_bytes=%lu bytes=", (unsigned long)bytes[1]);
+    snprintf(other, sizeof other, "# heapprof.thread = %d tid=4712 samples=1000 sampled_bytes=%lu bytes=", HP_THREADS + 1,
+             (unsigned long)bytes[0]);
+    assert_non_null(strstr(text.data, one));
+    assert_non_null(strstr(text.data, other));
+    assert_true(strstr(text.data, one) < strstr(text.data, other)); /* the one with more bytes first */
+    free(text.data);
+    free_ledger(ledger);
+}
+
+static void sums_up_threads_beyond_the_first(void **state)
+{
+    struct hp_ledger *ledger = make_small();
+    const uint64_t frames[] = {frame_in(0, 0x1100)};
+    hp_offset entry = entry_for(ledger, frames, 1, 1000000);
+    for (uint64_t thread = 1; thread <= 5000; thread++) {
+        const struct hp_live_data data = {.size = 1000000 + thread, .entry = entry, .thread = (uint32_t)thread};
+        if (thread == 151) { /* fewer than are summed one by one */
+            struct memory text = {0};
+            assert_int_equal(write_out(ledger, &text), 0);
+            assert_non_null(strstr(text.data, "# heapprof.thread = 150 samples=1 "));
+            assert_null(strstr(text.data, "# heapprof.thread = 50 samples=1 "));
+            const char *others = strstr(text.data, "# heapprof.thread = 0 samples=50 ");
+            assert_non_null(others);
+            assert_non_null(strstr(others, " threads=50\n"));
+            free(text.data);
+        }
+        assert_true(hp_live_insert(ledger, thread * 4096, &data));
+    }
+    struct memory text = {0};
+    assert_int_equal(write_out(ledger, &text), 0);
+    assert_non_null(strstr(text.data, "# heapprof.thread = 0 samples=4900 "));
+    unsigned lines = 0;
+    for (const char *at = text.data; (at = strstr(at, "# heapprof.thread = ")); at++)
+        lines++;
+    assert_int_equal(lines, 101);
+    struct hp_profile *profile = read_bytes(text.data, text.size), *merged;
+    const struct hp_profile *const both[] = {profile, profile};
+    assert_non_null(hp_profile_fact(profile, "heapprof.thread"));
+    assert_int_equal(hp_profile_merge(both, 2, &merged, NULL), 0);
+    assert_null(hp_profile_fact(merged, "heapprof.thread")); /* threads of several processes have nothing in common */
+    hp_profile_free(merged);
+    hp_profile_free(profile);
     free(text.data);
     free_ledger(ledger);
 }
@@ -371,6 +436,8 @@ int main(void)
         cmocka_unit_test(reads_back_what_was_recorded),
         cmocka_unit_test(sums_and_order_hold),
         cmocka_unit_test(exact_profiles_say_so),
+        cmocka_unit_test(lists_threads),
+        cmocka_unit_test(sums_up_threads_beyond_the_first),
         cmocka_unit_test(gives_modules_that_share_a_place_their_own),
         cmocka_unit_test(converts_intervals_without_bias),
         cmocka_unit_test(refuses_what_is_no_ledger),

@@ -176,6 +176,7 @@ function drawMemory() {
         line.append(element("td", figure(Number(facts[name]), unit || "bytes")), element("td", meaning, "meaning"));
         $("memory").append(line);
     }
+    if (drawResident($("resident"))) return;
     const of = (name) => Number(facts[name] || 0), whole = of("HeapSys");
     if (!whole) {
         $("memory").append(element("caption", "the file holds no figures of the allocator"));
