@@ -74,6 +74,7 @@ int hp_dump_running(pid_t pid, const char *output)
     char error[HP_PATH_MAX + 256];
     if (hp_ledger_find_running(pid, &info, error, sizeof error) < 0)
         return hp_fail("%s", error);
+    info.hasty = true;
     return hp_dump_file_write(&info, output);
 }
 
