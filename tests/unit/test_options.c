@@ -138,7 +138,7 @@ static void complains_of_malformed_values(void **state)
         {"HEAPPROF_DEPTH", "-1", "128"},           {"HEAPPROF_DEPTH", "12a", "128"},
         {"HEAPPROF_DEPTH", "4294967297", "128"},   {"HEAPPROF_UNWINDER", "dwarf", "cfi"},
         {"HEAPPROF_UNWINDER", "CFI", "cfi"},       {"HEAPPROF_MEMORY", "lots", "256M"},
-        {"HEAPPROF_MEMORY", "4K", "256M"},         {"HEAPPROF_MEMORY", "2G", "256M"},
+        {"HEAPPROF_MEMORY", "4K", "1M, the least there is"}, {"HEAPPROF_MEMORY", "2G", "1G, the most there is"},
         {"HEAPPROF_FOLLOW", "no", "1"},            {"HEAPPROF_FOLLOW", "-", "1"},
     };
     for (unsigned i = 0; i < sizeof cases / sizeof cases[0]; i++) {
