@@ -315,6 +315,8 @@ static void move_to_heap(struct hp_resident *resident, uint64_t bytes)
         bytes = resident->anonymous;
     resident->anonymous -= bytes;
     resident->heap += bytes;
+    if (resident->maybe > resident->anonymous)
+        resident->maybe = resident->anonymous;
 }
 
 void hp_resident_add_arenas(struct hp_resident *resident, uint64_t size)
