@@ -39,7 +39,7 @@ static inline uint16_t *hp_filter_slot(uintptr_t address)
 /* False: `pointer` is no sample. Reads what was written before the target got the pointer. */
 static inline bool hp_maybe_sampled(const void *pointer)
 {
-    return *hp_filter_slot((uintptr_t)pointer) != 0;
+    return __atomic_load_n(hp_filter_slot((uintptr_t)pointer), __ATOMIC_RELAXED) != 0;
 }
 
 /* True if objects sampled now are to be marked. */

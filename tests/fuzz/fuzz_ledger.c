@@ -86,6 +86,7 @@ static struct part part_of(const struct hp_ledger *ledger, const struct hp_layou
     const struct part parts[] = {
         {0, offsetof(struct hp_ledger, exe)},
         {0, offsetof(struct hp_ledger, intervals)},
+        {offsetof(struct hp_ledger, resident), sizeof ledger->resident},
         {offsetof(struct hp_ledger, layout), sizeof *layout + 64},
         {offsetof(struct hp_ledger, exe), last - offsetof(struct hp_ledger, exe)},
         {offsetof(struct hp_ledger, block_map), layout->size / HP_BLOCK / 8},
@@ -114,13 +115,14 @@ static void use(const struct hp_ledger *ledger, uint64_t size)
 {
     static char buffer[HP_TEXT_BUFFER];
     static struct bytes text;
-    const struct hp_moment moment = {.time_ns = 1, .clock_ns = 5};
+    struct hp_moment moment = {.time_ns = 1, .clock_ns = 5};
     struct hp_ledger_view view;
     if (hp_ledger_view_open(&view, ledger, size))
         return;
     uint64_t room = hp_ledger_view_scratch_size(&view);
     must(room < 64 << 20, "too much scratch memory");
     hp_ledger_view_estimate(&view);
+    hp_resident_recall(&ledger->resident, 1ull << 40, &moment.resident, &moment.resident_age_ns);
     struct hp_text writer;
     char *scratch = malloc(room);
     text.size = 0;
