@@ -23,7 +23,7 @@ static uint64_t unmarked_live; /* objects in the ledger that hp_is_marked() does
 bool hp_marking(void)
 {
     const struct hp_ledger *ledger = hp_ledger_now();
-    return ledger && hp_next.can_mark && ledger->intervals[ledger->epoch] >= HP_MARK_INTERVAL;
+    return ledger && hp_next.can_mark && hp_interval_now(ledger) >= HP_MARK_INTERVAL;
 }
 
 static void change_filter(uint16_t *slot, int change)
@@ -44,7 +44,7 @@ void hp_marking_update(void)
     const struct hp_ledger *ledger = hp_ledger_now();
     if (!ledger)
         return;
-    uint64_t interval = ledger->intervals[ledger->epoch];
+    uint64_t interval = hp_interval_now(ledger);
     look_always(interval == 1);
     bool all = interval && (interval < HP_MARK_INTERVAL || !hp_next.can_mark);
     hp_next_set_hot(all || __atomic_load_n(&unmarked_live, __ATOMIC_ACQUIRE), interval == 1);
@@ -66,7 +66,7 @@ bool hp_due(size_t n)
         thread->left += n;
         thread->own_hit |= thread->own_call;
         if (!thread->own_call && ledger && n <= PTRDIFF_MAX && n >= thread->left && thread->epoch &&
-            ledger->intervals[ledger->epoch])
+            hp_interval_now(ledger))
             hp_count(&ledger->audit.lost, 1u);
         return false;
     }
@@ -84,7 +84,7 @@ bool hp_due(size_t n)
     }
     uint32_t epoch = __atomic_load_n(&ledger->epoch, __ATOMIC_ACQUIRE);
     uint64_t wanted = __atomic_load_n(&ledger->wanted_interval, __ATOMIC_RELAXED);
-    if (wanted != ledger->intervals[epoch]) {
+    if (wanted != hp_interval_at(ledger, epoch)) {
         hp_library_set_interval(wanted);
         epoch = __atomic_load_n(&ledger->epoch, __ATOMIC_ACQUIRE);
     }
@@ -92,13 +92,13 @@ bool hp_due(size_t n)
         thread->dump_wanted = false;
         hp_dump_requested();
     }
-    return hp_sampler_due(thread, n, ledger->intervals[epoch], epoch);
+    return hp_sampler_due(thread, n, hp_interval_at(ledger, epoch), epoch);
 }
 
 static uint64_t weight_of(const struct hp_ledger *ledger, const struct hp_live_data *data)
 {
     const struct hp_entry *entry = hp_ledger_at(ledger, data->entry);
-    return hp_sampler_weight(data->size, ledger->intervals[entry->epoch % HP_EPOCHS]);
+    return hp_sampler_weight(data->size, hp_interval_at(ledger, entry->epoch));
 }
 
 void hp_forget_taken(struct hp_live_ref *ref)
@@ -122,7 +122,7 @@ bool hp_take(const void *pointer, struct hp_live_ref *ref)
     hp_thread.own_hit |= hp_thread.own_call;
     if (hp_live_take(ledger, (uint64_t)(uintptr_t)pointer, ref))
         return true;
-    if (ledger->intervals[ledger->epoch] == 1 && !hp_thread.own_call)
+    if (hp_interval_now(ledger) == 1 && !hp_thread.own_call)
         hp_count(&ledger->audit.unmatched_frees, 1u);
     return false;
 }
@@ -235,7 +235,7 @@ static bool record(struct hp_ledger *ledger, const void *pointer, size_t n, cons
         return false;
     uint32_t epoch = hp_thread.due_epoch % HP_EPOCHS;
     /* Exact figures need no classes, which are there for scaling. */
-    uint16_t size_class = ledger->intervals[epoch] == 1 ? 0 : hp_size_class(n);
+    uint16_t size_class = hp_interval_at(ledger, epoch) == 1 ? 0 : hp_size_class(n);
     hp_offset entry = hp_ledger_entry(ledger, stack, size_class, (uint16_t)epoch);
     return entry && add_object(ledger, pointer, n, entry);
 }

@@ -32,15 +32,17 @@ struct step {
     uint64_t frame;
     int32_t cfa;
     int16_t fp;
-    uint8_t kind, fp_kind, simple;
+    uint8_t kind : 4, fp_kind : 4;
+    uint8_t simple;
 };
 
 /* Direct-mapped by return address. key: the address, EXACT when it is no return address, and the generation in which the
- * step was found. A step is written only while its key is BUSY, and is always the same for the same key: a reader that
- * finds the key before and after it read the step has the right one. Zero-filled is valid: address 0 is nobody's. */
+ * step was found. A step is written, word by word, only while its key is BUSY, and is always the same for the same key: a
+ * reader that finds the key before and after it read the step has the right one. Zero-filled is valid: address 0 is
+ * nobody's. */
 struct cached {
     uint64_t key;
-    struct step step;
+    uint64_t step[sizeof(struct step) / sizeof(uint64_t)];
 } __attribute__((aligned(32))); /* never in two cache lines */
 
 #define CACHE_SIZE 4096u
@@ -161,7 +163,9 @@ static inline bool recall_step(const struct cached *slot, uint64_t key, struct s
 {
     if (__atomic_load_n(&slot->key, __ATOMIC_ACQUIRE) != key)
         return false;
-    *step = slot->step;
+    const uint64_t words[] = {__atomic_load_n(&slot->step[0], __ATOMIC_RELAXED),
+                              __atomic_load_n(&slot->step[1], __ATOMIC_RELAXED)};
+    memcpy(step, words, sizeof *step);
     __atomic_thread_fence(__ATOMIC_ACQUIRE);
     return __atomic_load_n(&slot->key, __ATOMIC_RELAXED) == key;
 }
@@ -173,7 +177,10 @@ static void store_step(struct cached *slot, uint64_t key, const struct step *ste
                                                        __ATOMIC_RELAXED))
         return; /* another thread is writing it */
     __atomic_thread_fence(__ATOMIC_RELEASE);
-    slot->step = *step;
+    uint64_t words[2];
+    memcpy(words, step, sizeof words);
+    __atomic_store_n(&slot->step[0], words[0], __ATOMIC_RELAXED);
+    __atomic_store_n(&slot->step[1], words[1], __ATOMIC_RELAXED);
     __atomic_store_n(&slot->key, key, __ATOMIC_RELEASE);
 }
 

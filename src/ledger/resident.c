@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "ledger/sys.h"
+#include "ledger/words.h"
 
 /* glibc's HEAP_MAX_SIZE on 64-bit machines (malloc/arena.c): an arena other than the main one starts at a multiple. */
 #define ARENA_ALIGNMENT (64ull << 20)
@@ -315,6 +316,8 @@ static void move_to_heap(struct hp_resident *resident, uint64_t bytes)
         bytes = resident->anonymous;
     resident->anonymous -= bytes;
     resident->heap += bytes;
+    if (resident->maybe > resident->anonymous)
+        resident->maybe = resident->anonymous;
 }
 
 void hp_resident_add_arenas(struct hp_resident *resident, uint64_t size)
@@ -337,7 +340,8 @@ bool hp_resident_recall(const struct hp_resident_kept *kept, uint64_t now_ns, en
                         struct hp_resident *resident, uint64_t *age_ns)
 {
     uint32_t version = __atomic_load_n(&kept->version, __ATOMIC_ACQUIRE);
-    const struct hp_resident_kept copy = *kept;
+    struct hp_resident_kept copy;
+    hp_words_load(&copy, kept, sizeof copy);
     __atomic_thread_fence(__ATOMIC_ACQUIRE);
     uint64_t most = costs * copy.cost_ns;
     if (version & 1 || __atomic_load_n(&kept->version, __ATOMIC_RELAXED) != version || now_ns < copy.time_ns ||
@@ -356,8 +360,7 @@ void hp_resident_keep(struct hp_resident_kept *kept, uint64_t start_ns, uint64_t
                                                     __ATOMIC_RELAXED))
         return;
     __atomic_thread_fence(__ATOMIC_RELEASE);
-    kept->time_ns = start_ns;
-    kept->cost_ns = end_ns - start_ns;
-    kept->resident = *resident;
+    const struct hp_resident_kept next = {.time_ns = start_ns, .cost_ns = end_ns - start_ns, .resident = *resident};
+    hp_words_store(&kept->unused, &next.unused, sizeof next - offsetof(struct hp_resident_kept, unused));
     __atomic_store_n(&kept->version, version + 2, __ATOMIC_RELEASE);
 }

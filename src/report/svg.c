@@ -59,7 +59,7 @@ static size_t deepest_shown(const struct picture *picture)
 static void put_title(const struct picture *picture, uint32_t index)
 {
     const struct hp_trie_node *node = &picture->trie->nodes[index];
-    const struct hp_place *place = &picture->stacks->places.rows[node->row];
+    const struct hp_place *place = index ? &picture->stacks->places.rows[node->row] : NULL;
     bool bytes = hp_in_bytes(picture->options);
     char value[HP_FIGURE], error[HP_FIGURE], percent[HP_FIGURE];
     fputs("<title>", picture->out);
@@ -81,7 +81,7 @@ static void put_title(const struct picture *picture, uint32_t index)
 static void put_box(const struct picture *picture, uint32_t index, size_t depth)
 {
     const struct hp_trie_node *node = &picture->trie->nodes[index];
-    const struct hp_place *place = &picture->stacks->places.rows[node->row];
+    const struct hp_place *place = index ? &picture->stacks->places.rows[node->row] : NULL;
     double width = picture->size[index] * picture->scale, left = picture->left[index];
     char colour[8];
     if (!index)
