@@ -1,6 +1,7 @@
 # A debugger that reads symbols, sets breakpoints, and runs Python inside; the program in it is profiled as well.
 command=gdb
 needs=gcc
+killed=1 # children with which it tries out ptrace
 names='^(xmalloc|xrealloc|xcalloc|operator new|gdb\+|obstack|_obstack|.*objfile|.*symbol|_?Py|std::|.*\()'
 
 run() {

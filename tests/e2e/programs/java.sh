@@ -1,5 +1,6 @@
 # The compiler, then the program. The virtual machine takes the Java heap by mmap and uses SIGSEGV and USR2 itself; its
-# own tables, compilers and direct buffers come by malloc.
+# own tables, compilers and direct buffers come by malloc. It dies of a USR2 from outside, also without the library, so it
+# is asked for a dump by another signal.
 command=java
 needs=javac
 names='^(os::|libjvm|Arena|AllocateHeap|Chunk|JLI_|JNI_|Unsafe|.*jvm.*\+|.*::)'
@@ -44,6 +45,10 @@ public class Main {
         Process child = new ProcessBuilder("echo", "child").start();
         System.out.println(new String(child.getInputStream().readAllBytes()).trim() + " " + child.waitFor());
         for (int i = 0; i < 5; i++) System.gc();
+        if (arguments.length == 1) {
+            System.out.println("waits");
+            System.in.read();
+        }
         System.exit(7);
     }
 }
@@ -51,5 +56,19 @@ JAVA
     "$@" javac -d "$work" "$work/Main.java"
     echo "exit status $?"
     "$@" java -cp "$work" Main
+    echo "exit status $?"
+    rm -f "$work/input" && mkfifo "$work/input"
+    "$@" HEAPPROF_SIGNAL=RTMIN+3 HEAPPROF_AT_EXIT=0 java -cp "$work" Main wait <"$work/input" >waits.out 2>&1 &
+    local pid=$! before
+    exec 4>"$work/input"
+    wait_for grep waits waits.out || echo "it does not wait"
+    if [ -n "$dumps" ]; then
+        before=$(ls "$dumps" | wc -l)
+        kill -s RTMIN+3 $pid
+        wait_for eval "[ \$(ls '$dumps' | wc -l) -gt $before ]" || echo "no dump for RTMIN+3"
+    fi
+    echo >&4
+    exec 4>&-
+    wait $pid
     echo "exit status $?"
 }

@@ -26,6 +26,7 @@ if (!isMainThread) {
       new Worker(__filename, { workerData: n }).on("message", done).on("error", fail));
     console.log(await Promise.all([1, 2, 3, 4].map(worker)));
     console.log(child.execSync("echo child").toString(), child.spawnSync("sh", ["-c", "exit 3"]).status);
+    setInterval(() => {}, 1000); // a handler of a signal alone does not keep node alive
     await new Promise((done) => {
       process.on("SIGUSR2", () => { console.log("USR2"); done(); });
       process.kill(process.pid, "SIGUSR2");
