@@ -6,15 +6,15 @@
 #   names     rows of which a dump must have one
 #   at_exit   0 when it is asked for its dump by a signal (see end_server)
 #   killed    1 when it kills some of its own processes, whose ledgers stay
-#   limit     seconds for one run (60)
-#   pprof     0 when the other readers take too long over it
+#   limit     seconds for one run (120)
+#   behind    the allocators (glibc and jemalloc; for the table also tcmalloc and mimalloc)
 #   user      who runs it when root must not
 #   run       a function that runs it once, started by "$@" (what puts the library in front, or nothing does), and writes
 #             what it does to standard output
 # With PROGRAMS_TABLE each run becomes a row of that file, more allocators are tried, and other readers read a profile.
 . "$(dirname "$0")/lib.sh"
 program=$1
-at_exit=1 limit=60 killed=0 needs= pprof=1 user=
+at_exit=1 limit=120 killed=0 needs= user= behind="glibc jemalloc ${PROGRAMS_TABLE:+tcmalloc mimalloc}"
 export HOME=$work
 port=
 # In memory, as ledgers are by default, but so that those left over can be counted.
@@ -97,7 +97,7 @@ row() {
 
 # read_by_others FILE: what go tool pprof and google-pprof say of it.
 read_by_others() {
-    [ -n "${PROGRAMS_TABLE-}" ] && [ "$pprof" = 1 ] || return 0
+    [ -n "${PROGRAMS_TABLE-}" ] || return 0
     if command -v go >/dev/null; then
         timeout 120 go tool pprof -symbolize=none -top "$1" >reader.out 2>&1 || fail "$name: go tool pprof: $(tail -3 reader.out)"
         grep -q 'flat%' reader.out || fail "$name: go tool pprof says: $(head -5 reader.out)"
@@ -154,12 +154,16 @@ fi
 
 dumps= name="$program by itself"
 bounded env >first.out 2>first.err
-bounded env >alone.out 2>alone.err
+{ time bounded env >alone.out 2>alone.err; } 2>glibc.time
 cmp -s first.out alone.out || fail "$name differs: $(diff first.out alone.out | head -5)"
 cmp -s first.err alone.err || fail "$name differs: $(diff first.err alone.err | head -5)"
-for allocator in $(allocators glibc jemalloc ${PROGRAMS_TABLE:+tcmalloc mimalloc}); do
+for allocator in $(allocators $behind); do
     name="$program on $allocator without the library" dumps= interval=-
-    { time bounded env LD_PRELOAD="${allocator_files[$allocator]-}" >other.out 2>/dev/null; } 2>alone.time
+    if [ $allocator = glibc ]; then
+        cp alone.out other.out && cp glibc.time alone.time
+    else
+        { time bounded env LD_PRELOAD=${allocator_files[$allocator]} >other.out 2>/dev/null; } 2>alone.time
+    fi
     if ! cmp -s alone.out other.out; then
         # Nothing to compare with: php, for one, opens its plugins so that they see another malloc than it does.
         echo "skipped: $name differs: $(diff alone.out other.out | head -5)"

@@ -4,7 +4,6 @@ command=/usr/lib/postgresql/15/bin/postgres
 needs='setpriv pgbench psql'
 names='^(Alloc|AllocSet|postgres\+|.*Alloc|palloc|MemoryContext|.*\+)'
 user=postgres
-limit=100
 
 run() {
     local programs=/usr/lib/postgresql/15/bin as= cluster=$work/cluster

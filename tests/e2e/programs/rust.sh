@@ -2,7 +2,6 @@
 command=/usr/bin/rustc
 needs=cc
 names='^(alloc::|__rust|__rdl|std::|rustc|llvm|<|main|.*::)'
-limit=100
 
 run() {
     cat >"$work/program.rs" <<'RUST'
