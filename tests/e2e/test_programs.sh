@@ -2,7 +2,7 @@
 # A real program behaves with the library as without it, and its profile names what allocates there.
 # test_programs.sh PROGRAM: one of the files in programs/, which say
 #   command   what must be here, or the program is skipped, like
-#   needs     other commands
+#   needs     other commands, or files
 #   names     rows of which a dump must have one
 #   at_exit   0 when it is asked for its dump by a signal (see end_server)
 #   killed    1 when it kills some of its own processes, whose ledgers stay
@@ -143,7 +143,7 @@ one_run() {
 exec 3>&1
 . "$here/programs/$program.sh"
 for needed in $command $needs; do
-    command -v $needed >/dev/null && continue
+    command -v $needed >/dev/null || [ -e $needed ] && continue
     row skipped "no $needed here"
     skip "no $needed here"
 done
