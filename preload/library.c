@@ -63,7 +63,7 @@ static void complain_of_option(const char *variable, const char *value, const ch
     size_t length = strnlen(value, sizeof shortened - 4);
     memcpy(shortened, value, length);
     memcpy(shortened + length, value[length] ? "..." : "\0\0\0", 4);
-    const char *const parts[] = {variable, "=", shortened, " can't be used; taking ", used};
+    const char *const parts[] = {variable, "=", shortened, " can't be understood; using ", used};
     hp_complain(parts, 5);
 }
 
