@@ -17,6 +17,7 @@
 /* Frames kept when little of the stack is left, or nobody knows how much. */
 #define SHALLOW_DEPTH 64
 #define DEEP_ROOM (24u << 10)
+#define GLIBC_MAPPED (128u << 10) /* its threshold for mmap, before it adapts */
 
 uint16_t hp_filter[HP_FILTER_SLOTS];
 static uint64_t unmarked_live; /* objects in the ledger that hp_is_marked() does not tell */
@@ -128,6 +129,20 @@ bool hp_take(const void *pointer, struct hp_live_ref *ref)
     return false;
 }
 
+/* What malloc_usable_size says of an object of `size` bytes that was not asked for at a marked address. */
+static size_t plain_usable_size(size_t size, size_t usable)
+{
+    if (hp_next.mi_good_size)
+        return hp_next.mi_good_size(size);
+    if (hp_next.nallocx)
+        return hp_next.nallocx(size ? size : 1, 0);
+    /* glibc's chunks are multiples of 16 bytes, 32 at least, less 8 for their head (malloc.c, request2size); what may be
+     * mapped apart is left as it is. */
+    if (hp_next.allocator != HP_ALLOCATOR_GLIBC || size >= GLIBC_MAPPED)
+        return usable;
+    return size <= 24 ? 24 : ((size + 8 + 15) & ~15ul) - 8;
+}
+
 size_t hp_usable_size(const void *pointer, size_t usable)
 {
     struct hp_ledger *ledger = hp_ledger_now();
@@ -135,9 +150,9 @@ size_t hp_usable_size(const void *pointer, size_t usable)
     if (!ledger || !pointer || !hp_is_marked(pointer) || !hp_maybe_sampled(pointer) || !hp_marking() ||
         !hp_live_take(ledger, (uint64_t)(uintptr_t)pointer, &ref))
         return usable;
-    uint64_t asked = ref.data->unmarked ? usable : ref.data->size;
+    size_t plain = ref.data->unmarked ? usable : plain_usable_size((size_t)ref.data->size, usable);
     hp_live_restore(&ref);
-    return asked && asked < usable ? (size_t)asked : usable;
+    return plain < usable ? plain : usable;
 }
 
 bool hp_forget(const void *pointer)

@@ -65,8 +65,9 @@ bool hp_forget(const void *pointer);
 void hp_after_free(void);
 
 /* What the target may use of the object at `pointer`, of which the allocator says `usable`. A sampled object has more than
- * it asked for, to carry the mark; programs that are told so shrink it by realloc (redis does, each string), and all
- * samples would be gone. */
+ * others of its size, to carry the mark. Programs act on what they are told: redis gives back what is too much, by
+ * realloc, and grows lists without realloc while there is room. So they must be told what they are told of other objects
+ * of that size: with more or less, samples would live shorter or longer than others. */
 size_t hp_usable_size(const void *pointer, size_t usable);
 
 /* For realloc: take the object out of sight, then either forget it (hp_forget_taken) or put it back (it survived). */
