@@ -1,5 +1,6 @@
 # A script like those that configure software: many children, subshells, here documents, pipes, functions, a trap.
 command=bash
+dumper=bash.
 names='^(xmalloc|xrealloc|bash\+|sh_x|make_|copy_|expand_|alloc_|.*word)'
 
 run() {

@@ -1,6 +1,7 @@
 # Parallel, recursive make with a pattern rule, compilers as children, and a recipe that fails.
 command=make
 needs=gcc
+dumper=make.
 names='^(xmalloc|xcalloc|xrealloc|make\+|xstrdup|.*variable|.*hash|.*gcc|cc1\+|strcache)'
 
 run() {
