@@ -3,7 +3,7 @@ command=gdb
 needs=gcc
 killed=1 # children with which it tries out ptrace
 dumper=gdb.
-names='^(xmalloc|xrealloc|xcalloc|operator new|gdb\+|obstack|_obstack|.*objfile|.*symbol|_?Py|std::|.*\()'
+names='^(xmalloc|xrealloc|gdb\+)'
 
 run() {
     cat >"$work/debugged.c" <<'C'

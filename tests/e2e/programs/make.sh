@@ -2,7 +2,7 @@
 command=make
 needs=gcc
 dumper=make.
-names='^(xmalloc|xcalloc|xrealloc|make\+|xstrdup|.*variable|.*hash|.*gcc|cc1\+|strcache)'
+names='^(xmalloc|xcalloc|xrealloc|make\+)'
 
 run() {
     rm -rf "$work/made" && mkdir -p "$work/made/sub"
