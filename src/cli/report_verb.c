@@ -11,7 +11,7 @@ int hp_report_run(const struct hp_report *report, const struct hp_report_input *
                   const struct hp_report_options *options, struct hp_report_outcome *outcome)
 {
     struct hp_error error = {""};
-    int status = report->write(stdout, input, options, outcome, &error);
+    int status = hp_report_write(report, stdout, input, options, outcome, &error);
     if (status == -EINVAL)
         hp_usage("%s", error.text);
     if (status)
