@@ -72,7 +72,7 @@ def check_mapping(mapping, lines, text):
     expect(re.fullmatch("([0-9a-f]{2})*", build_id), f"build id of {path}: {build_id!r}")
     flags = [one(mapping, field) for field in (7, 8, 9, 10)]
     expect(flags in ([0] * 4, [1] * 4), f"has_... flags of {path}: {flags}")
-    expect(not flags[0] or all(lines), f"{path} has_functions, but a location without a line")
+    expect(not flags[0] or not lines or any(lines), f"{path} has_functions, but there are none")
 
 
 def check(data, main):
