@@ -79,18 +79,23 @@ static HP_COLD void found_free(void *pointer)
         hp_after_free();
 }
 
-/* Apart from found_free, so that the pointers that only look marked cost no stack frame. */
-static HP_COLD void sampled_free(void *pointer)
+/* Part of free itself: allocators hand out the first object of a page again and again, and it looks marked. */
+static inline __attribute__((always_inline)) void look_and_free(void *pointer)
 {
-    if (hp_maybe_sampled(pointer))
+    if (__builtin_expect(hp_maybe_sampled(pointer), 0))
         return found_free(pointer);
     hp_next.free(pointer);
+}
+
+static HP_COLD void sampled_free(void *pointer)
+{
+    look_and_free(pointer);
 }
 
 HP_HOOK void free(void *pointer)
 {
     if (__builtin_expect(hp_is_marked(pointer), 0))
-        return sampled_free(pointer);
+        return look_and_free(pointer);
     hp_hot.free(pointer);
 }
 

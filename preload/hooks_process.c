@@ -18,6 +18,7 @@
 #include "modules.h"
 #include "next.h"
 #include "record.h"
+#include "step.h"
 #include "unwind.h"
 
 _Noreturn void _Exit(int status);
@@ -66,7 +67,7 @@ HP_HOOK int dlclose(void *handle)
         hp_next_resolve();
     int result = hp_next.dlclose(handle);
     hp_modules_forget();
-    hp_unwind_forget();
+    hp_step_forget();
     return result;
 }
 

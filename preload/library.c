@@ -327,12 +327,10 @@ void hp_library_exit(void)
     struct hp_ledger *ledger = hp_ledger_now();
     if (!ledger)
         return;
-    if (hp_sys_getpid() != hp_library.pid) {
-        if (*hp_library.fork_guard)
-            return; /* a vfork child that could not exec */
-        hp_library_check_fork();
-        ledger = hp_ledger_now();
-    }
+    hp_library_check_fork();
+    if (hp_sys_getpid() != hp_library.pid)
+        return; /* a vfork child that could not exec */
+    ledger = hp_ledger_now();
     if (!ledger || __atomic_exchange_n(&exited, 1, __ATOMIC_ACQ_REL))
         return;
     if (hp_library.options.at_exit)

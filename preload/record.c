@@ -11,6 +11,7 @@
 #include "sampler.h"
 #include "thread.h"
 #include "trace.h"
+#include "step.h"
 #include "unwind.h"
 
 /* Frames kept when little of the stack is left, or nobody knows how much. */
@@ -159,7 +160,7 @@ static hp_offset find_stack(struct hp_ledger *ledger, const void *frame_address,
         /* A stack never seen may come from a stale cache: some object was unloaded and another took its place. */
         for (unsigned i = 0; i < depth; i++) {
             if (!hp_module_frame_holds(frames[i])) {
-                hp_unwind_forget();
+                hp_step_forget();
                 depth = hp_unwind(frame_address, frames, most, &truncated);
                 hash = hp_hash_frames(frames, depth);
                 break;

@@ -223,7 +223,9 @@ static struct hp_moment moment_of(struct hp_ledger *ledger, bool writable, const
                                .max_rss = info->running ? hp_process_max_rss(info->pid) : 0,
                                .sequence = ledger->dump_sequence};
     moment.own_ns = hp_ticks_to_ns(ledger, hp_audit_read(ledger).own_ticks, hp_ticks(), now);
-    if (info->running && !hp_resident_recall(&ledger->resident, now, &moment.resident, &moment.resident_age_ns)) {
+    enum hp_resident_costs costs = info->hasty ? HP_RESIDENT_HASTY : HP_RESIDENT_NOW;
+    if (info->running &&
+        !hp_resident_recall(&ledger->resident, now, costs, &moment.resident, &moment.resident_age_ns)) {
         moment.resident = hp_process_resident(info->pid, info->path);
         if (writable)
             hp_resident_keep(&ledger->resident, now, hp_clock_ns(CLOCK_MONOTONIC), &moment.resident);

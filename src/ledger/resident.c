@@ -337,16 +337,18 @@ void hp_resident_add_heap(struct hp_resident *resident, uint64_t bytes)
     move_to_heap(resident, bytes);
 }
 
-bool hp_resident_recall(const struct hp_resident_kept *kept, uint64_t now_ns, struct hp_resident *resident,
-                        uint64_t *age_ns)
+#define KEPT_MOST_NS 1000000000ull
+
+bool hp_resident_recall(const struct hp_resident_kept *kept, uint64_t now_ns, enum hp_resident_costs costs,
+                        struct hp_resident *resident, uint64_t *age_ns)
 {
     uint32_t version = __atomic_load_n(&kept->version, __ATOMIC_ACQUIRE);
     struct hp_resident_kept copy;
     hp_words_load(&copy, kept, sizeof copy);
     __atomic_thread_fence(__ATOMIC_ACQUIRE);
-    uint64_t most = HP_RESIDENT_COSTS * copy.cost_ns;
+    uint64_t most = costs * copy.cost_ns;
     if (version & 1 || __atomic_load_n(&kept->version, __ATOMIC_RELAXED) != version || now_ns < copy.time_ns ||
-        now_ns - copy.time_ns >= (most < HP_RESIDENT_AGE_NS ? most : HP_RESIDENT_AGE_NS))
+        now_ns - copy.time_ns >= (most < KEPT_MOST_NS ? most : KEPT_MOST_NS))
         return false;
     *resident = copy.resident;
     *age_ns = now_ns - copy.time_ns;

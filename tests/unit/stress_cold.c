@@ -17,6 +17,7 @@
 #include "next.h"
 #include "record.h"
 #include "sampler.h"
+#include "step.h"
 #include "unwind.h"
 
 enum { THREADS = 6, ROUNDS = 20000, OWN = 64, DISTURBANCES = 2000, DEEPEST = 24 };
@@ -150,7 +151,7 @@ static void read_as_others_do(void)
 static void forget_code(void)
 {
     hp_modules_forget();
-    hp_unwind_forget();
+    hp_step_forget();
 }
 
 static void *disturb(void *state)
