@@ -128,12 +128,12 @@ static void *marked_calloc(size_t size)
     if (hp_next.mi_zalloc_aligned)
         return hp_next.mi_zalloc_aligned(size, HP_MARK);
     void *pointer = hp_next.memalign(HP_MARK, marked_size(size));
-    if (!pointer || is_fresh_mapping(pointer))
-        return pointer;
-    if (size >= LARGE)
-        clear(pointer, size);
-    else
+    if (!pointer)
+        return NULL;
+    if (size < LARGE)
         memset(pointer, 0, size);
+    else if (!is_fresh_mapping(pointer))
+        clear(pointer, size);
     return pointer;
 }
 

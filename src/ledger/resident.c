@@ -15,6 +15,7 @@
 #define GUARD_MOST (64ull << 10)
 #define STACK_UNLIMITED (2ull << 20) /* what glibc takes where RLIMIT_STACK is none */
 #define PAGE 4096ull
+#define RSS_MOST (1ull << 62) /* so that no sum overflows, whatever the text says */
 /* Linux maps programs below, and libraries and all other mappings above, where an anonymous mapping beside a file may be
  * anything. */
 #define PROGRAMS_LIMIT 0x600000000000ull
@@ -161,8 +162,10 @@ static uint64_t stack_part(const struct hp_resident_hints *hints, const struct m
 
 static void end_mapping(struct scan *scan)
 {
-    const struct mapping *mapping = &scan->now;
-    uint64_t stack;
+    struct mapping *mapping = &scan->now;
+    uint64_t stack, room = RSS_MOST - scan->sums.rss;
+    if (mapping->rss > room)
+        mapping->rss = room;
     scan->sums.rss += mapping->rss;
     switch (mapping->class) {
     case HEAP:

@@ -69,7 +69,8 @@ static void report(const struct hp_profile *profile)
         const struct hp_report_options options = {.look = {80, true}};
         struct hp_report_outcome outcome;
         struct hp_error error = {""};
-        must(!reports[i]->write(out, &input, &options, &outcome, &error), reports[i]->name, &error);
+        must(!hp_report_write(reports[i], out, &input, &options, &outcome, &error),
+             reports[i]->name, &error);
     }
 }
 
