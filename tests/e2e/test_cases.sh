@@ -125,7 +125,7 @@ unwinders() {
     expect "case 9: late C++ on $allocator at $HEAPPROF_INTERVAL: lost" 0 "$(fact late.heap lost)"
     if [ $HEAPPROF_INTERVAL = 1 ]; then # each of 11 strings in a tracked object, and nothing of it is left
         expect "case 9: late C++ on $allocator: live" "" \
-            "$(rows inuse_objects late.heap --raw --focus plugin_work | awk -F'\t' '$2 > 0 { print }')"
+            "$(rows inuse_objects late.heap --raw --focus plugin_work | awk -F'\t' '$2 > 0 && $1 != "allocate_dtv_entry" { print }')"
         rows alloc_objects late.heap --raw --focus plugin_work >rows
         [ "$(awk -F'\t' '$1 == "plugin_work" { print $3 }' rows)" -ge 220000 ] ||
             fail "case 9: late C++ on $allocator: too few objects: $(cat rows)"
@@ -329,27 +329,28 @@ places() {
     for way in "unshare -pf --mount-proc" "unshare -m sh -c 'umount -l /proc; exec \"\$@\"' -"; do
         export HEAPPROF_LEDGER=$work/shm
         rm -rf shm && mkdir shm
-        LD_PRELOAD=$preload sleep 300 &
+        LD_PRELOAD=$preload sleep 300 >/dev/null 2>&1 &
         living=$!
-        eval "$way" sh -c "'"'LD_PRELOAD=$0 sleep 100 & LD_PRELOAD=$0 sleep 100 & echo >inside; until [ -e over ]; do sleep 0.1; done; kill %1 %2'"'" "$preload" &
+        rm -f inside end && mkfifo end
+        eval "$way" sh -c "'"'LD_PRELOAD=$0 sleep 300 & a=$!; LD_PRELOAD=$0 sleep 300 & echo >inside; read -r _; kill $a $!'"'" \
+            "$preload" <end >/dev/null 2>&1 &
+        exec 9>end # closed, also by our end, it ends them
         for ((i = 0; i < 200; i++)); do
             [ -e inside ] && [ "$(find shm -name '*.ledger' | wc -l)" = 3 ] && break
             sleep 0.05
         done
-        rm -f inside
         find shm -name '*.ledger' | sort >before
         expect "case 25: living ones, on $where, $way" 3 "$(wc -l <before)"
         for ((i = 0; i < 60; i++)); do echo dead >"$(dirname "$(head -1 before)")/4194305.$((99999999999 + i)).ledger"; done
-        eval "$way" bash -c "'"'for i in {1..40}; do LD_PRELOAD=$0 true; done'"'" "$preload"
+        eval "$way" bash -c "'"'for i in {1..40}; do LD_PRELOAD=$0 /bin/true; done'"'" "$preload"
         [ "$(find shm -name '*.ledger' | wc -l)" -le 40 ] || fail "case 25: nobody cleaned up, on $where, $way"
         for ((i = 0; i < 60; i++)); do echo dead >"$(dirname "$(head -1 before)")/4194305.$((99999999999 + i)).ledger"; done
-        for i in {1..40}; do LD_PRELOAD=$preload true; done
+        for i in {1..40}; do LD_PRELOAD=$preload /bin/true; done
         find shm -name '*.ledger' ! -name '4194305.*' | sort | diff before - >differ || fail "case 25 on $where, $way: $(cat differ)"
         "$HEAPPROF" dump $living -o living.heap >/dev/null || fail "case 25: the ledger of the living one is no use"
-        echo >over
-        kill -KILL $living $(jobs -p) 2>/dev/null
+        exec 9>&-
+        kill -KILL $living
         wait 2>/dev/null
-        rm -f over
     done
     unset HEAPPROF_LEDGER
     # /dev/shm as containers have it.
@@ -405,7 +406,9 @@ case $cases in
 loader | unwinders | accounting) behind+=" tcmalloc mimalloc" ;;
 esac
 for allocator in $(allocators $behind); do
-    for interval in 512K 4K 1; do
+    intervals="512K 4K 1"
+    [[ $allocator = [gj]* ]] || intervals="4K 1"
+    for interval in $intervals; do
         export HEAPPROF_INTERVAL=$interval
         $cases $allocator
     done
