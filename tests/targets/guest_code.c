@@ -108,7 +108,7 @@ static int stacks(void)
         pthread_join(thread, NULL);
     }
     pthread_attr_destroy(&attributes);
-    printf("%u deep\n", recurse(50000));
+    printf("%u deep\n", recurse(100000));
     return 0;
 }
 
