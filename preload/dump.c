@@ -78,7 +78,7 @@ static struct hp_moment moment_of(struct work *work)
                                .clock_ns = hp_clock_ns(CLOCK_MONOTONIC),
                                .sequence = ledger->dump_sequence,
                                .process = "self"};
-    moment.own_ns = hp_ticks_to_ns(ledger, ledger->audit.own_ticks, hp_ticks(), moment.clock_ns);
+    moment.own_ns = hp_ticks_to_ns(ledger, hp_audit_read(ledger).own_ticks, hp_ticks(), moment.clock_ns);
     if (hp_sys_getrusage(RUSAGE_SELF, &usage) == 0)
         moment.max_rss = (uint64_t)usage.ru_maxrss * 1024;
     read_resident(work, &moment);

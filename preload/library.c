@@ -26,23 +26,20 @@ enum { NOT_STARTED, STARTING, READY, OFF };
 struct hp_library hp_library;
 static uint32_t exited;
 
-static bool stderr_is_ours(void)
-{
-    struct stat status = {0};
-    return hp_sys_fstat(2, &status) == 0 && (uint64_t)status.st_dev == hp_library.stderr_file[0] &&
-           (uint64_t)status.st_ino == hp_library.stderr_file[1] && status.st_ino;
-}
-
 /* A line fits into a pipe that is ready, so the write does not wait; and a pipe that nobody reads any more must not end
- * a target that itself never wrote to it. */
+ * a target that itself never wrote to it. A file is always ready; with RLIMIT_NOFILE 0 ppoll would say nothing of it. */
 void hp_say(const char *line, size_t size)
 {
     struct pollfd ready = {.fd = 2, .events = POLLOUT};
     struct timespec no_time = {0, 0};
-    if (!stderr_is_ours() || hp_syscall(SYS_ppoll, (long)&ready, 1, (long)&no_time, 0, 8, 0) != 1 ||
-        ready.revents != POLLOUT)
+    struct stat status = {0};
+    bool is_ours = hp_sys_fstat(2, &status) == 0 && (uint64_t)status.st_dev == hp_library.stderr_file[0] &&
+                   (uint64_t)status.st_ino == hp_library.stderr_file[1] && status.st_ino;
+    if (!is_ours)
         return;
-    hp_sys_write(2, line, size);
+    if (S_ISREG(status.st_mode) ||
+        (hp_syscall(SYS_ppoll, (long)&ready, 1, (long)&no_time, 0, 8, 0) == 1 && ready.revents == POLLOUT))
+        hp_sys_write(2, line, size);
 }
 
 void hp_complain(const char *const *parts, unsigned count)
@@ -63,7 +60,7 @@ static void complain_of_option(const char *variable, const char *value, const ch
     size_t length = strnlen(value, sizeof shortened - 4);
     memcpy(shortened, value, length);
     memcpy(shortened + length, value[length] ? "..." : "\0\0\0", 4);
-    const char *const parts[] = {variable, "=", shortened, " can't be used; taking ", used};
+    const char *const parts[] = {variable, "=", shortened, " can't be understood; using ", used};
     hp_complain(parts, 5);
 }
 
@@ -327,12 +324,10 @@ void hp_library_exit(void)
     struct hp_ledger *ledger = hp_ledger_now();
     if (!ledger)
         return;
-    if (hp_sys_getpid() != hp_library.pid) {
-        if (*hp_library.fork_guard)
-            return; /* a vfork child that could not exec */
-        hp_library_check_fork();
-        ledger = hp_ledger_now();
-    }
+    hp_library_check_fork();
+    if (hp_sys_getpid() != hp_library.pid)
+        return; /* a vfork child that could not exec */
+    ledger = hp_ledger_now();
     if (!ledger || __atomic_exchange_n(&exited, 1, __ATOMIC_ACQ_REL))
         return;
     if (hp_library.options.at_exit)
@@ -356,12 +351,12 @@ int hp_library_set_interval(uint64_t bytes)
     __atomic_store_n(&ledger->wanted_interval, bytes, __ATOMIC_RELAXED);
     uint32_t epoch = 0, count = __atomic_load_n(&ledger->epoch_count, __ATOMIC_ACQUIRE);
     /* An interval that was used before keeps its epoch: switching to and fro makes no new entries. */
-    while (epoch < count && ledger->intervals[epoch] != bytes)
+    while (epoch < count && hp_interval_at(ledger, epoch) != bytes)
         epoch++;
     if (epoch == count) {
         do {
             if (count == HP_EPOCHS) {
-                __atomic_store_n(&ledger->wanted_interval, ledger->intervals[ledger->epoch], __ATOMIC_RELAXED);
+                __atomic_store_n(&ledger->wanted_interval, hp_interval_now(ledger), __ATOMIC_RELAXED);
                 return -ENOSPC;
             }
         } while (!__atomic_compare_exchange_n(&ledger->epoch_count, &count, count + 1, false, __ATOMIC_ACQ_REL,
@@ -371,7 +366,7 @@ int hp_library_set_interval(uint64_t bytes)
     }
     if (bytes) {
         __atomic_store_n(&ledger->armed_epoch, epoch, __ATOMIC_RELEASE);
-        hp_library.armed_interval = bytes;
+        __atomic_store_n(&hp_library.armed_interval, bytes, __ATOMIC_RELAXED);
     }
     __atomic_store_n(&ledger->epoch, epoch, __ATOMIC_RELEASE);
     hp_marking_update();

@@ -165,7 +165,7 @@ static const char *value_of(char **environment, const char *name)
 {
     size_t length = strlen(name);
     for (; environment && *environment; environment++)
-        if (!strncmp(*environment, name, length) && (*environment)[length] == '=')
+        if (**environment == *name && !strncmp(*environment, name, length) && (*environment)[length] == '=')
             return *environment + length + 1;
     return NULL;
 }

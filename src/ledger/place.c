@@ -97,6 +97,24 @@ int hp_place_beside(char path[HP_PATH_MAX], int pid, uint64_t start)
     return append_name(path, (size_t)(slash + 1 - path), pid, start) + 1 >= HP_PATH_MAX ? -ENAMETOOLONG : 0;
 }
 
+void hp_place_hold(int fd)
+{
+    hp_sys_flock(fd, LOCK_EX | LOCK_NB);
+}
+
+bool hp_place_is_held(const char *path)
+{
+    struct stat status = {0};
+    int fd = hp_sys_open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
+    if (fd < 0)
+        return fd != -ENOENT && fd != -ELOOP;
+    /* Without a size it is being made. A shared lock: those who look don't keep each other from seeing. */
+    bool held = (hp_sys_fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && status.st_size == 0) ||
+                hp_sys_flock(fd, LOCK_SH | LOCK_NB) == -EAGAIN;
+    hp_sys_close(fd);
+    return held;
+}
+
 void hp_place_descriptor(char path[HP_PATH_MAX], int fd)
 {
     append_number(path, append(path, 0, "/proc/self/fd/"), (uint64_t)fd);
@@ -136,17 +154,26 @@ struct prune {
     unsigned count;
 };
 
+static void name_ledger(char path[HP_PATH_MAX], const char *folder, const struct dead *dead)
+{
+    append_name(path, append(path, append(path, 0, folder), "/"), dead->pid, dead->start);
+}
+
 static void remove_ledger(const char *folder, const struct dead *dead)
 {
     char path[HP_PATH_MAX];
-    append_name(path, append(path, append(path, 0, folder), "/"), dead->pid, dead->start);
+    name_ledger(path, folder, dead);
     hp_sys_unlink(path);
 }
 
 static void consider(struct prune *prune, const char *name)
 {
     struct dead dead;
+    char path[HP_PATH_MAX];
     if (!hp_place_parse(name, &dead.pid, &dead.start) || hp_process_start(dead.pid) == dead.start)
+        return;
+    name_ledger(path, prune->folder, &dead);
+    if (hp_place_is_held(path))
         return;
     unsigned oldest = 0;
     for (unsigned i = 1; i < prune->count; i++)

@@ -5,7 +5,12 @@
  * FOLDER is /dev/shm, /tmp, or what HEAPPROF_LEDGER says; UID the effective user at the start; PID the process as it
  * knows itself (in its pid namespace); START the time of its start in clock ticks since boot (field 22 of
  * /proc/PID/stat), which tells it from others that had its number, and stays the same over exec: the program that is
- * executed takes the name over.
+ * executed takes the name over. Two processes of different pid namespaces may have the same number and start: the second
+ * one takes the next START that is free.
+ *
+ * A ledger is held from before it has a size until no process has it mapped any more: by a lock, flock(2), of the open
+ * file, which outlives its descriptor for as long as the mapping does. Unlike /proc, which may not be there and knows one
+ * pid namespace only, it tells in all of them, and also after exec.
  *
  * No malloc, no stdio, no errno; async-signal-safe.
  */
@@ -31,13 +36,19 @@ int hp_place_ledger(char path[HP_PATH_MAX], const char *folder, unsigned uid, in
 /* Make the name of a ledger into that of another one in the same folder. */
 int hp_place_beside(char path[HP_PATH_MAX], int pid, uint64_t start);
 
+/* Hold a ledger's file from now on, by its open file, which is then mapped. */
+void hp_place_hold(int fd);
+/* False if nobody holds it: its process is dead, or has executed another program. */
+bool hp_place_is_held(const char *path);
+
 /* "/proc/self/fd/N" */
 void hp_place_descriptor(char path[HP_PATH_MAX], int fd);
 
 /* False if `name` (without folders) is not PID.START.ledger. */
 bool hp_place_parse(const char *name, int *pid, uint64_t *start);
 
-/* When there are many ledgers in a user's folder, remove all of dead processes but the newest HP_DEAD_MOST. */
+/* When there are many ledgers in a user's folder, remove all of dead processes but the newest HP_DEAD_MOST. What is
+ * held stays. */
 void hp_place_prune(const char *user_folder);
 
 #endif

@@ -12,6 +12,7 @@
 
 #define BUDGET_LEAST (1u << 20)
 #define PAGE 4096u
+#define NAMES 16 /* that are tried for the file */
 
 static bool sealed;
 
@@ -31,11 +32,16 @@ static int file_in(struct hp_region *region, const char *folder)
     if ((uint32_t)pid * 0x9e3779b1u >> 30 == 0) /* looking at many processes takes time; one start in four is enough */
         hp_place_prune(region->path);
     region->process_start = hp_process_start(0);
-    error = hp_place_ledger(region->path, folder, uid, pid, region->process_start);
-    if (error < 0)
-        return error;
-    hp_sys_unlink(region->path); /* of the program that this process ran before exec */
-    return hp_sys_open(region->path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
+    for (uint64_t start = region->process_start; start < region->process_start + NAMES; start++) {
+        error = hp_place_ledger(region->path, folder, uid, pid, start);
+        if (error < 0)
+            return error;
+        if (hp_place_is_held(region->path)) /* in another pid namespace */
+            continue;
+        hp_sys_unlink(region->path); /* of the program that this process ran before exec */
+        return hp_sys_open(region->path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
+    }
+    return -EEXIST;
 }
 
 /* Never more than a quarter of what the file system has left: /dev/shm is small in containers. */
@@ -64,6 +70,7 @@ static uint64_t within_limit(int resource, uint64_t share, uint64_t budget)
 static struct hp_ledger *map_file(int fd, uint64_t size)
 {
     struct hp_ledger *ledger = NULL;
+    hp_place_hold(fd); /* before it has a size */
     if (hp_sys_ftruncate(fd, size) == 0)
         ledger = hp_sys_mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd);
     hp_sys_close(fd);
@@ -100,10 +107,15 @@ static int create_shared(struct hp_region *region, const char *folder, uint64_t 
     return 0;
 }
 
-static int create_private(struct hp_region *region, uint64_t budget)
+/* Unlike a file's, private memory counts against RLIMIT_DATA, and where overcommit is off (MAP_NORESERVE means nothing
+ * there) also before it is used. */
+static int create_private(struct hp_region *region, uint64_t *budget)
 {
-    void *memory = hp_sys_mmap(NULL, hp_ledger_layout(budget).size, PROT_READ | PROT_WRITE,
-                               MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
+    void *memory = NULL;
+    *budget = within_limit(RLIMIT_DATA, 16, *budget);
+    while (*budget >= BUDGET_LEAST && !(memory = hp_sys_mmap(NULL, hp_ledger_layout(*budget).size, PROT_READ | PROT_WRITE,
+                                                             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1)))
+        *budget /= 2;
     if (!memory)
         return -ENOMEM;
     region->ledger = memory;
@@ -124,7 +136,7 @@ static int create_anywhere(struct hp_region *region, const char *folder, uint64_
                 *file_error = create_shared(region, "/tmp", budget);
         }
     }
-    return *file_error < 0 ? create_private(region, *budget) : 0;
+    return *file_error < 0 ? create_private(region, budget) : 0;
 }
 
 static void start_using(struct hp_region *region)
@@ -296,8 +308,10 @@ static bool move_to_file(struct hp_region *region, int file)
     bool moved = write_at(file, ledger->block_map, sizeof ledger->block_map, offsetof(struct hp_ledger, block_map)) == 0 &&
                  hp_sys_mmap(ledger, ledger->layout.size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, file) &&
                  populate_marked(ledger);
-    if (moved)
+    if (moved) {
+        hp_place_hold(file);
         name_file(region, file);
+    }
     hp_sys_close(file);
     return moved;
 }

@@ -15,7 +15,7 @@
 
 /* Bytes resident, by what the mappings are. */
 struct hp_resident {
-    bool known;
+    uint64_t known; /* 0: nothing is; no bool, which may have two values only, because others write it */
     uint64_t rss;
     uint64_t heap;      /* what can be told for an allocator's by its place: [heap], glibc's other arenas, mimalloc's segments */
     uint64_t anonymous; /* the rest of what has no file: large blocks, jemalloc's memory, mmap, static data */

@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -80,6 +81,12 @@ static inline long hp_sys_write(int fd, const void *data, size_t size)
 static inline long hp_sys_pwrite(int fd, const void *data, size_t size, uint64_t offset)
 {
     return hp_syscall(SYS_pwrite64, fd, (long)data, (long)size, (long)offset, 0, 0);
+}
+
+/* `operation`: as in flock(2). */
+static inline int hp_sys_flock(int fd, int operation)
+{
+    return (int)hp_syscall(SYS_flock, fd, operation, 0, 0, 0, 0);
 }
 
 /* A name for what `from` links to, as /proc/self/fd/N does. */

@@ -1,0 +1,209 @@
+/* Where ledgers lie: which of them are held by a process, also one that /proc does not tell of, and
+ * which are removed. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "ledger/place.h"
+#include "ledger/region.h"
+#include "ledger_help.h"
+
+#define BUDGET (8ull << 20)
+#define NOBODY 4194305 /* above any process number */
+
+static char folder[] = "/dev/shm/heapprof-test-XXXXXX";
+static char inner[128];
+
+static int make_folder(void **state)
+{
+    strcpy(folder + strlen(folder) - 6, "XXXXXX");
+    if (!mkdtemp(folder))
+        return -1;
+    snprintf(inner, sizeof inner, "%s/heapprof-%u", folder, (unsigned)geteuid());
+    return 0;
+}
+
+static int remove_folder(void **state)
+{
+    char command[300];
+    snprintf(command, sizeof command, "rm -rf '%s'", folder);
+    return system(command) == 0 ? 0 : -1;
+}
+
+static struct hp_region create(void)
+{
+    struct hp_region region = {0};
+    int error = -1;
+    assert_int_equal(hp_region_create(&region, folder, BUDGET, 128, &error), 0);
+    assert_int_equal(error, 0);
+    return region;
+}
+
+static void destroy(struct hp_region *region)
+{
+    hp_region_remove(region);
+    free_ledger(region->ledger);
+    hp_ledger_set_reserve(NULL);
+}
+
+static const char *place(int pid, unsigned start)
+{
+    static char path[200];
+    snprintf(path, sizeof path, "%s/%d.%u.ledger", inner, pid, start);
+    return path;
+}
+
+static bool is_there(int pid, unsigned start)
+{
+    return access(place(pid, start), F_OK) == 0;
+}
+
+static void write_dead(unsigned start)
+{
+    FILE *file = fopen(place(NOBODY, start), "we");
+    assert_non_null(file);
+    assert_true(fputs("of a process that was killed", file) >= 0);
+    assert_int_equal(fclose(file), 0);
+}
+
+static void is_held_while_mapped(void **state)
+{
+    struct hp_region region = create();
+    char path[HP_PATH_MAX];
+    strcpy(path, region.path);
+    assert_true(hp_place_is_held(path));
+    assert_true(hp_place_is_held(path)); /* asking changes nothing */
+    free_ledger(region.ledger);
+    assert_false(hp_place_is_held(path));
+    unlink(path);
+    assert_false(hp_place_is_held(path));
+    int fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+    assert_true(hp_place_is_held(path)); /* being made */
+    close(fd);
+}
+
+static void is_held_by_forked_children(void **state)
+{
+    struct hp_region region = create();
+    int file = hp_region_fork_prepare(&region), up[2], down[2], status;
+    assert_true(file >= 0);
+    assert_int_equal(pipe(up), 0);
+    assert_int_equal(pipe(down), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        char word, parent[HP_PATH_MAX] = "";
+        close(down[1]);
+        hp_region_fork_child(&region, file, true);
+        hp_place_ledger(parent, folder, geteuid(), getppid(), hp_process_start(getppid()));
+        bool good = hp_place_is_held(region.path) && hp_place_is_held(parent);
+        if (write(up[1], region.path, HP_PATH_MAX) != HP_PATH_MAX)
+            good = false;
+        while (read(down[0], &word, 1) > 0) /* until the parent closes it, or ends */
+            ;
+        _exit(good ? 0 : 1);
+    }
+    hp_region_fork_parent(file);
+    char path[HP_PATH_MAX] = "";
+    assert_int_equal(read(up[0], path, sizeof path), sizeof path);
+    assert_string_not_equal(path, region.path);
+    assert_true(hp_place_is_held(path));
+    close(down[1]);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    assert_false(hp_place_is_held(path));
+    assert_true(hp_place_is_held(region.path));
+    close(up[0]);
+    close(up[1]);
+    close(down[0]);
+    destroy(&region);
+}
+
+static void prunes_the_oldest_dead_only(void **state)
+{
+    struct hp_region region = create(), own = create();
+    /* As it looks to a process in another pid namespace: nobody has that number. */
+    assert_int_equal(rename(region.path, place(NOBODY, 5)), 0);
+    strcpy(region.path, place(NOBODY, 5));
+    for (unsigned start = 10; start < 10 + 3 * HP_DEAD_MOST; start++)
+        write_dead(start);
+    hp_place_prune(inner);
+    assert_true(is_there(NOBODY, 5));
+    assert_true(access(own.path, F_OK) == 0);
+    for (unsigned start = 10; start < 10 + 3 * HP_DEAD_MOST; start++)
+        assert_int_equal(is_there(NOBODY, start), start >= 10 + 2 * HP_DEAD_MOST);
+    destroy(&region);
+    destroy(&own);
+}
+
+static void leaves_few_alone(void **state)
+{
+    struct hp_region region = create();
+    for (unsigned start = 10; start < 10 + HP_DEAD_MOST; start++)
+        write_dead(start);
+    hp_place_prune(inner);
+    for (unsigned start = 10; start < 10 + HP_DEAD_MOST; start++)
+        assert_true(is_there(NOBODY, start));
+    destroy(&region);
+}
+
+/* Processes of two pid namespaces may have the same number and start. */
+static void does_not_take_a_held_name(void **state)
+{
+    struct hp_region first = create(), second = create();
+    char name[HP_PATH_MAX];
+    assert_string_not_equal(first.path, second.path);
+    assert_true(first.process_start == second.process_start);
+    strcpy(name, first.path);
+    assert_true(hp_place_is_held(name) && hp_place_is_held(second.path));
+    free_ledger(first.ledger); /* as exec does */
+    struct hp_region third = create();
+    assert_string_equal(third.path, name);
+    destroy(&second);
+    destroy(&third);
+}
+
+static void reads_names(void **state)
+{
+    int pid;
+    uint64_t start;
+    assert_true(hp_place_parse("4711.1234567890123.ledger", &pid, &start));
+    assert_int_equal(pid, 4711);
+    assert_true(start == 1234567890123);
+    static const char *const bad[] = {"",
+                                      ".",
+                                      "..",
+                                      "4711",
+                                      "4711.",
+                                      "4711.1",
+                                      "4711.1.ledgers",
+                                      ".1.ledger",
+                                      "4711.1.",
+                                      "99999999999.1.ledger",
+                                      "1.99999999999999999999.ledger",
+                                      "-1.1.ledger",
+                                      "a.1.ledger"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        assert_false(hp_place_parse(bad[i], &pid, &start));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(is_held_while_mapped, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(is_held_by_forked_children, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(prunes_the_oldest_dead_only, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(leaves_few_alone, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(does_not_take_a_held_name, make_folder, remove_folder),
+        cmocka_unit_test(reads_names),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
