@@ -15,7 +15,7 @@ static int sum(struct node *list) { int n = 0; for (; list; list = list->next) n
 int main(void) {
     struct node *list = NULL;
     for (int i = 0; i < 500; i++) {
-        struct node *node = malloc(sizeof *node);
+        struct node *node = calloc(1, sizeof *node); // whole nodes are printed
         node->next = list;
         snprintf(node->text, sizeof node->text, "node %d", i);
         list = node;
