@@ -26,23 +26,20 @@ enum { NOT_STARTED, STARTING, READY, OFF };
 struct hp_library hp_library;
 static uint32_t exited;
 
-static bool stderr_is_ours(void)
-{
-    struct stat status = {0};
-    return hp_sys_fstat(2, &status) == 0 && (uint64_t)status.st_dev == hp_library.stderr_file[0] &&
-           (uint64_t)status.st_ino == hp_library.stderr_file[1] && status.st_ino;
-}
-
 /* A line fits into a pipe that is ready, so the write does not wait; and a pipe that nobody reads any more must not end
- * a target that itself never wrote to it. */
+ * a target that itself never wrote to it. A file is always ready; with RLIMIT_NOFILE 0 ppoll would say nothing of it. */
 void hp_say(const char *line, size_t size)
 {
     struct pollfd ready = {.fd = 2, .events = POLLOUT};
     struct timespec no_time = {0, 0};
-    if (!stderr_is_ours() || hp_syscall(SYS_ppoll, (long)&ready, 1, (long)&no_time, 0, 8, 0) != 1 ||
-        ready.revents != POLLOUT)
+    struct stat status = {0};
+    bool is_ours = hp_sys_fstat(2, &status) == 0 && (uint64_t)status.st_dev == hp_library.stderr_file[0] &&
+                   (uint64_t)status.st_ino == hp_library.stderr_file[1] && status.st_ino;
+    if (!is_ours)
         return;
-    hp_sys_write(2, line, size);
+    if (S_ISREG(status.st_mode) ||
+        (hp_syscall(SYS_ppoll, (long)&ready, 1, (long)&no_time, 0, 8, 0) == 1 && ready.revents == POLLOUT))
+        hp_sys_write(2, line, size);
 }
 
 void hp_complain(const char *const *parts, unsigned count)

@@ -17,6 +17,7 @@
 /* Frames kept when little of the stack is left, or nobody knows how much. */
 #define SHALLOW_DEPTH 64
 #define DEEP_ROOM (24u << 10)
+#define GLIBC_MAPPED (128u << 10) /* its threshold for mmap, before it adapts */
 
 uint16_t hp_filter[HP_FILTER_SLOTS];
 static uint64_t unmarked_live; /* objects in the ledger that hp_is_marked() does not tell */
@@ -106,7 +107,7 @@ void hp_forget_taken(struct hp_live_ref *ref)
 {
     struct hp_ledger *ledger = hp_ledger_now();
     struct hp_entry *entry = hp_ledger_at(ledger, ref->data->entry);
-    uint32_t unmarked = ref->data->unmarked;
+    bool unmarked = !ref->data->plain;
     __atomic_fetch_sub(&ledger->live_estimate, weight_of(ledger, ref->data), __ATOMIC_RELAXED);
     hp_pair_add(&entry->freed, 1, ref->data->size);
     hp_live_drop(ref);
@@ -128,6 +129,30 @@ bool hp_take(const void *pointer, struct hp_live_ref *ref)
     return false;
 }
 
+/* What malloc_usable_size says of an object of `size` bytes that was not asked for at a marked address. */
+static size_t plain_usable_size(size_t size)
+{
+    if (hp_next.mi_good_size)
+        return hp_next.mi_good_size(size);
+    if (hp_next.nallocx)
+        return hp_next.nallocx(size ? size : 1, 0);
+    /* glibc's chunks are multiples of 16 bytes, 32 at least, less 8 for their head (malloc.c, request2size); what may be
+     * mapped apart is left as it is. */
+    if (hp_next.allocator != HP_ALLOCATOR_GLIBC || size >= GLIBC_MAPPED)
+        return SIZE_MAX;
+    return size <= 24 ? 24 : ((size + 8 + 15) & ~15ul) - 8;
+}
+
+size_t hp_resized_usable_size(size_t before, size_t size)
+{
+    bool keeps = hp_next.allocator == HP_ALLOCATOR_TCMALLOC || hp_next.allocator == HP_ALLOCATOR_MIMALLOC;
+    if (keeps && size <= before && size >= before / 2)
+        return before;
+    if (hp_next.allocator == HP_ALLOCATOR_TCMALLOC && size > before && size < before + before / 4)
+        size = before + before / 4;
+    return plain_usable_size(size);
+}
+
 size_t hp_usable_size(const void *pointer, size_t usable)
 {
     struct hp_ledger *ledger = hp_ledger_now();
@@ -135,9 +160,9 @@ size_t hp_usable_size(const void *pointer, size_t usable)
     if (!ledger || !pointer || !hp_is_marked(pointer) || !hp_maybe_sampled(pointer) || !hp_marking() ||
         !hp_live_take(ledger, (uint64_t)(uintptr_t)pointer, &ref))
         return usable;
-    uint64_t asked = ref.data->unmarked ? usable : ref.data->size;
+    size_t plain = ref.data->plain ? ref.data->plain : usable;
     hp_live_restore(&ref);
-    return asked && asked < usable ? (size_t)asked : usable;
+    return plain < usable ? plain : usable;
 }
 
 bool hp_forget(const void *pointer)
@@ -197,7 +222,17 @@ static uint32_t milliseconds_since_start(const struct hp_ledger *ledger)
     return ns > ledger->start_clock_ns ? (uint32_t)((ns - ledger->start_clock_ns) / 1000000) : 0;
 }
 
-static bool add_object(struct hp_ledger *ledger, const void *pointer, size_t n, hp_offset entry_at)
+/* As hp_live_data has it. `plain`: 0 if it is not known yet. */
+static uint32_t plain_of(const void *pointer, size_t n, size_t plain)
+{
+    if (!hp_is_marked(pointer))
+        return 0;
+    if (!plain)
+        plain = plain_usable_size(n);
+    return plain < UINT32_MAX ? (uint32_t)plain : UINT32_MAX;
+}
+
+static bool add_object(struct hp_ledger *ledger, const void *pointer, size_t n, size_t plain, hp_offset entry_at)
 {
     struct hp_entry *entry = hp_ledger_at(ledger, entry_at);
     struct hp_live_ref stale;
@@ -205,18 +240,18 @@ static bool add_object(struct hp_ledger *ledger, const void *pointer, size_t n, 
                                       .entry = entry_at,
                                       .time_ms = milliseconds_since_start(ledger),
                                       .thread = hp_thread.number,
-                                      .unmarked = !hp_is_marked(pointer)};
+                                      .plain = plain_of(pointer, n, plain)};
     if (hp_live_take(ledger, (uint64_t)(uintptr_t)pointer, &stale)) {
         /* It was freed by a way around the hooks: the allocator gives its address out again. */
         hp_forget_taken(&stale);
         hp_count(&ledger->audit.unmatched_frees, 1u);
     }
-    if (data.unmarked)
+    if (!data.plain)
         change_unmarked(1); /* before its address gets out, so that every free of it is looked up */
     change_filter(hp_filter_slot((uintptr_t)pointer), 1);
     if (!hp_live_insert(ledger, (uint64_t)(uintptr_t)pointer, &data)) {
         change_filter(hp_filter_slot((uintptr_t)pointer), -1);
-        if (data.unmarked)
+        if (!data.plain)
             change_unmarked(-1);
         return false;
     }
@@ -225,7 +260,7 @@ static bool add_object(struct hp_ledger *ledger, const void *pointer, size_t n, 
     return true;
 }
 
-static bool record(struct hp_ledger *ledger, const void *pointer, size_t n, const void *frame_address)
+static bool record(struct hp_ledger *ledger, const void *pointer, size_t n, size_t plain, const void *frame_address)
 {
     hp_thread_enter(ledger, &hp_thread);
     size_t room = hp_stack_room();
@@ -238,7 +273,7 @@ static bool record(struct hp_ledger *ledger, const void *pointer, size_t n, cons
     /* Exact figures need no classes, which are there for scaling. */
     uint16_t size_class = hp_interval_at(ledger, epoch) == 1 ? 0 : hp_size_class(n);
     hp_offset entry = hp_ledger_entry(ledger, stack, size_class, (uint16_t)epoch);
-    return entry && add_object(ledger, pointer, n, entry);
+    return entry && add_object(ledger, pointer, n, plain, entry);
 }
 
 /* A signal that came meanwhile is answered now. */
@@ -267,7 +302,7 @@ void hp_after_free(void)
     errno = kept;
 }
 
-void hp_record(const void *pointer, size_t n, const void *frame_address)
+void hp_record_resized(const void *pointer, size_t n, size_t plain, const void *frame_address)
 {
     struct hp_ledger *ledger = hp_ledger_now();
     struct hp_thread *thread = &hp_thread;
@@ -277,7 +312,7 @@ void hp_record(const void *pointer, size_t n, const void *frame_address)
     uint64_t start = hp_ticks();
     thread->busy = true;
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
-    if (record(ledger, pointer, n, frame_address))
+    if (record(ledger, pointer, n, plain, frame_address))
         hp_count(&ledger->audit.samples, 1u);
     else
         hp_count(&ledger->audit.lost, 1u);
@@ -287,4 +322,9 @@ void hp_record(const void *pointer, size_t n, const void *frame_address)
     leave_cold_path(thread);
     hp_count(&ledger->audit.own_ticks, hp_ticks() - start);
     errno = kept;
+}
+
+void hp_record(const void *pointer, size_t n, const void *frame_address)
+{
+    hp_record_resized(pointer, n, 0, frame_address);
 }

@@ -95,7 +95,8 @@ struct hp_live_data {
     hp_offset entry;
     uint32_t time_ms; /* since the ledger's start */
     uint32_t thread;  /* number of the allocating thread, from 1 in the order of first samples */
-    uint32_t unmarked; /* 1: its address does not carry the alignment mark */
+    uint32_t plain; /* 0: its address does not carry the alignment mark; else the usable size (malloc_usable_size) that the
+                     * object would have without, which the target is told; UINT32_MAX: not known, or larger */
 };
 
 struct hp_live_level {

@@ -107,10 +107,15 @@ static int create_shared(struct hp_region *region, const char *folder, uint64_t 
     return 0;
 }
 
-static int create_private(struct hp_region *region, uint64_t budget)
+/* Unlike a file's, private memory counts against RLIMIT_DATA, and where overcommit is off (MAP_NORESERVE means nothing
+ * there) also before it is used. */
+static int create_private(struct hp_region *region, uint64_t *budget)
 {
-    void *memory = hp_sys_mmap(NULL, hp_ledger_layout(budget).size, PROT_READ | PROT_WRITE,
-                               MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
+    void *memory = NULL;
+    *budget = within_limit(RLIMIT_DATA, 16, *budget);
+    while (*budget >= BUDGET_LEAST && !(memory = hp_sys_mmap(NULL, hp_ledger_layout(*budget).size, PROT_READ | PROT_WRITE,
+                                                             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1)))
+        *budget /= 2;
     if (!memory)
         return -ENOMEM;
     region->ledger = memory;
@@ -131,7 +136,7 @@ static int create_anywhere(struct hp_region *region, const char *folder, uint64_
                 *file_error = create_shared(region, "/tmp", budget);
         }
     }
-    return *file_error < 0 ? create_private(region, *budget) : 0;
+    return *file_error < 0 ? create_private(region, budget) : 0;
 }
 
 static void start_using(struct hp_region *region)

@@ -4,7 +4,8 @@ set -u
 : "${TARGETS:?folder of the target programs}" "${SOURCE_ROOT:?root of the source}"
 # Open to all: some targets change their user.
 work=$(mktemp -d "${TMPDIR:-/tmp}/heapprof-test.XXXXXX") && chmod 755 "$work"
-trap 'kill $(jobs -p) 2>/dev/null; rm -rf "$work"' EXIT
+group= # of memory_group
+trap 'kill $(jobs -p) 2>/dev/null; [ -z "$group" ] || rmdir "$group"; rm -rf "$work"' EXIT
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd) # with the tests
 cd "$work" || exit 1
 export NO_COLOR=1 LC_ALL=C
@@ -51,6 +52,19 @@ allocators() {
             fi
         done
     done
+}
+
+# memory_group SIZE: make a memory cgroup with that limit, $group; false where that can't be done.
+memory_group() {
+    local folder limit_file
+    for folder in /sys/fs/cgroup/heapprof-test-$$ /sys/fs/cgroup/memory/heapprof-test-$$; do
+        mkdir "$folder" 2>/dev/null || continue
+        for limit_file in "$folder/memory.max" "$folder/memory.limit_in_bytes"; do
+            [ -e "$limit_file" ] && echo "$1" >"$limit_file" && group=$folder && break 2
+        done
+        rmdir "$folder"
+    done
+    [ -n "$group" ] && { [ ! -e "$group/memory.swap.max" ] || echo 0 >"$group/memory.swap.max"; }
 }
 
 # with ALLOCATOR [VARIABLE=VALUE...] COMMAND...: with the library, and this allocator behind it; at most $limit seconds.

@@ -5,6 +5,7 @@ needs=/usr/lib/python3.11/test/test_threading.py
 names='^(_?Py|list_|dict|new_|unicode|PyMem|_PyMem|python3|insert|resize|long_)'
 limit=400
 behind="glibc jemalloc"
+killed=1 # some tests are about that
 
 run() {
     local status

@@ -1,9 +1,10 @@
 #!/bin/bash
 # Ways in which interposing profilers have hurt their targets, each as a small target that runs with and without the
-# library, with glibc and jemalloc, at 512K, 4K and 1. The first argument is the group: loader, threads, life, accounting.
+# library, with glibc and jemalloc (tcmalloc and mimalloc where they may differ), at 512K, 4K and 1. The first argument is
+# the group: loader, unwinders, threads, life, forks, limits, places, accounting. cases.md tells which case is where.
 . "$(dirname "$0")/lib.sh"
-group=${1:?group of cases}
-limit=60
+cases=${1:?group of cases}
+limit=$((240 + ${SOAK_SECONDS:-0})) # catches what hangs, not what is slow on a loaded machine
 
 # watched COMMAND...: what it does, and after $limit seconds the stacks of all its threads, and its end.
 watched() {
@@ -80,6 +81,8 @@ loader() {
     same "case 5: pointers to malloc" $allocator "$TARGETS/case_loader" ways
     LD_BIND_NOW=1 same "case 5: LD_BIND_NOW" $allocator "$TARGETS/case_loader" ways
     says "all ways lead to it"
+    same "case 5: -z now, and pointers that are the program's own" $allocator "$TARGETS/case_loader_now" ways
+    says "all ways lead to it"
     same "case 6: dlsym under load" $allocator "$TARGETS/case_loader" lookups
     says "looked up"
     [ ! -e "$TARGETS/case_cxx" ] || {
@@ -103,6 +106,31 @@ loader() {
         done
     done
     unset CASE_CLOCK
+}
+
+unwinders() {
+    local allocator=$1 program case
+    for program in "$TARGETS"/case_unwinder{,_own,_llvm}; do
+        [ -e "$program" ] || { [ $HEAPPROF_INTERVAL != 1 ] || echo "skipped: no ${program##*/} here, for case 9" && continue; }
+        for case in "exceptions:destroyed" "jumps:back each time" "backtraces:frames"; do
+            same "case 9: ${case%%:*} in ${program##*/}" $allocator "$program" ${case%%:*}
+            says "${case#*:}"
+        done
+    done
+    # A C++ runtime that comes late: whose operators are behind us is found out when new is first used.
+    [ -e "$TARGETS/libguest_plugin.so" ] || return 0
+    same "case 9: a C++ runtime that comes by dlopen" $allocator HEAPPROF_AT_EXIT=1 HEAPPROF_OUTPUT=late.heap \
+        "$TARGETS/guest_code" exceptions "$TARGETS/libguest_plugin.so"
+    says "^2000$"
+    expect "case 9: late C++ on $allocator at $HEAPPROF_INTERVAL: lost" 0 "$(fact late.heap lost)"
+    if [ $HEAPPROF_INTERVAL = 1 ]; then # each of 11 strings in a tracked object, and nothing of it is left
+        expect "case 9: late C++ on $allocator: live" "" \
+            "$(rows inuse_objects late.heap --raw --focus plugin_work | awk -F'\t' '$2 > 0 { print }')"
+        rows alloc_objects late.heap --raw --focus plugin_work >rows
+        [ "$(awk -F'\t' '$1 == "plugin_work" { print $3 }' rows)" -ge 220000 ] ||
+            fail "case 9: late C++ on $allocator: too few objects: $(cat rows)"
+    fi
+    rm -f late.heap
 }
 
 loader_once() {
@@ -148,9 +176,12 @@ threads() {
     same "case 17: cancellation" $allocator "$TARGETS/case_threads" cancel
     says ^cancelled
     [ $HEAPPROF_INTERVAL = 512K ] || {
-        with $allocator HEAPPROF_OUTPUT=storm.heap "$TARGETS/dumper" storm 10000 >with.out 2>with.err
-        expect "case 14: 10,000 dumps on $allocator at $HEAPPROF_INTERVAL" "0 done" "$? $(cat with.out with.err)"
-        check_dump "case 14: 10,000 dumps" storm.heap
+        # Each is a file that is renamed, which takes 12 ms on a loaded machine.
+        local storm=1000
+        [ $allocator$HEAPPROF_INTERVAL != glibc4K ] || storm=10000
+        with $allocator HEAPPROF_OUTPUT=storm.heap "$TARGETS/dumper" storm $storm >with.out 2>with.err
+        expect "case 14: $storm dumps on $allocator at $HEAPPROF_INTERVAL" "0 done" "$? $(cat with.out with.err)"
+        check_dump "case 14: $storm dumps" storm.heap
         rm -f storm.heap
     }
     [ $allocator = glibc ] || return
@@ -200,6 +231,136 @@ life() {
     rm -f ./*.heap
 }
 
+forks() {
+    local allocator=$1 line file way dumps left
+    export HEAPPROF_LEDGER=$work/shm
+    mkdir -p shm
+    with $allocator HEAPPROF_AT_EXIT=1 HEAPPROF_OUTPUT=heir.%p.heap "$TARGETS/case_fork" outlive >truth 2>err
+    expect "case 18: outliving on $allocator at $HEAPPROF_INTERVAL" "0 " "$? $(cat err)"
+    expect "case 18: outliving on $allocator at $HEAPPROF_INTERVAL: dumps" 3 "$(ls heir.*.heap | wc -l)"
+    while read -r _ pid site line; do
+        [ $HEAPPROF_INTERVAL = 512K ] || check_dump "case 18: outliving on $allocator at $HEAPPROF_INTERVAL" heir.$pid.heap
+        [ $HEAPPROF_INTERVAL != 1 ] || accounted "case 18: outliving on $allocator" heir.$pid.heap $site $line
+    done <truth
+    rm -f heir.*.heap
+    for way in same:1:0 missing:1:0 thread:1:0 stripped:0:1 path:0:1 cleared:0:1 null:0:1; do
+        IFS=: read -r way dumps left <<<"$way"
+        rm -rf said.*.heap shm/*
+        same "case 19: exec with environment: $way" $allocator HEAPPROF_AT_EXIT=1 HEAPPROF_OUTPUT=said.%p.heap \
+            "$TARGETS/case_fork" exec $way
+        says "^said $way"
+        expect "case 19: $way on $allocator at $HEAPPROF_INTERVAL: dumps" $dumps "$(find . -name 'said.*.heap' | wc -l)"
+        # What it was before exec counts as killed: nobody can remove its ledger.
+        expect "case 19: $way on $allocator at $HEAPPROF_INTERVAL: ledgers" $left "$(find shm -type f | wc -l)"
+    done
+    rm -rf said.*.heap shm
+    unset HEAPPROF_LEDGER # a disk takes ten times as long as /dev/shm
+    [ $HEAPPROF_INTERVAL = 4K ] || return 0
+    same "case 18: 1,000 forks under load" $allocator "$TARGETS/guest" forks 1000
+    [ $allocator != glibc ] || with glibc "$TARGETS/guest" forks 10000 >with.out 2>with.err
+    expect "case 18: forks under load on $allocator" "all children came and went" "$(cat with.out with.err)"
+}
+
+# cores ALLOCATOR [VARIABLE=VALUE...]: size, and bytes on the disk, of the core file of a target with the library.
+core_size() {
+    rm -f core*
+    (ulimit -S -c unlimited && "$@" "$TARGETS/case_limits" core) >with.out 2>&1
+    stat -c '%s %b %B' core* 2>/dev/null | awk '{ print $1, $2 * $3; exit }'
+    rm -f core*
+}
+
+limits() {
+    local allocator=$1 alone size blocks many rate told where=$allocator\ at\ $HEAPPROF_INTERVAL
+    same "case 23: abort" $allocator "$TARGETS/case_limits" core
+    alone=$(core_size without $allocator)
+    if [ -n "$alone" ]; then
+        read -r size blocks <<<"$(core_size with $allocator)"
+        # The library's own data and what it maps of itself; not its tables, which are 800 MB of address space.
+        [ $((size - ${alone% *})) -lt 4000000 ] && [ $((blocks - ${alone#* })) -lt 4000000 ] ||
+            fail "case 23: core of $size, $blocks bytes, and of $alone without, on $where"
+    else
+        [ $HEAPPROF_INTERVAL != 1 ] || echo "skipped: core files don't come here (core_pattern, or a hard limit), for case 23"
+    fi
+    same "case 23: no descriptor left" $allocator "$TARGETS/case_limits" descriptors
+    says "^no descriptors needed"
+    with $allocator HEAPPROF_AT_EXIT=1 "$TARGETS/case_limits" descriptors >with.out 2>with.err
+    expect "case 23: no descriptor for a dump on $where" "0 no descriptors needed" "$? $(cat with.out)"
+    expect "case 23: no descriptor for a dump on $where: lines" 21 \
+        "$(grep -c '^heapprof: cannot write the profile to .*: Too many open files$' with.err)"
+    if [ -n "$group" ] || memory_group 96M; then
+        for file in none "$work"; do
+            watched sh -c 'echo $$ >"$0"; exec "$@"' "$group/cgroup.procs" env HEAPPROF_LEDGER=$file HEAPPROF_MEMORY=16M \
+                LD_PRELOAD="$LIBHEAPPROF${allocator_files[$allocator]+:${allocator_files[$allocator]}}" \
+                "$TARGETS/case_limits" fill 60 >with.out 2>with.err
+            expect "case 23: 60 of 96 MiB of a cgroup on $where, ledger in $file" "0 filled" "$? $(cat with.out with.err)"
+        done
+    else
+        [ $HEAPPROF_INTERVAL != 1 ] || echo "skipped: no memory cgroup can be made here, for case 23"
+    fi
+    # Private memory is limited by RLIMIT_DATA as it is where overcommit is off: less must do.
+    for file in none "$work"; do
+        same "case 23: little private memory, ledger in $file" $allocator HEAPPROF_AT_EXIT=1 HEAPPROF_OUTPUT=data.heap \
+            HEAPPROF_LEDGER=$file prlimit --data=120000000 "$TARGETS/case_limits" fill 20
+        says filled
+        [ -s data.heap ] && [ "$(fact data.heap samples)" -gt 0 ] || fail "case 23: little private memory: no profile, on $where"
+        rm -f data.heap
+    done
+    with $allocator HEAPPROF_MEMORY=1M HEAPPROF_AT_EXIT=1 HEAPPROF_OUTPUT=flood.heap "$TARGETS/case_limits" flood flood \
+        >with.out 2>with.err
+    expect "case 32 on $where" "0 flooded" "$? $(cat with.out with.err)"
+    read -r many rate <flood
+    told=$(($(fact flood.heap samples) + $(fact flood.heap lost)))
+    [ $HEAPPROF_INTERVAL = 512K ] && many=$((many * 865 / 1000)) # 1 - exp(-2) of them
+    [ $((told * 100 / many)) -ge 99 ] && [ $((told * 100 / many)) -le 101 ] || fail "case 32 on $where: $told samples of $many"
+    [ "$(fact flood.heap lost)" -gt 1000 ] || fail "case 32 on $where: only $(fact flood.heap lost) of $told lost"
+    [ "$(fact flood.heap own_bytes)" -le 1048576 ] || fail "case 32 on $where: $(fact flood.heap own_bytes) own bytes"
+    [ "$HEAPPROF_INTERVAL" != 512K ] || [ "$rate" -ge 10000000000 ] || fail "case 32 on $where: only $rate bytes a second"
+    rm -f flood.heap
+}
+
+# Another pid namespace, or no /proc, with the same folder of ledgers: neither side takes away what the other one needs.
+places() {
+    local allocator=$1 living way i where=$allocator\ at\ $HEAPPROF_INTERVAL
+    local preload=$LIBHEAPPROF${allocator_files[$allocator]+:${allocator_files[$allocator]}}
+    unshare -pfm --mount-proc true 2>/dev/null || {
+        [ $HEAPPROF_INTERVAL != 1 ] || echo "skipped: no pid and mount namespaces here, for case 25"
+        return 0
+    }
+    for way in "unshare -pf --mount-proc" "unshare -m sh -c 'umount -l /proc; exec \"\$@\"' -"; do
+        export HEAPPROF_LEDGER=$work/shm
+        rm -rf shm && mkdir shm
+        LD_PRELOAD=$preload sleep 300 &
+        living=$!
+        eval "$way" sh -c "'"'LD_PRELOAD=$0 sleep 100 & LD_PRELOAD=$0 sleep 100 & echo >inside; until [ -e over ]; do sleep 0.1; done; kill %1 %2'"'" "$preload" &
+        for ((i = 0; i < 200; i++)); do
+            [ -e inside ] && [ "$(find shm -name '*.ledger' | wc -l)" = 3 ] && break
+            sleep 0.05
+        done
+        rm -f inside
+        find shm -name '*.ledger' | sort >before
+        expect "case 25: living ones, on $where, $way" 3 "$(wc -l <before)"
+        for ((i = 0; i < 60; i++)); do echo dead >"$(dirname "$(head -1 before)")/4194305.$((99999999999 + i)).ledger"; done
+        eval "$way" bash -c "'"'for i in {1..40}; do LD_PRELOAD=$0 true; done'"'" "$preload"
+        [ "$(find shm -name '*.ledger' | wc -l)" -le 40 ] || fail "case 25: nobody cleaned up, on $where, $way"
+        for ((i = 0; i < 60; i++)); do echo dead >"$(dirname "$(head -1 before)")/4194305.$((99999999999 + i)).ledger"; done
+        for i in {1..40}; do LD_PRELOAD=$preload true; done
+        find shm -name '*.ledger' ! -name '4194305.*' | sort | diff before - >differ || fail "case 25 on $where, $way: $(cat differ)"
+        "$HEAPPROF" dump $living -o living.heap >/dev/null || fail "case 25: the ledger of the living one is no use"
+        echo >over
+        kill -KILL $living $(jobs -p) 2>/dev/null
+        wait 2>/dev/null
+        rm -f over
+    done
+    unset HEAPPROF_LEDGER
+    # /dev/shm as containers have it.
+    with $allocator unshare -m sh -c 'mount -t tmpfs -o size=64M none /dev/shm && LD_PRELOAD=$LIBHEAPPROF exec "$@"' - \
+        env HEAPPROF_AT_EXIT=1 HEAPPROF_OUTPUT=small.heap "$TARGETS/case_limits" fill 20 >with.out 2>with.err
+    expect "case 25: a small /dev/shm on $where" "0 filled" "$? $(cat with.out with.err)"
+    [ $HEAPPROF_INTERVAL = 512K ] || check_dump "case 25: a small /dev/shm on $where" small.heap
+    expect "case 25: a small /dev/shm on $where: lost" 0 "$(fact small.heap lost)"
+    rm -f small.heap
+}
+
 accounting() {
     local allocator=$1 truth
     same "case 27: errors and results" $allocator "$TARGETS/case_accounting" errors
@@ -235,14 +396,19 @@ accounting() {
     read -r _ _ truth <truth
     accounted "case 33 on $allocator" soak.heap the_site $truth
     expect "case 33 on $allocator" "own memory is steady" "$(tail -1 truth)"
+    echo "case 33 on $allocator: $(head -1 truth); $(grep '^own memory:' truth)"
     rm -f soak.heap
 }
 
-for allocator in $(allocators glibc jemalloc); do
+behind="glibc jemalloc"
+case $cases in
+loader | unwinders | accounting) behind+=" tcmalloc mimalloc" ;;
+esac
+for allocator in $(allocators $behind); do
     for interval in 512K 4K 1; do
         export HEAPPROF_INTERVAL=$interval
-        $group $allocator
+        $cases $allocator
     done
 done
-[ $group != loader ] || loader_once
-finish "all cases of $group are met"
+[ $cases != loader ] || loader_once
+finish "all cases of $cases are met"

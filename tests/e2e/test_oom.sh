@@ -2,17 +2,7 @@
 . "$(dirname "$0")/lib.sh"
 need python3
 mkdir shm && export HEAPPROF_LEDGER=$work/shm
-name=heapprof-test-$$
-for group in /sys/fs/cgroup/$name /sys/fs/cgroup/memory/$name ''; do
-    [ -n "$group" ] || skip "no memory cgroup can be made here: that takes root, and a cgroup file system to write to"
-    mkdir "$group" 2>/dev/null || continue
-    for limit_file in "$group/memory.max" "$group/memory.limit_in_bytes"; do
-        [ -e "$limit_file" ] && echo 96M >"$limit_file" && break 2
-    done
-    rmdir "$group"
-done
-[ -e "$group/memory.swap.max" ] && echo 0 >"$group/memory.swap.max"
-trap 'kill $(jobs -p) 2>/dev/null; rmdir "$group"; rm -rf "$work"' EXIT
+memory_group 96M || skip "no memory cgroup can be made here: that takes root, and a cgroup file system to write to"
 
 for allocator in $(allocators glibc jemalloc); do
     arguments=()

@@ -5,6 +5,7 @@
 #   needs     other commands, or files
 #   names     rows of which a dump must have one
 #   at_exit   0 when it is asked for its dump by a signal (see end_server)
+#   dumper    whose dumps are looked at (any process's): the start of their name
 #   killed    1 when it kills some of its own processes, whose ledgers stay
 #   limit     seconds for one run (120)
 #   behind    the allocators (glibc and jemalloc; for the table also tcmalloc and mimalloc)
@@ -14,7 +15,7 @@
 # With PROGRAMS_TABLE each run becomes a row of that file, more allocators are tried, and other readers read a profile.
 . "$(dirname "$0")/lib.sh"
 program=$1
-at_exit=1 limit=120 killed=0 needs= user= behind="glibc jemalloc ${PROGRAMS_TABLE:+tcmalloc mimalloc}"
+at_exit=1 limit=120 killed=0 dumper= needs= user= behind="glibc jemalloc ${PROGRAMS_TABLE:+tcmalloc mimalloc}"
 export HOME=$work
 port=
 # In memory, as ledgers are by default, but so that those left over can be counted.
@@ -125,7 +126,7 @@ one_run() {
     grep 'heapprof: ' server.log 2>/dev/null && fail "$name: complaints"
     [ $killed = 1 ] || expect "$name: ledgers left" "" "$(find "$ledgers" -name '*.ledger')"
     rm -rf "${ledgers:?}"/*
-    largest=$(ls -S "$dumps" | head -1)
+    largest=$(ls -S "$dumps" | grep "^$dumper" | head -1)
     if [ -z "$largest" ]; then
         fail "$name: no dump"
     else

@@ -1,6 +1,7 @@
 # A script like those that configure software: many children, subshells, here documents, pipes, functions, a trap.
 command=bash
-names='^(xmalloc|xrealloc|bash\+|sh_x|make_|copy_|expand_|alloc_|.*word)'
+dumper=bash.
+names='^(xmalloc|xrealloc|bash\+)'
 
 run() {
     rm -rf "$work/configured" && mkdir "$work/configured"

@@ -1,7 +1,7 @@
 # Files, HTTP with several transfers at once, a host that does not exist, TLS that fails.
 command=curl
 needs=python3
-names='^(curl_|Curl_|libcurl|curl\+|OPENSSL|CRYPTO|.*ssl|.*crypto|hashmap|_?nghttp2|gnutls|.*\+)'
+names='^(libcurl|[Cc]url_|CRYPTO_|libcrypto)'
 
 run() {
     mkdir -p "$work/served"

@@ -2,7 +2,8 @@
 command=gdb
 needs=gcc
 killed=1 # children with which it tries out ptrace
-names='^(xmalloc|xrealloc|xcalloc|operator new|gdb\+|obstack|_obstack|.*objfile|.*symbol|_?Py|std::|.*\()'
+dumper=gdb.
+names='^(xmalloc|xrealloc|gdb\+)'
 
 run() {
     cat >"$work/debugged.c" <<'C'

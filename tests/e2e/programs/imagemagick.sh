@@ -1,6 +1,6 @@
 # Large buffers, aligned ones, and OpenMP's threads.
 command=convert-im6.q16
-names='^(AcquireMagick|AcquireQuantum|AcquireAligned|.*Magick|.*Acquire|.*Image|png_|libpng|lt_|ltdl|.*\+)'
+names='^(ResizeMagickMemory|Acquire|SetImage|png_)'
 
 run() {
     "$@" convert-im6.q16 -size 600x400 gradient:red-blue -swirl 90 -blur 0x3 -rotate 33 -resize 300x200 -depth 8 rgb:- | cksum

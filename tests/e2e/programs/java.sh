@@ -3,7 +3,7 @@
 # is asked for a dump by another signal.
 command=java
 needs=javac
-names='^(os::|libjvm|Arena|AllocateHeap|Chunk|JLI_|JNI_|Unsafe|.*jvm.*\+|.*::)'
+names='^os::malloc'
 
 run() {
     cat >"$work/Main.java" <<'JAVA'

@@ -1,7 +1,8 @@
 # Parallel, recursive make with a pattern rule, compilers as children, and a recipe that fails.
 command=make
 needs=gcc
-names='^(xmalloc|xcalloc|xrealloc|make\+|xstrdup|.*variable|.*hash|.*gcc|cc1\+|strcache)'
+dumper=make.
+names='^(xmalloc|xcalloc|xrealloc|make\+)'
 
 run() {
     rm -rf "$work/made" && mkdir -p "$work/made/sub"

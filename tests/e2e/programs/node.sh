@@ -1,7 +1,7 @@
 # V8 takes the JavaScript heap by mmap; buffers, strings from outside and the compiler's zones come by malloc. Workers,
 # children, and USR1, with which node starts its inspector unless the program handles it.
 command=node
-names='^(node::|v8::|uv_|OPENSSL|CRYPTO|node\+|std::|.*zlib|deflate|llhttp|BN_|operator new|.*::)'
+names='^(node::|v8::|CRYPTO_)'
 
 run() {
     cat >"$work/script.js" <<'JS'

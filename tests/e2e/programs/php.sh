@@ -1,6 +1,6 @@
 # The interpreter with its own pools, and without them: every object by malloc.
 command=php
-names='^(_?emalloc|_?zend|_?php|_e|__zend|tracked_|alloc_|smart_str|php8|ts_|.*php.*\+)'
+names='^(__zend_|zend_|php)'
 
 run() {
     cat >"$work/script.php" <<'PHP'

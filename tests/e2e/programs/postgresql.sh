@@ -2,7 +2,7 @@
 # The server refuses to be run by root. A profile of each backend appears when it ends; the largest is looked at.
 command=/usr/lib/postgresql/15/bin/postgres
 needs='setpriv pgbench psql'
-names='^(Alloc|AllocSet|postgres\+|.*Alloc|palloc|MemoryContext|.*\+)'
+names='^(AllocSet|postgres\+|MemoryContext)'
 user=postgres
 
 run() {

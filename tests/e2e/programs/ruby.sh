@@ -1,6 +1,6 @@
 # Objects, threads, fork and children of the interpreter, which has a signal thread and its own garbage collector.
 command=ruby
-names='^(rb_|ruby_|objspace_|st_|libruby|onig|vm_|heap_|str_|ary_)'
+names='^(libruby|ruby_|rb_)'
 
 run() {
     "$@" ruby -rjson -rdigest -rset -e '

@@ -1,7 +1,7 @@
 # The compiler (a multi-threaded C++ and Rust program, on LLVM), then the program that it made.
 command=/usr/bin/rustc
 needs=cc
-names='^(alloc::|__rust|__rdl|std::|rustc|llvm|<|main|.*::)'
+names='^(llvm::|libLLVM|rustc|<?alloc::)'
 
 run() {
     cat >"$work/program.rs" <<'RUST'
