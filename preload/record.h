@@ -37,10 +37,10 @@ static inline uint16_t *hp_filter_slot(uintptr_t address)
 }
 
 /* False: `pointer` is no sample. Reads what was written before the target got the pointer. A plain read, for which gcc has
- * one instruction less; ThreadSanitizer is told that it is meant. */
+ * one instruction less; ThreadSanitizer (tests/unit/meson.build) is told that it is meant. */
 static inline bool hp_maybe_sampled(const void *pointer)
 {
-#ifdef __SANITIZE_THREAD__
+#ifdef HP_THREAD_SANITIZER
     return __atomic_load_n(hp_filter_slot((uintptr_t)pointer), __ATOMIC_RELAXED) != 0;
 #else
     return *hp_filter_slot((uintptr_t)pointer) != 0;

@@ -184,8 +184,8 @@ void hp_threads_write(const struct hp_ledger_view *view, const char *process, st
                       struct hp_text *text)
 {
     uint32_t left = sums->count;
-    for (; left && sums->count - left < HP_THREADS_LISTED && !text->error; left--) {
-        struct hp_thread_sum *sum = largest_left(sums);
+    struct hp_thread_sum *sum;
+    for (; sums->count - left < HP_THREADS_LISTED && !text->error && (sum = largest_left(sums)); left--) {
         sum->listed = true;
         write_thread(view, process, sum, text);
     }

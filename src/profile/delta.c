@@ -11,7 +11,7 @@ static void prescale(struct hp_profile *profile, double sign)
 {
     for (size_t i = 0; i < profile->sample_count; i++) {
         struct hp_sample *sample = &profile->samples[i];
-        double values[HP_SAMPLE_TYPES];
+        double values[HP_SAMPLE_TYPES] = {0};
         for (size_t type = 0; type < HP_SAMPLE_TYPES; type++)
             values[type] =
                 sign * hp_sample_estimate(profile, sample, (enum hp_sample_type)type, false).value;

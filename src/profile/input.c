@@ -31,8 +31,9 @@ static ssize_t read_source(struct hp_input *input, void *buffer, size_t size)
 {
     if (input->descriptor < 0) {
         size_t n = size < input->memory_left ? size : input->memory_left;
-        if (n)
-            memcpy(buffer, input->memory, n);
+        if (!n) /* memory may be NULL, then */
+            return 0;
+        memcpy(buffer, input->memory, n);
         input->memory += n;
         input->memory_left -= n;
         return (ssize_t)n;

@@ -286,11 +286,9 @@ int hp_is_allocator_function(const char *function)
     /* jemalloc's and mimalloc's strdup and realpath are sites, as libc's are. */
     if (strstr(name, "strdup") || strstr(name, "strndup") || strstr(name, "realpath"))
         return 0;
-    if (hp_begins(name, "std::") && skip_std(name) != name + 5) {
-        /* std::__cxx11::x as std::x, which is how the table has it */
-        const char *rest = skip_std(name);
+    const char *rest = hp_begins(name, "std::") ? skip_std(name) : NULL;
+    if (rest && rest != name + 5) /* std::__cxx11::x as std::x, which is how the table has it */
         memmove(bare.text + 5, rest, strlen(rest) + 1);
-    }
     return is_family(name) || listed(name, functions) || is_library_internal(name);
 }
 

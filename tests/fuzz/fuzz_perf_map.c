@@ -6,13 +6,21 @@
 
 #include "symbolize/perf_map.h"
 
+static char path[] = "/tmp/fuzz_perf_map.XXXXXX";
+
+static void forget_file(void)
+{
+    unlink(path);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static char path[] = "/tmp/fuzz_perf_map.XXXXXX";
     static int descriptor = -1;
-    if (descriptor < 0)
+    if (descriptor < 0) {
         descriptor = mkstemp(path);
+        atexit(forget_file);
+    }
     if (descriptor < 0 || ftruncate(descriptor, 0) ||
         pwrite(descriptor, data, size, 0) != (ssize_t)size)
         abort();

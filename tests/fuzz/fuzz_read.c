@@ -28,6 +28,8 @@ struct bytes {
 static int collect(void *state, const void *data, size_t size)
 {
     struct bytes *bytes = state;
+    if (!size)
+        return 0;
     bytes->data = hp_grow(bytes->data, &bytes->capacity, bytes->size + size, 1);
     memcpy(bytes->data + bytes->size, data, size);
     bytes->size += size;

@@ -16,13 +16,21 @@ static size_t read_names(const struct hp_symbol_frame *frames, size_t count)
     return length;
 }
 
+static char path[] = "/tmp/fuzz_symbols.XXXXXX";
+
+static void forget_file(void)
+{
+    unlink(path);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static char path[] = "/tmp/fuzz_symbols.XXXXXX";
     static int file = -1;
-    if (file < 0)
+    if (file < 0) {
         file = mkstemp(path);
+        atexit(forget_file);
+    }
     if (file < 0 || ftruncate(file, 0) || pwrite(file, data, size, 0) != (ssize_t)size)
         abort();
     struct hp_symbolizer *symbolizer = hp_symbolizer_new(NULL);
