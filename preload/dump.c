@@ -61,7 +61,8 @@ static bool ends_in_gz(const char *path)
 static void read_resident(struct work *work, struct hp_moment *moment)
 {
     struct hp_ledger *ledger = hp_ledger_now();
-    if (!ledger || hp_resident_recall(&ledger->resident, moment->clock_ns, &moment->resident, &moment->resident_age_ns))
+    if (!ledger || hp_resident_recall(&ledger->resident, moment->clock_ns, HP_RESIDENT_SOON, &moment->resident,
+                                      &moment->resident_age_ns))
         return;
     uint64_t own = (uint64_t)(uintptr_t)work, region = (uint64_t)(uintptr_t)ledger;
     struct hp_resident_hints hints = {.own = {{region, region + work->view.layout.size}, {own, own + work->size}}};
@@ -77,7 +78,7 @@ static struct hp_moment moment_of(struct work *work)
                                .clock_ns = hp_clock_ns(CLOCK_MONOTONIC),
                                .sequence = ledger->dump_sequence,
                                .process = "self"};
-    moment.own_ns = hp_ticks_to_ns(ledger, ledger->audit.own_ticks, hp_ticks(), moment.clock_ns);
+    moment.own_ns = hp_ticks_to_ns(ledger, hp_audit_read(ledger).own_ticks, hp_ticks(), moment.clock_ns);
     if (hp_sys_getrusage(RUSAGE_SELF, &usage) == 0)
         moment.max_rss = (uint64_t)usage.ru_maxrss * 1024;
     read_resident(work, &moment);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "ledger/sys.h"
+#include "ledger/words.h"
 #include "next.h"
 #include "sampler.h"
 
@@ -134,8 +135,7 @@ static void publish(struct hp_ledger *ledger, const struct hp_figures *figures)
     uint32_t version = __atomic_load_n(&there->version, __ATOMIC_RELAXED) | 1;
     __atomic_store_n(&there->version, version, __ATOMIC_RELAXED);
     __atomic_thread_fence(__ATOMIC_RELEASE);
-    memcpy((char *)there + sizeof there->version, (const char *)figures + sizeof figures->version,
-           sizeof *figures - sizeof figures->version);
+    hp_words_store(&there->estimated, &figures->estimated, sizeof *figures - offsetof(struct hp_figures, estimated));
     __atomic_store_n(&there->version, version + 1, __ATOMIC_RELEASE);
 }
 

@@ -79,18 +79,23 @@ static HP_COLD void found_free(void *pointer)
         hp_after_free();
 }
 
-/* Apart from found_free, so that the pointers that only look marked cost no stack frame. */
-static HP_COLD void sampled_free(void *pointer)
+/* Part of free itself: allocators hand out the first object of a page again and again, and it looks marked. */
+static inline __attribute__((always_inline)) void look_and_free(void *pointer)
 {
-    if (hp_maybe_sampled(pointer))
+    if (__builtin_expect(hp_maybe_sampled(pointer), 0))
         return found_free(pointer);
     hp_next.free(pointer);
+}
+
+static HP_COLD void sampled_free(void *pointer)
+{
+    look_and_free(pointer);
 }
 
 HP_HOOK void free(void *pointer)
 {
     if (__builtin_expect(hp_is_marked(pointer), 0))
-        return sampled_free(pointer);
+        return look_and_free(pointer);
     hp_hot.free(pointer);
 }
 
@@ -123,12 +128,12 @@ static void *marked_calloc(size_t size)
     if (hp_next.mi_zalloc_aligned)
         return hp_next.mi_zalloc_aligned(size, HP_MARK);
     void *pointer = hp_next.memalign(HP_MARK, marked_size(size));
-    if (!pointer || is_fresh_mapping(pointer))
-        return pointer;
-    if (size >= LARGE)
-        clear(pointer, size);
-    else
+    if (!pointer)
+        return NULL;
+    if (size < LARGE)
         memset(pointer, 0, size);
+    else if (!is_fresh_mapping(pointer))
+        clear(pointer, size);
     return pointer;
 }
 
@@ -158,17 +163,24 @@ HP_HOOK void *calloc(size_t count, size_t size)
 
 /* An object that may be a sample is resized, and the new size was not drawn. It is out of sight while the allocator has
  * it: another thread may get its address before realloc returns here, and it must reappear if realloc fails. */
-static HP_COLD void *moved_realloc(void *pointer, size_t size)
+static void *resize(void *pointer, size_t size, size_t *plain)
 {
     struct hp_live_ref ref;
     if (!hp_maybe_sampled(pointer) || !hp_take(pointer, &ref))
         return hp_next.realloc(pointer, size);
+    *plain = ref.data->plain;
     void *moved = hp_next.realloc(pointer, size);
     if (moved || size == 0)
         hp_forget_taken(&ref);
     else
         hp_live_restore(&ref);
     return moved;
+}
+
+static HP_COLD void *moved_realloc(void *pointer, size_t size)
+{
+    size_t plain;
+    return resize(pointer, size, &plain);
 }
 
 /* Mark a sampled object that realloc did not leave at a marked address; large ones stay, and are looked up. */
@@ -191,11 +203,13 @@ static HP_COLD void *sampled_realloc(void *pointer, size_t size)
 {
     if (!hp_due(size))
         return moved_realloc(pointer, size);
-    void *moved = moved_realloc(pointer, size);
+    size_t plain = 0; /* of the object as it was, if that was marked */
+    void *moved = resize(pointer, size, &plain);
     if (!moved)
         return moved;
+    plain = plain ? hp_resized_usable_size(plain, size) : hp_next.malloc_usable_size(moved);
     moved = mark_moved(moved, size);
-    hp_record(moved, size, HP_FRAME);
+    hp_record_resized(moved, size, plain, HP_FRAME);
     return moved;
 }
 

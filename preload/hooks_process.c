@@ -18,6 +18,7 @@
 #include "modules.h"
 #include "next.h"
 #include "record.h"
+#include "step.h"
 #include "unwind.h"
 
 _Noreturn void _Exit(int status);
@@ -66,7 +67,7 @@ HP_HOOK int dlclose(void *handle)
         hp_next_resolve();
     int result = hp_next.dlclose(handle);
     hp_modules_forget();
-    hp_unwind_forget();
+    hp_step_forget();
     return result;
 }
 
@@ -82,7 +83,7 @@ HP_HOOK int heapprof_v1_interval(uint64_t bytes)
 
 HP_HOOK int heapprof_v1_enable(int on)
 {
-    return hp_library_set_interval(on ? hp_library.armed_interval : 0);
+    return hp_library_set_interval(on ? __atomic_load_n(&hp_library.armed_interval, __ATOMIC_RELAXED) : 0);
 }
 
 static void add_live(void *state, uint64_t address, const struct hp_live_data *data)
@@ -101,13 +102,14 @@ HP_HOOK int heapprof_v1_read_stats(struct heapprof_stats *stats, size_t size)
         return -ENOSYS;
     clock_gettime(CLOCK_MONOTONIC, &clock);
     uint64_t clock_ns = (uint64_t)clock.tv_sec * 1000000000 + (uint64_t)clock.tv_nsec;
-    now.interval = ledger->intervals[ledger->epoch];
-    now.samples = ledger->audit.samples;
-    now.lost = ledger->audit.lost;
-    now.truncated = ledger->audit.truncated;
-    now.unmatched_frees = ledger->audit.unmatched_frees;
+    const struct hp_audit audit = hp_audit_read(ledger);
+    now.interval = hp_interval_now(ledger);
+    now.samples = audit.samples;
+    now.lost = audit.lost;
+    now.truncated = audit.truncated;
+    now.unmatched_frees = audit.unmatched_frees;
     now.own_bytes = hp_ledger_own_bytes(ledger);
-    now.own_ns = hp_ticks_to_ns(ledger, ledger->audit.own_ticks, hp_ticks(), clock_ns);
+    now.own_ns = hp_ticks_to_ns(ledger, audit.own_ticks, hp_ticks(), clock_ns);
     hp_live_each(ledger, add_live, &now);
     __builtin_memcpy(stats, &now, size < sizeof now ? size : sizeof now);
     return 0;

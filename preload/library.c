@@ -351,12 +351,12 @@ int hp_library_set_interval(uint64_t bytes)
     __atomic_store_n(&ledger->wanted_interval, bytes, __ATOMIC_RELAXED);
     uint32_t epoch = 0, count = __atomic_load_n(&ledger->epoch_count, __ATOMIC_ACQUIRE);
     /* An interval that was used before keeps its epoch: switching to and fro makes no new entries. */
-    while (epoch < count && ledger->intervals[epoch] != bytes)
+    while (epoch < count && hp_interval_at(ledger, epoch) != bytes)
         epoch++;
     if (epoch == count) {
         do {
             if (count == HP_EPOCHS) {
-                __atomic_store_n(&ledger->wanted_interval, ledger->intervals[ledger->epoch], __ATOMIC_RELAXED);
+                __atomic_store_n(&ledger->wanted_interval, hp_interval_now(ledger), __ATOMIC_RELAXED);
                 return -ENOSPC;
             }
         } while (!__atomic_compare_exchange_n(&ledger->epoch_count, &count, count + 1, false, __ATOMIC_ACQ_REL,
@@ -366,7 +366,7 @@ int hp_library_set_interval(uint64_t bytes)
     }
     if (bytes) {
         __atomic_store_n(&ledger->armed_epoch, epoch, __ATOMIC_RELEASE);
-        hp_library.armed_interval = bytes;
+        __atomic_store_n(&hp_library.armed_interval, bytes, __ATOMIC_RELAXED);
     }
     __atomic_store_n(&ledger->epoch, epoch, __ATOMIC_RELEASE);
     hp_marking_update();

@@ -153,7 +153,19 @@ static uint32_t known_count(void)
 
 static void remember_load(uint32_t index, const struct dl_find_object *object)
 {
-    loads[index] = (struct load){object->dlfo_link_map, object->dlfo_map_start, object->dlfo_eh_frame};
+    struct load *load = &loads[index];
+    __atomic_store_n(&load->link_map, object->dlfo_link_map, __ATOMIC_RELAXED);
+    __atomic_store_n(&load->start, object->dlfo_map_start, __ATOMIC_RELAXED);
+    __atomic_store_n(&load->eh_frame, object->dlfo_eh_frame, __ATOMIC_RELAXED);
+}
+
+/* One that is half written matches nothing: its parts are of two loads. */
+static bool is_load(uint32_t index, const struct dl_find_object *object)
+{
+    const struct load *load = &loads[index];
+    return __atomic_load_n(&load->link_map, __ATOMIC_RELAXED) == object->dlfo_link_map &&
+           __atomic_load_n(&load->start, __ATOMIC_RELAXED) == object->dlfo_map_start &&
+           __atomic_load_n(&load->eh_frame, __ATOMIC_RELAXED) == object->dlfo_eh_frame;
 }
 
 /* Two threads that meet the same new module at once may both add it; readers join what has equal addresses. */
@@ -189,9 +201,9 @@ static uint32_t find_or_add(const struct dl_find_object *object)
             module->key != described.key)
             continue;
         /* Loaded again elsewhere: its offsets are what counts, its latest place is what people will look for. */
-        module->base = described.base;
-        module->start = described.start;
-        module->limit = described.limit;
+        __atomic_store_n(&module->base, described.base, __ATOMIC_RELAXED);
+        __atomic_store_n(&module->start, described.start, __ATOMIC_RELAXED);
+        __atomic_store_n(&module->limit, described.limit, __ATOMIC_RELAXED);
         break;
     }
     if (index == count)
@@ -203,7 +215,9 @@ static uint32_t find_or_add(const struct dl_find_object *object)
 
 void hp_modules_forget(void)
 {
-    memset(loads, 0, sizeof loads);
+    const struct dl_find_object none = {0};
+    for (uint32_t index = 0, count = known_count(); index < count; index++)
+        remember_load(index, &none);
 }
 
 uint64_t hp_module_frame(uintptr_t address, const struct dl_find_object *object)
@@ -211,8 +225,7 @@ uint64_t hp_module_frame(uintptr_t address, const struct dl_find_object *object)
     if (!object)
         return address & HP_FRAME_OFFSET_MASK;
     for (uint32_t index = 0, count = known_count(); index < count; index++)
-        if (loads[index].link_map == object->dlfo_link_map && loads[index].start == object->dlfo_map_start &&
-            loads[index].eh_frame == object->dlfo_eh_frame && module_at(index))
+        if (is_load(index, object) && module_at(index))
             return (uint64_t)(index + 1) << HP_FRAME_MODULE_SHIFT |
                    ((address - object->dlfo_link_map->l_addr) & HP_FRAME_OFFSET_MASK);
     uint32_t index = find_or_add(object);
@@ -228,11 +241,9 @@ bool hp_module_frame_holds(uint64_t frame)
     struct dl_find_object object;
     if (!number || number > HP_MODULES)
         return true;
-    const struct load *load = &loads[number - 1];
     const struct hp_ledger_module *module = module_at((uint32_t)number - 1);
     if (!module)
         return true;
-    uintptr_t address = module->base + (frame & HP_FRAME_OFFSET_MASK) - 1;
-    return hp_find_object(address, &object) && object.dlfo_link_map == load->link_map &&
-           object.dlfo_map_start == load->start && object.dlfo_eh_frame == load->eh_frame;
+    uintptr_t address = __atomic_load_n(&module->base, __ATOMIC_RELAXED) + (frame & HP_FRAME_OFFSET_MASK) - 1;
+    return hp_find_object(address, &object) && is_load((uint32_t)number - 1, &object);
 }

@@ -93,14 +93,14 @@ enum { SYMBOL_MALLOC, SYMBOL_FREE, SYMBOL_CALLOC, SYMBOL_REALLOC, SYMBOL_REALLOC
        SYMBOL_ALIGNED_ALLOC, SYMBOL_POSIX_MEMALIGN, SYMBOL_VALLOC, SYMBOL_PVALLOC, SYMBOL_USABLE_SIZE, SYMBOL_FREE_SIZED,
        SYMBOL_FREE_ALIGNED_SIZED, SYMBOL_MALLOCX, SYMBOL_RALLOCX, SYMBOL_XALLOCX, SYMBOL_SALLOCX, SYMBOL_DALLOCX,
        SYMBOL_SDALLOCX, SYMBOL_NALLOCX, SYMBOL_PRCTL, SYMBOL_DLCLOSE, SYMBOL_MALLCTL, SYMBOL_TCMALLOC, SYMBOL_TC_VERSION,
-       SYMBOL_MI_ZALLOC, SYMBOL_MI_PROCESS_INFO, SYMBOL_MI_STATS, SYMBOL_MI_VERSION, SYMBOL_GLIBC, SYMBOL_COUNT };
+       SYMBOL_MI_ZALLOC, SYMBOL_MI_GOOD_SIZE, SYMBOL_MI_PROCESS_INFO, SYMBOL_MI_STATS, SYMBOL_MI_VERSION, SYMBOL_GLIBC, SYMBOL_COUNT };
 
 static const char *const names[SYMBOL_COUNT] = {
     "malloc", "free", "calloc", "realloc", "reallocarray", "memalign", "aligned_alloc", "posix_memalign", "valloc",
     "pvalloc", "malloc_usable_size", "free_sized", "free_aligned_sized", "mallocx", "rallocx", "xallocx", "sallocx",
     "dallocx", "sdallocx", "nallocx", "prctl", "dlclose", "mallctl",
     "MallocExtension_GetNumericProperty", "tc_version",
-    "mi_zalloc_aligned", "mi_process_info", "mi_stats_print_out", "mi_version", "gnu_get_libc_version"};
+    "mi_zalloc_aligned", "mi_good_size", "mi_process_info", "mi_stats_print_out", "mi_version", "gnu_get_libc_version"};
 
 static char version_text[64];
 
@@ -201,6 +201,7 @@ void hp_next_resolve(void)
     hp_next.dallocx = (void (*)(void *, int))same_object(symbols, SYMBOL_DALLOCX);
     hp_next.sdallocx = (void (*)(void *, size_t, int))same_object(symbols, SYMBOL_SDALLOCX);
     hp_next.nallocx = (size_t(*)(size_t, int))same_object(symbols, SYMBOL_NALLOCX);
+    hp_next.mi_good_size = (size_t(*)(size_t))same_object(symbols, SYMBOL_MI_GOOD_SIZE);
     hp_next.prctl = (int (*)(int, unsigned long, unsigned long, unsigned long, unsigned long))symbols[SYMBOL_PRCTL]
                         .address;
     hp_next.dlclose = (int (*)(void *))symbols[SYMBOL_DLCLOSE].address;

@@ -36,6 +36,7 @@ struct hp_next {
     void (*dallocx)(void *, int);
     void (*sdallocx)(void *, size_t, int);
     size_t (*nallocx)(size_t, int);
+    size_t (*mi_good_size)(size_t);
     int (*dlclose)(void *);
     int (*prctl)(int, unsigned long, unsigned long, unsigned long, unsigned long);
 

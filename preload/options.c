@@ -5,6 +5,8 @@
 #include <string.h>
 
 #define DEFAULT_OUTPUT "heapprof.%e.%p.%n.heap"
+#define MEMORY_LEAST (1ull << 20)
+#define MEMORY_MOST (1ull << 30)
 #define SIZE_MOST (1ull << 40)                        /* 1 TiB */
 #define DURATION_MOST (366ull * 24 * 3600 * 1000000000) /* a year */
 
@@ -163,7 +165,7 @@ static const char *value_of(char **environment, const char *name)
 {
     size_t length = strlen(name);
     for (; environment && *environment; environment++)
-        if (!strncmp(*environment, name, length) && (*environment)[length] == '=')
+        if (**environment == *name && !strncmp(*environment, name, length) && (*environment)[length] == '=')
             return *environment + length + 1;
     return NULL;
 }
@@ -220,11 +222,11 @@ void hp_options_read(struct hp_options *options, char **environment, const char 
     if ((value = get(&reader, "HEAPPROF_UNWINDER")))
         check(&reader, "HEAPPROF_UNWINDER", value, parse_engine(value, &options->engine), "cfi");
     if ((value = get(&reader, "HEAPPROF_MEMORY"))) {
-        uint64_t bytes = 0;
-        bool good = hp_parse_size(value, &bytes) && bytes >= 1u << 20 && bytes <= 1u << 30;
-        check(&reader, "HEAPPROF_MEMORY", value, good, "256M");
-        if (good)
-            options->memory = bytes;
+        uint64_t bytes = options->memory;
+        const bool good = hp_parse_size(value, &bytes), small = bytes < MEMORY_LEAST, large = bytes > MEMORY_MOST;
+        check(&reader, "HEAPPROF_MEMORY", value, good && !small && !large,
+              !good ? "256M" : small ? "1M, the least there is" : "1G, the most there is");
+        options->memory = small ? MEMORY_LEAST : large ? MEMORY_MOST : bytes;
     }
     if ((value = get(&reader, "HEAPPROF_LEDGER"))) {
         bool good = copy_path(options->ledger, value);

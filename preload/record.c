@@ -11,11 +11,13 @@
 #include "sampler.h"
 #include "thread.h"
 #include "trace.h"
+#include "step.h"
 #include "unwind.h"
 
 /* Frames kept when little of the stack is left, or nobody knows how much. */
 #define SHALLOW_DEPTH 64
 #define DEEP_ROOM (24u << 10)
+#define GLIBC_MAPPED (128u << 10) /* its threshold for mmap, before it adapts */
 
 uint16_t hp_filter[HP_FILTER_SLOTS];
 static uint64_t unmarked_live; /* objects in the ledger that hp_is_marked() does not tell */
@@ -23,7 +25,7 @@ static uint64_t unmarked_live; /* objects in the ledger that hp_is_marked() does
 bool hp_marking(void)
 {
     const struct hp_ledger *ledger = hp_ledger_now();
-    return ledger && hp_next.can_mark && ledger->intervals[ledger->epoch] >= HP_MARK_INTERVAL;
+    return ledger && hp_next.can_mark && hp_interval_now(ledger) >= HP_MARK_INTERVAL;
 }
 
 static void change_filter(uint16_t *slot, int change)
@@ -44,7 +46,7 @@ void hp_marking_update(void)
     const struct hp_ledger *ledger = hp_ledger_now();
     if (!ledger)
         return;
-    uint64_t interval = ledger->intervals[ledger->epoch];
+    uint64_t interval = hp_interval_now(ledger);
     look_always(interval == 1);
     bool all = interval && (interval < HP_MARK_INTERVAL || !hp_next.can_mark);
     hp_next_set_hot(all || __atomic_load_n(&unmarked_live, __ATOMIC_ACQUIRE), interval == 1);
@@ -66,7 +68,7 @@ bool hp_due(size_t n)
         thread->left += n;
         thread->own_hit |= thread->own_call;
         if (!thread->own_call && ledger && n <= PTRDIFF_MAX && n >= thread->left && thread->epoch &&
-            ledger->intervals[ledger->epoch])
+            hp_interval_now(ledger))
             hp_count(&ledger->audit.lost, 1u);
         return false;
     }
@@ -84,7 +86,7 @@ bool hp_due(size_t n)
     }
     uint32_t epoch = __atomic_load_n(&ledger->epoch, __ATOMIC_ACQUIRE);
     uint64_t wanted = __atomic_load_n(&ledger->wanted_interval, __ATOMIC_RELAXED);
-    if (wanted != ledger->intervals[epoch]) {
+    if (wanted != hp_interval_at(ledger, epoch)) {
         hp_library_set_interval(wanted);
         epoch = __atomic_load_n(&ledger->epoch, __ATOMIC_ACQUIRE);
     }
@@ -92,20 +94,20 @@ bool hp_due(size_t n)
         thread->dump_wanted = false;
         hp_dump_requested();
     }
-    return hp_sampler_due(thread, n, ledger->intervals[epoch], epoch);
+    return hp_sampler_due(thread, n, hp_interval_at(ledger, epoch), epoch);
 }
 
 static uint64_t weight_of(const struct hp_ledger *ledger, const struct hp_live_data *data)
 {
     const struct hp_entry *entry = hp_ledger_at(ledger, data->entry);
-    return hp_sampler_weight(data->size, ledger->intervals[entry->epoch % HP_EPOCHS]);
+    return hp_sampler_weight(data->size, hp_interval_at(ledger, entry->epoch));
 }
 
 void hp_forget_taken(struct hp_live_ref *ref)
 {
     struct hp_ledger *ledger = hp_ledger_now();
     struct hp_entry *entry = hp_ledger_at(ledger, ref->data->entry);
-    uint32_t unmarked = ref->data->unmarked;
+    bool unmarked = !ref->data->plain;
     __atomic_fetch_sub(&ledger->live_estimate, weight_of(ledger, ref->data), __ATOMIC_RELAXED);
     hp_pair_add(&entry->freed, 1, ref->data->size);
     hp_live_drop(ref);
@@ -122,9 +124,33 @@ bool hp_take(const void *pointer, struct hp_live_ref *ref)
     hp_thread.own_hit |= hp_thread.own_call;
     if (hp_live_take(ledger, (uint64_t)(uintptr_t)pointer, ref))
         return true;
-    if (ledger->intervals[ledger->epoch] == 1 && !hp_thread.own_call)
+    if (hp_interval_now(ledger) == 1 && !hp_thread.own_call)
         hp_count(&ledger->audit.unmatched_frees, 1u);
     return false;
+}
+
+/* What malloc_usable_size says of an object of `size` bytes that was not asked for at a marked address. */
+static size_t plain_usable_size(size_t size)
+{
+    if (hp_next.mi_good_size)
+        return hp_next.mi_good_size(size);
+    if (hp_next.nallocx)
+        return hp_next.nallocx(size ? size : 1, 0);
+    /* glibc's chunks are multiples of 16 bytes, 32 at least, less 8 for their head (malloc.c, request2size); what may be
+     * mapped apart is left as it is. */
+    if (hp_next.allocator != HP_ALLOCATOR_GLIBC || size >= GLIBC_MAPPED)
+        return SIZE_MAX;
+    return size <= 24 ? 24 : ((size + 8 + 15) & ~15ul) - 8;
+}
+
+size_t hp_resized_usable_size(size_t before, size_t size)
+{
+    bool keeps = hp_next.allocator == HP_ALLOCATOR_TCMALLOC || hp_next.allocator == HP_ALLOCATOR_MIMALLOC;
+    if (keeps && size <= before && size >= before / 2)
+        return before;
+    if (hp_next.allocator == HP_ALLOCATOR_TCMALLOC && size > before && size < before + before / 4)
+        size = before + before / 4;
+    return plain_usable_size(size);
 }
 
 size_t hp_usable_size(const void *pointer, size_t usable)
@@ -134,9 +160,9 @@ size_t hp_usable_size(const void *pointer, size_t usable)
     if (!ledger || !pointer || !hp_is_marked(pointer) || !hp_maybe_sampled(pointer) || !hp_marking() ||
         !hp_live_take(ledger, (uint64_t)(uintptr_t)pointer, &ref))
         return usable;
-    uint64_t asked = ref.data->unmarked ? usable : ref.data->size;
+    size_t plain = ref.data->plain ? ref.data->plain : usable;
     hp_live_restore(&ref);
-    return asked && asked < usable ? (size_t)asked : usable;
+    return plain < usable ? plain : usable;
 }
 
 bool hp_forget(const void *pointer)
@@ -159,7 +185,7 @@ static hp_offset find_stack(struct hp_ledger *ledger, const void *frame_address,
         /* A stack never seen may come from a stale cache: some object was unloaded and another took its place. */
         for (unsigned i = 0; i < depth; i++) {
             if (!hp_module_frame_holds(frames[i])) {
-                hp_unwind_forget();
+                hp_step_forget();
                 depth = hp_unwind(frame_address, frames, most, &truncated);
                 hash = hp_hash_frames(frames, depth);
                 break;
@@ -196,7 +222,17 @@ static uint32_t milliseconds_since_start(const struct hp_ledger *ledger)
     return ns > ledger->start_clock_ns ? (uint32_t)((ns - ledger->start_clock_ns) / 1000000) : 0;
 }
 
-static bool add_object(struct hp_ledger *ledger, const void *pointer, size_t n, hp_offset entry_at)
+/* As hp_live_data has it. `plain`: 0 if it is not known yet. */
+static uint32_t plain_of(const void *pointer, size_t n, size_t plain)
+{
+    if (!hp_is_marked(pointer))
+        return 0;
+    if (!plain)
+        plain = plain_usable_size(n);
+    return plain < UINT32_MAX ? (uint32_t)plain : UINT32_MAX;
+}
+
+static bool add_object(struct hp_ledger *ledger, const void *pointer, size_t n, size_t plain, hp_offset entry_at)
 {
     struct hp_entry *entry = hp_ledger_at(ledger, entry_at);
     struct hp_live_ref stale;
@@ -204,18 +240,18 @@ static bool add_object(struct hp_ledger *ledger, const void *pointer, size_t n, 
                                       .entry = entry_at,
                                       .time_ms = milliseconds_since_start(ledger),
                                       .thread = hp_thread.number,
-                                      .unmarked = !hp_is_marked(pointer)};
+                                      .plain = plain_of(pointer, n, plain)};
     if (hp_live_take(ledger, (uint64_t)(uintptr_t)pointer, &stale)) {
         /* It was freed by a way around the hooks: the allocator gives its address out again. */
         hp_forget_taken(&stale);
         hp_count(&ledger->audit.unmatched_frees, 1u);
     }
-    if (data.unmarked)
+    if (!data.plain)
         change_unmarked(1); /* before its address gets out, so that every free of it is looked up */
     change_filter(hp_filter_slot((uintptr_t)pointer), 1);
     if (!hp_live_insert(ledger, (uint64_t)(uintptr_t)pointer, &data)) {
         change_filter(hp_filter_slot((uintptr_t)pointer), -1);
-        if (data.unmarked)
+        if (!data.plain)
             change_unmarked(-1);
         return false;
     }
@@ -224,7 +260,7 @@ static bool add_object(struct hp_ledger *ledger, const void *pointer, size_t n, 
     return true;
 }
 
-static bool record(struct hp_ledger *ledger, const void *pointer, size_t n, const void *frame_address)
+static bool record(struct hp_ledger *ledger, const void *pointer, size_t n, size_t plain, const void *frame_address)
 {
     hp_thread_enter(ledger, &hp_thread);
     size_t room = hp_stack_room();
@@ -235,9 +271,9 @@ static bool record(struct hp_ledger *ledger, const void *pointer, size_t n, cons
         return false;
     uint32_t epoch = hp_thread.due_epoch % HP_EPOCHS;
     /* Exact figures need no classes, which are there for scaling. */
-    uint16_t size_class = ledger->intervals[epoch] == 1 ? 0 : hp_size_class(n);
+    uint16_t size_class = hp_interval_at(ledger, epoch) == 1 ? 0 : hp_size_class(n);
     hp_offset entry = hp_ledger_entry(ledger, stack, size_class, (uint16_t)epoch);
-    return entry && add_object(ledger, pointer, n, entry);
+    return entry && add_object(ledger, pointer, n, plain, entry);
 }
 
 /* A signal that came meanwhile is answered now. */
@@ -266,7 +302,7 @@ void hp_after_free(void)
     errno = kept;
 }
 
-void hp_record(const void *pointer, size_t n, const void *frame_address)
+void hp_record_resized(const void *pointer, size_t n, size_t plain, const void *frame_address)
 {
     struct hp_ledger *ledger = hp_ledger_now();
     struct hp_thread *thread = &hp_thread;
@@ -276,7 +312,7 @@ void hp_record(const void *pointer, size_t n, const void *frame_address)
     uint64_t start = hp_ticks();
     thread->busy = true;
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
-    if (record(ledger, pointer, n, frame_address))
+    if (record(ledger, pointer, n, plain, frame_address))
         hp_count(&ledger->audit.samples, 1u);
     else
         hp_count(&ledger->audit.lost, 1u);
@@ -286,4 +322,9 @@ void hp_record(const void *pointer, size_t n, const void *frame_address)
     leave_cold_path(thread);
     hp_count(&ledger->audit.own_ticks, hp_ticks() - start);
     errno = kept;
+}
+
+void hp_record(const void *pointer, size_t n, const void *frame_address)
+{
+    hp_record_resized(pointer, n, 0, frame_address);
 }

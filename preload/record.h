@@ -36,10 +36,15 @@ static inline uint16_t *hp_filter_slot(uintptr_t address)
     return &hp_filter[(uint16_t)(address / HP_MARK)];
 }
 
-/* False: `pointer` is no sample. Reads what was written before the target got the pointer. */
+/* False: `pointer` is no sample. Reads what was written before the target got the pointer. A plain read, for which gcc has
+ * one instruction less; ThreadSanitizer is told that it is meant. */
 static inline bool hp_maybe_sampled(const void *pointer)
 {
+#ifdef __SANITIZE_THREAD__
+    return __atomic_load_n(hp_filter_slot((uintptr_t)pointer), __ATOMIC_RELAXED) != 0;
+#else
     return *hp_filter_slot((uintptr_t)pointer) != 0;
+#endif
 }
 
 /* True if objects sampled now are to be marked. */
@@ -52,6 +57,8 @@ bool hp_due(size_t n);
 
 /* Record an object of n bytes (as the target asked) at `pointer`. */
 void hp_record(const void *pointer, size_t n, const void *frame_address);
+/* ... whose usable size was `plain` before it was marked (0: that of any object of its size). */
+void hp_record_resized(const void *pointer, size_t n, size_t plain, const void *frame_address);
 
 /* The object at `pointer` is being freed: forget it if it was sampled (true). Before the allocator gets it back. */
 bool hp_forget(const void *pointer);
@@ -60,9 +67,13 @@ bool hp_forget(const void *pointer);
 void hp_after_free(void);
 
 /* What the target may use of the object at `pointer`, of which the allocator says `usable`. A sampled object has more than
- * it asked for, to carry the mark; programs that are told so shrink it by realloc (redis does, each string), and all
- * samples would be gone. */
+ * others of its size, to carry the mark. Programs act on what they are told: redis gives back what is too much, by
+ * realloc, and grows lists without realloc while there is room. So they must be told what they are told of other objects
+ * of that size: with more or less, samples would live shorter or longer than others. */
 size_t hp_usable_size(const void *pointer, size_t usable);
+/* The same after realloc to `size` of an object that had `before`: some allocators leave what is nearly right, or take
+ * more (gperftools 2.10, do_realloc_with_callback; mimalloc 2.0.9, _mi_heap_realloc_zero). */
+size_t hp_resized_usable_size(size_t before, size_t size);
 
 /* For realloc: take the object out of sight, then either forget it (hp_forget_taken) or put it back (it survived). */
 bool hp_take(const void *pointer, struct hp_live_ref *ref);

@@ -54,7 +54,7 @@ static void put_short(struct line *line, double value)
  * does not, so it may come out too large, never too small. */
 static double own_share(const struct hp_ledger *ledger, uint64_t now)
 {
-    uint64_t ticks = __atomic_load_n(&ledger->audit.own_ticks, __ATOMIC_RELAXED);
+    uint64_t ticks = hp_audit_read(ledger).own_ticks;
     uint64_t own = hp_ticks_to_ns(ledger, ticks - inherited_ticks, hp_ticks(), now);
     uint64_t all = hp_clock_ns(CLOCK_PROCESS_CPUTIME_ID);
     return own < all ? 100.0 * (double)own / (double)all : 100;
@@ -134,7 +134,7 @@ void hp_trace_trigger(struct hp_ledger *ledger)
 
 void hp_trace_forked(const struct hp_ledger *ledger)
 {
-    inherited_ticks = ledger->audit.own_ticks;
+    inherited_ticks = hp_audit_read(ledger).own_ticks;
     number = 0;
     __atomic_store_n(&tracing, 0, __ATOMIC_RELEASE);
 }

@@ -1,6 +1,5 @@
 /* The walks of the stack. Two of them: the usual one knows a frame by rsp and rbp alone and takes each step from a cache;
- * the full one keeps all registers, and starts over where the usual one meets a frame that needs them. They stand in one
- * file, of more than 400 lines, because they share the cache and what a step is, and must agree on every frame.
+ * the full one keeps all registers, and starts over where the usual one meets a frame that needs them.
  */
 #include "unwind.h"
 
@@ -11,46 +10,8 @@
 #include "cfi.h"
 #include "modules.h"
 #include "stack.h"
+#include "step.h"
 
-/* How to leave the frame of one return address: the common forms of a row, with the expressions gone. */
-enum step_kind {
-    STEP_UNKNOWN = 0, /* no tables: made at run time, or by hand; most such code keeps frame pointers */
-    STEP_END,         /* outermost */
-    STEP_SP,          /* CFA = rsp + cfa */
-    STEP_FP,          /* CFA = rbp + cfa */
-    STEP_FP_INDIRECT, /* CFA = *(rbp + cfa): a function that realigned its stack */
-    STEP_SIGNAL,      /* registers in a ucontext at rsp */
-    STEP_COMPLEX,     /* needs all registers */
-};
-
-enum fp_kind { FP_SAME, FP_AT_CFA, FP_AT_FP };
-
-/* What walk_simple takes: CFA counted from rsp or rbp, rbp kept or saved below the CFA, all aligned. */
-enum { SIMPLE = 1, SIMPLE_FROM_FP = 2, SIMPLE_RESTORES_FP = 4 };
-
-struct step {
-    uint64_t frame;
-    int32_t cfa;
-    int16_t fp;
-    uint8_t kind, fp_kind, simple;
-};
-
-/* Direct-mapped by return address. key: the address, EXACT when it is no return address, and the generation in which the
- * step was found. A step is written only while its key is BUSY, and is always the same for the same key: a reader that
- * finds the key before and after it read the step has the right one. Zero-filled is valid: address 0 is nobody's. */
-struct cached {
-    uint64_t key;
-    struct step step;
-} __attribute__((aligned(32))); /* never in two cache lines */
-
-#define CACHE_SIZE 4096u
-#define EXACT (1ull << 63)
-#define GENERATION_SHIFT 48 /* addresses of user space are smaller */
-#define GENERATIONS (1u << 15)
-#define BUSY 1ull
-
-static struct cached cache[CACHE_SIZE];
-static uint32_t generation; /* objects were unloaded so often */
 static enum hp_engine engine;
 static int (*libunwind_backtrace)(void **, int);
 
@@ -65,139 +26,6 @@ struct walk {
 };
 
 #define GUESS_MOST (1ul << 20) /* bytes of stack that a frame without tables may take */
-
-static bool equals(const struct hp_expression *expression, const char *bytes, size_t size)
-{
-    return (size_t)(expression->end - expression->start) == size && !memcmp(expression->start, bytes, size);
-}
-
-/* CFA expressions that compilers and linkers write: a PLT's (rsp + 8 + ((rip & 15) >= 11 or so) * 8), which is constant
- * for one address, and *(rbp + offset). */
-static bool simplify_cfa(const struct hp_row *row, uintptr_t pc, struct step *step)
-{
-    struct hp_expression e;
-    if (row->cfa.kind == HP_RULE_CFA_REGISTER) {
-        step->cfa = row->cfa.value;
-        step->kind = row->cfa.reg == HP_REG_RSP ? STEP_SP : row->cfa.reg == HP_REG_RBP ? STEP_FP : STEP_COMPLEX;
-        return step->kind != STEP_COMPLEX;
-    }
-    if (!hp_cfi_expression(row, row->cfa.value, &e))
-        return false;
-    if (e.end - e.start == 11 && !memcmp(e.start, "\x77\x08\x80\x00\x3f\x1a", 6) && e.start[6] >= 0x30 &&
-        e.start[6] <= 0x4f && !memcmp(e.start + 7, "\x2a\x33\x24\x22", 4)) {
-        step->kind = STEP_SP;
-        step->cfa = 8 + ((pc & 15) >= e.start[6] - 0x30u ? 8 : 0);
-        return true;
-    }
-    if (e.end - e.start == 3 && e.start[0] == 0x76 && !(e.start[1] & 0x80) && e.start[2] == 0x06) {
-        step->kind = STEP_FP_INDIRECT;
-        step->cfa = e.start[1] & 0x40 ? (int32_t)e.start[1] - 0x80 : e.start[1];
-        return true;
-    }
-    return false;
-}
-
-static bool simplify_fp(const struct hp_row *row, struct step *step)
-{
-    const struct hp_rule *rule = &row->rules[HP_REG_RBP];
-    struct hp_expression e;
-    switch (rule->kind) {
-    case HP_RULE_SAME:
-    case HP_RULE_UNDEFINED:
-        step->fp_kind = FP_SAME;
-        step->fp = -8; /* walk_simple reads there in any case */
-        return true;
-    case HP_RULE_OFFSET:
-        step->fp_kind = FP_AT_CFA;
-        step->fp = (int16_t)rule->value;
-        return step->fp == rule->value;
-    case HP_RULE_EXPRESSION:
-        step->fp_kind = FP_AT_FP;
-        step->fp = 0;
-        return hp_cfi_expression(row, rule->value, &e) && equals(&e, "\x76\x00", 2);
-    default:
-        return false;
-    }
-}
-
-static void learn(uintptr_t pc, bool exact, struct step *step)
-{
-    struct dl_find_object object;
-    struct hp_row row;
-    uintptr_t inside = exact ? pc : pc - 1;
-    *step = (struct step){.kind = STEP_UNKNOWN, .fp_kind = FP_AT_FP};
-    if (!hp_find_object(inside, &object)) {
-        step->frame = hp_module_frame(pc, NULL);
-        return;
-    }
-    step->frame = hp_module_frame(exact ? pc + 1 : pc, &object); /* readers take one off */
-    if (!hp_cfi_row(&object, inside, &row))
-        return;
-    const struct hp_rule *ra = &row.rules[HP_REG_RIP];
-    if (row.signal_frame)
-        step->kind = STEP_SIGNAL;
-    else if (ra->kind == HP_RULE_UNDEFINED)
-        step->kind = STEP_END;
-    else if (ra->kind != HP_RULE_OFFSET || ra->value != -8 || !simplify_cfa(&row, inside, step) ||
-             !simplify_fp(&row, step))
-        step->kind = STEP_COMPLEX;
-    if ((step->kind == STEP_SP || step->kind == STEP_FP) && step->fp_kind != FP_AT_FP && step->fp % 8 == 0)
-        step->simple = (uint8_t)(SIMPLE | (step->kind == STEP_FP ? SIMPLE_FROM_FP : 0) |
-                                 (step->fp_kind == FP_AT_CFA ? SIMPLE_RESTORES_FP : 0));
-}
-
-static struct cached *slot_of(uint64_t address)
-{
-    return &cache[(address * 0x9e3779b97f4a7c15ull) >> 52];
-}
-
-static uint64_t key_of(uint64_t address)
-{
-    uint64_t now = __atomic_load_n(&generation, __ATOMIC_RELAXED) % GENERATIONS;
-    return address | now << GENERATION_SHIFT;
-}
-
-static inline bool recall_step(const struct cached *slot, uint64_t key, struct step *step)
-{
-    if (__atomic_load_n(&slot->key, __ATOMIC_ACQUIRE) != key)
-        return false;
-    *step = slot->step;
-    __atomic_thread_fence(__ATOMIC_ACQUIRE);
-    return __atomic_load_n(&slot->key, __ATOMIC_RELAXED) == key;
-}
-
-static void store_step(struct cached *slot, uint64_t key, const struct step *step)
-{
-    uint64_t before = __atomic_load_n(&slot->key, __ATOMIC_RELAXED);
-    if (before == BUSY || !__atomic_compare_exchange_n(&slot->key, &before, BUSY, false, __ATOMIC_ACQUIRE,
-                                                       __ATOMIC_RELAXED))
-        return; /* another thread is writing it */
-    __atomic_thread_fence(__ATOMIC_RELEASE);
-    slot->step = *step;
-    __atomic_store_n(&slot->key, key, __ATOMIC_RELEASE);
-}
-
-static __attribute__((noinline)) void learn_and_store(uint64_t key, uintptr_t pc, bool exact, struct step *step)
-{
-    learn(pc, exact, step);
-    store_step(slot_of(pc), key, step);
-}
-
-static inline void find_step(uintptr_t pc, bool exact, struct step *step)
-{
-    uint64_t key = key_of(pc | (exact ? EXACT : 0));
-    if (!recall_step(slot_of(pc), key, step))
-        learn_and_store(key, pc, exact, step);
-}
-
-void hp_unwind_forget(void)
-{
-    uint32_t now = __atomic_add_fetch(&generation, 1, __ATOMIC_RELAXED);
-    if (now % GENERATIONS) /* numbers come again: nothing may be left of their first time */
-        return;
-    for (unsigned i = 0; i < CACHE_SIZE; i++)
-        __atomic_store_n(&cache[i].key, 0, __ATOMIC_RELAXED);
-}
 
 /* Out of a signal handler, into what it interrupted, which may be on another stack. */
 static bool leave_signal_frame(struct walk *walk)
@@ -214,23 +42,23 @@ static bool leave_signal_frame(struct walk *walk)
     return hp_stack_find_interrupted(&walk->range, walk->range.thread, sp);
 }
 
-static inline bool take_step(struct walk *walk, const struct step *step)
+static inline bool take_step(struct walk *walk, const struct hp_step *step)
 {
     uintptr_t cfa, pc, fp = walk->fp;
     switch (step->kind) {
-    case STEP_SP:
+    case HP_STEP_SP:
         cfa = walk->sp + (uintptr_t)(intptr_t)step->cfa;
         break;
-    case STEP_FP:
+    case HP_STEP_FP:
         cfa = walk->fp + (uintptr_t)(intptr_t)step->cfa;
         break;
-    case STEP_FP_INDIRECT:
+    case HP_STEP_FP_INDIRECT:
         if (!hp_stack_read(&walk->range, walk->fp + (uintptr_t)(intptr_t)step->cfa, &cfa))
             return false;
         break;
-    case STEP_SIGNAL:
+    case HP_STEP_SIGNAL:
         return leave_signal_frame(walk);
-    case STEP_UNKNOWN:
+    case HP_STEP_UNKNOWN:
         if (walk->fp < walk->sp || walk->fp - walk->sp > GUESS_MOST)
             return false;
         cfa = walk->fp + 16;
@@ -242,9 +70,9 @@ static inline bool take_step(struct walk *walk, const struct step *step)
         return false;
     /* A frame pointer that can't be read may never be needed: gcc's tables are wrong about it in the last instructions
      * of functions that realigned their stack. */
-    if (step->fp_kind == FP_AT_CFA && !hp_stack_read(&walk->range, cfa + (uintptr_t)(intptr_t)step->fp, &fp))
+    if (step->fp_kind == HP_FP_AT_CFA && !hp_stack_read(&walk->range, cfa + (uintptr_t)(intptr_t)step->fp, &fp))
         fp = 0;
-    if (step->fp_kind == FP_AT_FP && !hp_stack_read(&walk->range, walk->fp + (uintptr_t)(intptr_t)step->fp, &fp))
+    if (step->fp_kind == HP_FP_AT_FP && !hp_stack_read(&walk->range, walk->fp + (uintptr_t)(intptr_t)step->fp, &fp))
         fp = 0;
     walk->pc = pc;
     walk->sp = cfa;
@@ -353,10 +181,10 @@ static __attribute__((noinline)) unsigned walk_fully(uintptr_t start_sp, uint64_
             *truncated = true;
             break;
         }
-        struct step step;
-        find_step(r[HP_REG_RIP], walk.exact, &step);
+        struct hp_step step;
+        hp_step_find(r[HP_REG_RIP], walk.exact, &step);
         frames[count++] = step.frame;
-        if (step.kind == STEP_END || step.kind == STEP_UNKNOWN)
+        if (step.kind == HP_STEP_END || step.kind == HP_STEP_UNKNOWN)
             break;
     }
     return count;
@@ -384,14 +212,14 @@ static __attribute__((noinline)) unsigned walk_simple(struct walk *walk, uint64_
 {
     uintptr_t pc = walk->pc, sp = walk->sp, fp = walk->fp;
     const uintptr_t low = walk->range.low, last = walk->range.high - sizeof pc;
-    const uint64_t now = key_of(0);
+    const uint64_t now = hp_step_key(0);
     if (walk->range.high - low < sizeof pc)
         return count;
     while (count < most) {
-        struct step step;
-        if (!recall_step(slot_of(pc), pc | now, &step) || !(step.simple & SIMPLE))
+        struct hp_step step;
+        if (!hp_step_recall(hp_step_slot(pc), pc | now, &step) || !(step.simple & HP_SIMPLE))
             break;
-        uintptr_t cfa = (step.simple & SIMPLE_FROM_FP ? fp : sp) + (uintptr_t)(intptr_t)step.cfa;
+        uintptr_t cfa = (step.simple & HP_SIMPLE_FROM_FP ? fp : sp) + (uintptr_t)(intptr_t)step.cfa;
         uintptr_t pc_at = cfa - sizeof pc, fp_at = cfa + (uintptr_t)(intptr_t)step.fp;
         if (cfa <= sp || pc_at > last || fp_at - low > last - low || cfa % sizeof pc)
             break;
@@ -399,7 +227,7 @@ static __attribute__((noinline)) unsigned walk_simple(struct walk *walk, uint64_
         if (!caller)
             break;
         frames[count++] = step.frame;
-        fp = step.simple & SIMPLE_RESTORES_FP ? saved : fp;
+        fp = step.simple & HP_SIMPLE_RESTORES_FP ? saved : fp;
         pc = caller;
         sp = cfa;
     }
@@ -420,13 +248,13 @@ static unsigned walk_cfi(const void *frame_address, uint64_t *frames, unsigned m
     bool guessed = false, guessing = false;
     hp_stack_find(&walk.range, &hp_thread, walk.sp);
     for (;;) {
-        struct step step;
+        struct hp_step step;
         if (!guessing && !walk.exact)
             sure = count = walk_simple(&walk, frames, count, most);
-        find_step(walk.pc, walk.exact, &step);
-        if (step.kind == STEP_COMPLEX && !guessed) /* after a guess only rsp and rbp are known */
+        hp_step_find(walk.pc, walk.exact, &step);
+        if (step.kind == HP_STEP_COMPLEX && !guessed) /* after a guess only rsp and rbp are known */
             return walk_fully(start_sp, frames, most, truncated);
-        if (guessing && step.kind != STEP_UNKNOWN) {
+        if (guessing && step.kind != HP_STEP_UNKNOWN) {
             if (!follows_call(walk.pc))
                 break;
             guessing = false;
@@ -438,7 +266,7 @@ static unsigned walk_cfi(const void *frame_address, uint64_t *frames, unsigned m
         frames[count++] = step.frame;
         if (!guessing)
             sure = count;
-        if (step.kind == STEP_UNKNOWN)
+        if (step.kind == HP_STEP_UNKNOWN)
             guessed = guessing = true;
         if (!take_step(&walk, &step))
             break;
@@ -453,16 +281,16 @@ static unsigned walk_frame_pointers(const void *frame_address, uint64_t *frames,
     unsigned count = 0;
     hp_stack_find(&range, &hp_thread, fp);
     while (hp_stack_read(&range, fp, &next) && hp_stack_read(&range, fp + 8, &pc) && pc) {
-        struct step step;
-        find_step(pc, false, &step);
+        struct hp_step step;
+        hp_step_find(pc, false, &step);
         if (count == most) {
             *truncated = true;
             break;
         }
-        if (step.kind == STEP_UNKNOWN && count && !(step.frame >> HP_FRAME_MODULE_SHIFT))
+        if (step.kind == HP_STEP_UNKNOWN && count && !(step.frame >> HP_FRAME_MODULE_SHIFT))
             break; /* rbp was no frame pointer there */
         frames[count++] = step.frame;
-        if (step.kind == STEP_END || next <= fp)
+        if (step.kind == HP_STEP_END || next <= fp)
             break;
         fp = next;
     }
@@ -483,12 +311,12 @@ static __attribute__((noinline)) unsigned walk_libunwind(const void *frame_addre
         first = 0;
     *truncated = all == HP_DEPTH_MAX;
     for (unsigned i = first; i < all; i++) {
-        struct step step;
+        struct hp_step step;
         if (count == most) {
             *truncated = true;
             break;
         }
-        find_step((uintptr_t)addresses[i], false, &step);
+        hp_step_find((uintptr_t)addresses[i], false, &step);
         frames[count++] = step.frame;
     }
     return count;

@@ -19,9 +19,6 @@
  * *truncated: there were more. */
 unsigned hp_unwind(const void *frame_address, uint64_t *frames, unsigned most, bool *truncated);
 
-/* Forget what was learned: an object was unloaded, and its addresses may belong to another one now. */
-void hp_unwind_forget(void);
-
 /* Choose the engine. HP_ENGINE_LIBUNWIND loads libunwind.so.8: not in a signal handler. Returns 0, or -ENOENT when it
  * can't be loaded (the engine is then HP_ENGINE_CFI). */
 int hp_unwind_init(enum hp_engine engine);

@@ -45,11 +45,6 @@ static const struct argp_option *known_option(const struct argp *argp, const cha
         if (word[0] == '-' && word[1] != '-' && word[1] == option->key)
             return option;
     }
-    for (const struct argp_child *child = argp->children; child && child->argp; child++) {
-        const struct argp_option *option = known_option(child->argp, word);
-        if (option)
-            return option;
-    }
     return NULL;
 }
 

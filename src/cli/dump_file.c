@@ -22,27 +22,53 @@ static char *program_of(const struct hp_ledger_info *info)
     return program;
 }
 
-static int write_to(const char *path, const struct hp_memory *dump, bool exclusive)
-{
+/* An output, and what went wrong with it rather than with the ledger. */
+struct writing {
     struct hp_output output;
-    if (hp_output_open(&output, path, hp_ends_in(path, ".gz"), 0600) != HP_DONE)
-        return HP_FAILED;
-    int status = hp_output_sink(&output, dump->data, dump->size);
+    int error;
+};
+
+static int write_some(void *state, const void *data, size_t size)
+{
+    struct writing *writing = state;
+    writing->error = hp_output_sink(&writing->output, data, size);
+    return writing->error;
+}
+
+/* Straight into the file, since nobody sees it before it is whole; what is written in place is collected first. */
+static int write_ledger(const struct hp_ledger_info *info, struct writing *writing, char *error, size_t error_size)
+{
+    if (writing->output.draft)
+        return hp_ledger_write(info, write_some, writing, error, error_size);
+    struct hp_memory dump = {0};
+    int status = hp_ledger_write(info, hp_memory_sink, &dump, error, error_size);
     if (!status)
-        return hp_output_close(&output, true, exclusive);
-    hp_output_close(&output, false, false);
-    return hp_fail("%s: %s", path, strerror(-status));
+        status = write_some(writing, dump.data, dump.size);
+    free(dump.data);
+    return status;
+}
+
+static int write_to(const char *path, const struct hp_ledger_info *info, bool exclusive)
+{
+    char error[HP_PATH_MAX + 256];
+    struct writing writing = {.error = 0};
+    if (hp_output_open(&writing.output, path, hp_ends_in(path, ".gz"), 0600) != HP_DONE)
+        return HP_FAILED;
+    if (!write_ledger(info, &writing, error, sizeof error))
+        return hp_output_close(&writing.output, true, exclusive);
+    hp_output_close(&writing.output, false, false);
+    return writing.error ? hp_fail("%s: %s", path, strerror(-writing.error)) : hp_fail("%s", error);
 }
 
 /* The first number that is free; another dump may take it meanwhile, then the next. */
-static int write_numbered(const struct hp_ledger_info *info, const struct hp_memory *dump)
+static int write_numbered(const struct hp_ledger_info *info)
 {
     char *program = program_of(info);
     int pid = (int)info->pid, status = -EEXIST;
     for (unsigned number = 1; status == -EEXIST && number <= 9999; number++) {
         char *path = hp_print("heapprof.%s.%d.%04u.heap", program, pid, number);
         if (access(path, F_OK))
-            status = write_to(path, dump, true);
+            status = write_to(path, info, true);
         if (status == HP_DONE)
             puts(path);
         free(path);
@@ -55,14 +81,7 @@ static int write_numbered(const struct hp_ledger_info *info, const struct hp_mem
 
 int hp_dump_file_write(const struct hp_ledger_info *info, const char *output)
 {
-    char error[HP_PATH_MAX + 256];
-    struct hp_memory dump = {0};
-    int status;
-    if (hp_ledger_write(info, hp_memory_sink, &dump, error, sizeof error) < 0)
-        status = hp_fail("%s", error);
-    else
-        status = output ? write_to(output, &dump, false) : write_numbered(info, &dump);
-    free(dump.data);
+    int status = output ? write_to(output, info, false) : write_numbered(info);
     if (status == HP_DONE && output && strcmp(output, "-"))
         puts(output);
     return status == HP_DONE ? hp_output_flush() : status;
@@ -74,6 +93,7 @@ int hp_dump_running(pid_t pid, const char *output)
     char error[HP_PATH_MAX + 256];
     if (hp_ledger_find_running(pid, &info, error, sizeof error) < 0)
         return hp_fail("%s", error);
+    info.hasty = true;
     return hp_dump_file_write(&info, output);
 }
 

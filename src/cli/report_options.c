@@ -1,11 +1,14 @@
 #include "cli/report_options.h"
 
+#include <argp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "cli/arguments.h"
 #include "cli/say.h"
+#include "cli/size.h"
 #include "profile/alloc.h"
 
 enum key {
@@ -23,6 +26,8 @@ enum key {
     KEY_SOURCE,
     KEY_COLOR,
     KEY_SERIES,
+    KEY_TO,
+    KEY_FAIL,
 };
 
 static const struct argp_option options[] = {
@@ -41,6 +46,9 @@ static const struct argp_option options[] = {
     {"source", KEY_SOURCE, "DIR", 0, NULL, 0},
     {"color", KEY_COLOR, "WHEN", 0, NULL, 0},
     {"series", KEY_SERIES, NULL, 0, NULL, 0},
+    {"output", 'o', "OUT", 0, NULL, 0},
+    {"to", KEY_TO, "FORMAT", 0, NULL, 0},
+    {"fail-on-growth", KEY_FAIL, "SIZE", 0, NULL, 0},
     {0},
 };
 
@@ -108,6 +116,12 @@ static unsigned option_set(int key)
         return HP_TAKES_RAW;
     case KEY_SERIES:
         return HP_TAKES_SERIES;
+    case 'o':
+        return HP_TAKES_OUTPUT;
+    case KEY_TO:
+        return HP_TAKES_FORMAT;
+    case KEY_FAIL:
+        return HP_TAKES_LIMIT;
     default:
         return 0;
     }
@@ -128,6 +142,9 @@ void hp_report_arguments_only(const struct hp_report_arguments *arguments, const
         {HP_TAKES_JSON, "--json"},
         {HP_TAKES_RAW, "--raw"},
         {HP_TAKES_SERIES, "--series"},
+        {HP_TAKES_OUTPUT, "-o"},
+        {HP_TAKES_FORMAT, "--to"},
+        {HP_TAKES_LIMIT, "--fail-on-growth"},
     };
     for (size_t i = 0; i < sizeof options_of / sizeof *options_of; i++)
         if (arguments->given & options_of[i].option & ~takes)
@@ -192,6 +209,17 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
     case KEY_SERIES:
         arguments->series = true;
         return 0;
+    case 'o':
+        arguments->output = value;
+        return 0;
+    case KEY_TO:
+        arguments->format = value;
+        return 0;
+    case KEY_FAIL:
+        if (hp_size_parse(value, &arguments->limit))
+            hp_usage("--fail-on-growth: '%s' is no size", value);
+        arguments->fails = true;
+        return 0;
     case KEY_SYMBOLS:
         hp_sources_add(&arguments->sources.symbols, value);
         return 0;
@@ -217,7 +245,14 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
     }
 }
 
-const struct argp hp_report_argp = {.options = options, .parser = parse_option};
+void hp_report_arguments_parse(const struct hp_verb *verb, unsigned takes, int argc, char **argv,
+                               struct hp_report_arguments *arguments)
+{
+    static const struct argp argp = {.options = options, .parser = parse_option};
+    *arguments = (struct hp_report_arguments){0};
+    hp_arguments_parse(verb, &argp, 0, argc, argv, arguments);
+    hp_report_arguments_only(arguments, verb->name, takes);
+}
 
 void hp_report_arguments_free(struct hp_report_arguments *arguments)
 {

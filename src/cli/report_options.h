@@ -1,11 +1,12 @@
-/* report_options.h - the options that every reporting verb takes. */
+/* report_options.h - the options of verbs that read profiles; most take most of them. */
 #ifndef HP_CLI_REPORT_OPTIONS_H
 #define HP_CLI_REPORT_OPTIONS_H
 
-#include <argp.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "cli/input.h"
+#include "cli/verb.h"
 #include "report/report.h"
 
 #define HP_REPORT_OPTIONS_HELP                                                                     \
@@ -32,17 +33,17 @@ struct hp_report_arguments {
     struct hp_sources sources; /* --symbols, --source */
     const char *base;
     bool series;
+    const char *output; /* -o; NULL: standard output */
+    const char *format; /* --to; NULL: not given */
+    bool fails;         /* --fail-on-growth, at `limit` bytes or objects */
+    uint64_t limit;
     enum hp_color color;
     unsigned given; /* enum hp_report_option */
     char **inputs;  /* FILE|PID...; hp_report_arguments_free frees the list, not the names */
     size_t input_count, input_capacity;
 };
 
-/* A child parser; its input is a struct hp_report_arguments, zeroed by the caller. It fills in the
- * defaults and the look of standard output, and takes all arguments that are no options. */
-extern const struct argp hp_report_argp;
-
-/* The options as a set, for hp_report_arguments_only. --symbols, --source and --color are taken by
+/* The options as a set. --symbols, --source and --color are taken by
  * all. */
 enum hp_report_option {
     HP_TAKES_SAMPLE = 1,
@@ -53,7 +54,17 @@ enum hp_report_option {
     HP_TAKES_RAW = 32,
     HP_TAKES_ROWS = 64, /* -n */
     HP_TAKES_SERIES = 128,
+    HP_TAKES_OUTPUT = 256, /* -o */
+    HP_TAKES_FORMAT = 512, /* --to */
+    HP_TAKES_LIMIT = 1024, /* --fail-on-growth */
 };
+/* All that reports take. */
+#define HP_TAKES_ALL 0x7fu
+
+/* Parses into `arguments`, with the defaults and the look of standard output; all that is no option
+ * goes to `inputs`. Usage errors end the process, an option that is not in the set `takes` too. */
+void hp_report_arguments_parse(const struct hp_verb *verb, unsigned takes, int argc, char **argv,
+                               struct hp_report_arguments *arguments);
 /* A usage error if any option was given that is not in the set `takes`. `what` takes them: "stats".
  */
 void hp_report_arguments_only(const struct hp_report_arguments *arguments, const char *what,

@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <stdio.h>
 
-#include "cli/arguments.h"
 #include "cli/output.h"
 #include "cli/say.h"
 
@@ -11,7 +10,7 @@ int hp_report_run(const struct hp_report *report, const struct hp_report_input *
                   const struct hp_report_options *options, struct hp_report_outcome *outcome)
 {
     struct hp_error error = {""};
-    int status = report->write(stdout, input, options, outcome, &error);
+    int status = hp_report_write(report, stdout, input, options, outcome, &error);
     if (status == -EINVAL)
         hp_usage("%s", error.text);
     if (status)
@@ -22,9 +21,8 @@ int hp_report_run(const struct hp_report *report, const struct hp_report_input *
 int hp_report_verb(const struct hp_verb *verb, const struct hp_report *report, unsigned takes,
                    int argc, char **argv)
 {
-    struct hp_report_arguments arguments = {0};
-    hp_arguments_parse(verb, &hp_report_argp, 0, argc, argv, &arguments);
-    hp_report_arguments_only(&arguments, verb->name, takes);
+    struct hp_report_arguments arguments;
+    hp_report_arguments_parse(verb, takes, argc, argv, &arguments);
     char **names = arguments.inputs;
     size_t count = arguments.input_count;
     if (takes & HP_WANTS_PATTERN) {

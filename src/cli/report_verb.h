@@ -5,7 +5,6 @@
 #include "cli/report_options.h"
 #include "cli/verb.h"
 
-#define HP_TAKES_ALL (0xffffu & ~(unsigned)HP_TAKES_SERIES)
 /* With it, the first argument is a regular expression that chooses functions. */
 #define HP_WANTS_PATTERN 0x10000u
 

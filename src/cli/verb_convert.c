@@ -1,20 +1,12 @@
 #include <string.h>
 
-#include "cli/arguments.h"
 #include "cli/input.h"
 #include "cli/report_options.h"
 #include "cli/say.h"
 #include "cli/write.h"
 
-#define KEY_TO 0x3001
 #define MOMENTS_MOST 64
 #define COUNTS_MOST (96u << 20) /* bytes, as hp_series_size counts */
-
-struct arguments {
-    struct hp_report_arguments report;
-    const struct hp_format *format;
-    const char *output;
-};
 
 static const struct hp_format *find_format(const char *name)
 {
@@ -28,33 +20,15 @@ static const struct hp_format *find_format(const char *name)
     hp_usage("--to: '%s' is none of %s", name, all);
 }
 
-static error_t parse_option(int key, char *value, struct argp_state *state)
+static int convert_merged(const struct hp_report_arguments *arguments,
+                          const struct hp_format *format, struct hp_inputs *inputs)
 {
-    struct arguments *arguments = state->input;
-    switch (key) {
-    case ARGP_KEY_INIT:
-        state->child_inputs[0] = &arguments->report;
-        return 0;
-    case KEY_TO:
-        arguments->format = find_format(value);
-        return 0;
-    case 'o':
-        arguments->output = value;
-        return 0;
-    default:
-        return ARGP_ERR_UNKNOWN;
-    }
-}
-
-static int convert_merged(const struct arguments *arguments, struct hp_inputs *inputs)
-{
-    const struct hp_report_arguments *report = &arguments->report;
     struct hp_profile *profile = NULL, *base = NULL;
-    int status = hp_input_load_both(inputs, report->base, report->inputs, report->input_count,
-                                    &base, &profile);
+    int status = hp_input_load_both(inputs, arguments->base, arguments->inputs,
+                                    arguments->input_count, &base, &profile);
     if (status == HP_DONE)
-        status = hp_write_profile(profile, base, NULL, arguments->format, &report->options,
-                                  arguments->output);
+        status =
+            hp_write_profile(profile, base, NULL, format, &arguments->options, arguments->output);
     hp_profile_free(profile);
     hp_profile_free(base);
     return status;
@@ -70,14 +44,14 @@ static void bound(struct hp_series *series)
                 all);
 }
 
-static int convert_series(const struct arguments *arguments, struct hp_inputs *inputs)
+static int convert_series(const struct hp_report_arguments *arguments,
+                          const struct hp_format *format, struct hp_inputs *inputs)
 {
-    const struct hp_report_arguments *report = &arguments->report;
     struct hp_series series = {0};
-    int status = hp_input_load_series(inputs, report->inputs, report->input_count, &series);
+    int status = hp_input_load_series(inputs, arguments->inputs, arguments->input_count, &series);
     if (status == HP_DONE) {
         bound(&series);
-        status = hp_write_profile(series.stacks, NULL, &series, arguments->format, &report->options,
+        status = hp_write_profile(series.stacks, NULL, &series, format, &arguments->options,
                                   arguments->output);
     }
     hp_series_free(&series);
@@ -86,27 +60,24 @@ static int convert_series(const struct arguments *arguments, struct hp_inputs *i
 
 static int run(int argc, char **argv)
 {
-    static const struct argp_option options[] = {
-        {"to", KEY_TO, "FORMAT", 0, NULL, 0}, {"output", 'o', "OUT", 0, NULL, 0}, {0}};
-    static const struct argp_child children[] = {{&hp_report_argp, 0, NULL, 0}, {0}};
-    static const struct argp argp = {
-        .options = options, .parser = parse_option, .children = children};
-    struct arguments arguments = {0};
-    hp_arguments_parse(&hp_verb_convert, &argp, 0, argc, argv, &arguments);
+    const unsigned own = HP_TAKES_OUTPUT | HP_TAKES_FORMAT;
+    struct hp_report_arguments arguments;
+    hp_report_arguments_parse(&hp_verb_convert, ~0u, argc, argv, &arguments);
     if (!arguments.format)
         hp_usage("convert needs --to=FORMAT");
-    hp_report_arguments_only(&arguments.report, arguments.format->name, arguments.format->takes);
-    if (!arguments.report.input_count)
+    const struct hp_format *format = find_format(arguments.format);
+    hp_report_arguments_only(&arguments, format->name, format->takes | own);
+    if (!arguments.input_count)
         hp_usage("convert needs a FILE or a PID");
-    if (arguments.report.series && arguments.report.base)
+    if (arguments.series && arguments.base)
         hp_usage("--series and --base exclude each other: the page of a series compares any two "
                  "moments");
     struct hp_inputs inputs;
-    hp_inputs_open(&inputs, &arguments.report.sources);
-    int status = arguments.report.series ? convert_series(&arguments, &inputs)
-                                         : convert_merged(&arguments, &inputs);
+    hp_inputs_open(&inputs, &arguments.sources);
+    int status = arguments.series ? convert_series(&arguments, format, &inputs)
+                                  : convert_merged(&arguments, format, &inputs);
     hp_inputs_close(&inputs);
-    hp_report_arguments_free(&arguments.report);
+    hp_report_arguments_free(&arguments);
     return status;
 }
 

@@ -1,41 +1,14 @@
-#include "cli/arguments.h"
 #include "cli/output.h"
 #include "cli/report_verb.h"
 #include "cli/say.h"
-#include "cli/size.h"
 #include "report/leaks.h"
 #include "report/units.h"
 
-#define KEY_FAIL 0x3001
-
-struct arguments {
-    struct hp_report_arguments report;
-    bool fail;
-    uint64_t limit;
-};
-
-static error_t parse_option(int key, char *value, struct argp_state *state)
+static int judge(const struct hp_report_arguments *arguments, double growth)
 {
-    struct arguments *arguments = state->input;
-    switch (key) {
-    case ARGP_KEY_INIT:
-        state->child_inputs[0] = &arguments->report;
-        return 0;
-    case KEY_FAIL:
-        if (hp_size_parse(value, &arguments->limit))
-            hp_usage("--fail-on-growth: '%s' is no size", value);
-        arguments->fail = true;
-        return 0;
-    default:
-        return ARGP_ERR_UNKNOWN;
-    }
-}
-
-static int judge(const struct arguments *arguments, double growth)
-{
-    if (!arguments->fail || growth <= (double)arguments->limit)
+    if (!arguments->fails || growth <= (double)arguments->limit)
         return HP_DONE;
-    enum hp_sample_type type = arguments->report.options.sample;
+    enum hp_sample_type type = arguments->options.sample;
     bool bytes = type == HP_INUSE_SPACE || type == HP_ALLOC_SPACE;
     char grown[HP_FIGURE], limit[HP_FIGURE];
     hp_fail("significant growth of %s is above %s", hp_figure(grown, growth, bytes),
@@ -74,15 +47,11 @@ static int diff_two(const struct hp_report_arguments *report, struct hp_inputs *
 
 static int run(int argc, char **argv)
 {
-    static const struct argp_option options[] = {{"fail-on-growth", KEY_FAIL, "SIZE", 0, NULL, 0},
-                                                 {0}};
-    static const struct argp_child children[] = {{&hp_report_argp, 0, NULL, 0}, {0}};
-    static const struct argp argp = {
-        .options = options, .parser = parse_option, .children = children};
-    struct arguments arguments = {0};
-    hp_arguments_parse(&hp_verb_diff, &argp, 0, argc, argv, &arguments);
-    hp_report_arguments_only(&arguments.report, "diff", ~(unsigned)HP_TAKES_BASE);
-    const struct hp_report_arguments *report = &arguments.report;
+    struct hp_report_arguments arguments;
+    const struct hp_report_arguments *report = &arguments;
+    hp_report_arguments_parse(
+        &hp_verb_diff, (HP_TAKES_ALL & ~(unsigned)HP_TAKES_BASE) | HP_TAKES_SERIES | HP_TAKES_LIMIT,
+        argc, argv, &arguments);
     if (report->series && report->input_count < 3)
         hp_usage("diff --series needs three profiles or more, not %zu", report->input_count);
     if (!report->series && report->input_count != 2)
@@ -96,7 +65,7 @@ static int run(int argc, char **argv)
     if (status == HP_DONE)
         status = judge(&arguments, outcome.significant_growth);
     hp_inputs_close(&inputs);
-    hp_report_arguments_free(&arguments.report);
+    hp_report_arguments_free(&arguments);
     return status;
 }
 

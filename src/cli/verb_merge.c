@@ -1,55 +1,28 @@
-#include "cli/arguments.h"
 #include "cli/input.h"
 #include "cli/output.h"
 #include "cli/report_options.h"
 #include "cli/say.h"
 #include "cli/write.h"
 
-struct arguments {
-    struct hp_report_arguments report;
-    const char *output;
-};
-
-static error_t parse_option(int key, char *value, struct argp_state *state)
-{
-    struct arguments *arguments = state->input;
-    switch (key) {
-    case ARGP_KEY_INIT:
-        state->child_inputs[0] = &arguments->report;
-        return 0;
-    case 'o':
-        arguments->output = value;
-        return 0;
-    default:
-        return ARGP_ERR_UNKNOWN;
-    }
-}
-
 static int run(int argc, char **argv)
 {
-    static const struct argp_option options[] = {{"output", 'o', "OUT", 0, NULL, 0}, {0}};
-    static const struct argp_child children[] = {{&hp_report_argp, 0, NULL, 0}, {0}};
-    static const struct argp argp = {
-        .options = options, .parser = parse_option, .children = children};
-    struct arguments arguments = {0};
-    hp_arguments_parse(&hp_verb_merge, &argp, 0, argc, argv, &arguments);
-    hp_report_arguments_only(&arguments.report, "merge", 0);
-    if (!arguments.report.input_count)
+    struct hp_report_arguments arguments;
+    hp_report_arguments_parse(&hp_verb_merge, HP_TAKES_OUTPUT, argc, argv, &arguments);
+    if (!arguments.input_count)
         hp_usage("merge needs a FILE or a PID");
     struct hp_inputs inputs;
     struct hp_profile *profile = NULL;
-    hp_inputs_open(&inputs, &arguments.report.sources);
-    int status =
-        hp_input_load(&inputs, arguments.report.inputs, arguments.report.input_count, &profile);
+    hp_inputs_open(&inputs, &arguments.sources);
+    int status = hp_input_load(&inputs, arguments.inputs, arguments.input_count, &profile);
     if (status == HP_DONE) {
         const struct hp_format *format =
             arguments.output ? hp_format_of_name(arguments.output) : &hp_format_text;
-        status = hp_write_profile(profile, NULL, NULL, format, &arguments.report.options,
-                                  arguments.output);
+        status =
+            hp_write_profile(profile, NULL, NULL, format, &arguments.options, arguments.output);
     }
     hp_inputs_close(&inputs);
     hp_profile_free(profile);
-    hp_report_arguments_free(&arguments.report);
+    hp_report_arguments_free(&arguments);
     return status;
 }
 

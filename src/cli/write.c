@@ -41,7 +41,7 @@ static int write_report(const struct hp_report *report, const struct hp_report_i
     if (!out)
         return -errno;
     struct hp_report_outcome outcome;
-    int status = report->write(out, input, options, &outcome, error);
+    int status = hp_report_write(report, out, input, options, &outcome, error);
     bool failed = ferror(out);
     if ((fclose(out) || failed) && !status)
         status = errno ? -errno : -EIO;

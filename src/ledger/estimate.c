@@ -22,7 +22,7 @@ static bool add_entry(void *state, const struct hp_entry *entry)
     struct sums *sums = state;
     /* freed first: what is freed was allocated before, so live never comes out negative. */
     struct hp_pair freed = hp_pair_read(&entry->freed), alloc = hp_pair_read(&entry->alloc);
-    uint64_t interval = entry->epoch < HP_EPOCHS ? sums->view->ledger->intervals[entry->epoch] : 0;
+    uint64_t interval = hp_interval_at(sums->view->ledger, entry->epoch);
     if (!alloc.objects || !alloc.bytes)
         return true;
     double size = (double)alloc.bytes / (double)alloc.objects;

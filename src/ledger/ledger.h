@@ -95,7 +95,8 @@ struct hp_live_data {
     hp_offset entry;
     uint32_t time_ms; /* since the ledger's start */
     uint32_t thread;  /* number of the allocating thread, from 1 in the order of first samples */
-    uint32_t unmarked; /* 1: its address does not carry the alignment mark */
+    uint32_t plain; /* 0: its address does not carry the alignment mark; else the usable size (malloc_usable_size) that the
+                     * object would have without, which the target is told; UINT32_MAX: not known, or larger */
 };
 
 struct hp_live_level {
@@ -218,7 +219,7 @@ void hp_ledger_set_reserve(hp_reserve_fn *reserve);
 /* Bytes of memory that the ledger takes. */
 static inline uint64_t hp_ledger_own_bytes(const struct hp_ledger *ledger)
 {
-    return ledger->reserved + (uint64_t)hp_ledger_header_blocks() * HP_BLOCK;
+    return __atomic_load_n(&ledger->reserved, __ATOMIC_RELAXED) + (uint64_t)hp_ledger_header_blocks() * HP_BLOCK;
 }
 
 /* True if [offset, offset + size) may be touched, reserving it if need be and possible. */
@@ -284,6 +285,28 @@ static inline uint64_t hp_ticks(void)
     __asm__ volatile("mrs %0, cntvct_el0" : "=r"(ticks));
     return ticks;
 #endif
+}
+
+/* The sampling interval of an epoch, and of the one in force, in bytes; 0: nothing is sampled, or there is no such epoch. */
+static inline uint64_t hp_interval_at(const struct hp_ledger *ledger, uint32_t epoch)
+{
+    return epoch < HP_EPOCHS ? __atomic_load_n(&ledger->intervals[epoch], __ATOMIC_RELAXED) : 0;
+}
+
+static inline uint64_t hp_interval_now(const struct hp_ledger *ledger)
+{
+    return hp_interval_at(ledger, __atomic_load_n(&ledger->epoch, __ATOMIC_ACQUIRE));
+}
+
+/* Counters that threads go on adding to. */
+static inline struct hp_audit hp_audit_read(const struct hp_ledger *ledger)
+{
+    const struct hp_audit *audit = &ledger->audit;
+    return (struct hp_audit){.samples = __atomic_load_n(&audit->samples, __ATOMIC_RELAXED),
+                             .lost = __atomic_load_n(&audit->lost, __ATOMIC_RELAXED),
+                             .truncated = __atomic_load_n(&audit->truncated, __ATOMIC_RELAXED),
+                             .unmatched_frees = __atomic_load_n(&audit->unmatched_frees, __ATOMIC_RELAXED),
+                             .own_ticks = __atomic_load_n(&audit->own_ticks, __ATOMIC_RELAXED)};
 }
 
 #define hp_count(counter, n) ((void)__atomic_fetch_add((counter), (n), __ATOMIC_RELAXED))

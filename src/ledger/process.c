@@ -36,34 +36,21 @@ static uint64_t pid_namespace(const char *process)
     return hp_sys_stat(path, &status) == 0 ? (uint64_t)status.st_ino : 0;
 }
 
-/* A process that executed a program without the library still has its number and start, but not the mapping. */
-static bool has_mapped(pid_t pid, const char *path)
-{
-    char maps[64], line[HP_PATH_MAX + 256];
-    const char *name = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
-    snprintf(maps, sizeof maps, "/proc/%d/maps", (int)pid);
-    FILE *file = fopen(maps, "re");
-    if (!file)
-        return true; /* not ours to look at */
-    bool found = false;
-    while (!found && fgets(line, sizeof line, file))
-        found = strstr(line, name) != NULL;
-    fclose(file);
-    return found;
-}
-
 pid_t hp_process_find(const char *path, int pid, uint64_t start, uint64_t namespace)
 {
+    /* A process that executed a program without the library still has its number and start, but not the mapping. */
+    if (!hp_place_is_held(path))
+        return 0;
     if (!namespace || namespace == pid_namespace("self")) {
         bool lives = kill(pid, 0) == 0 || errno == EPERM;
-        return lives && hp_process_start(pid) == start && has_mapped(pid, path) ? pid : 0;
+        return lives && hp_process_start(pid) == start ? pid : 0;
     }
     DIR *processes = opendir("/proc");
     pid_t found = 0;
     for (struct dirent *entry; !found && processes && (entry = readdir(processes));) {
         pid_t candidate = (pid_t)strtol(entry->d_name, NULL, 10);
         if (candidate > 0 && hp_process_start(candidate) == start && pid_namespace(entry->d_name) == namespace &&
-            own_pid(candidate) == pid && has_mapped(candidate, path))
+            own_pid(candidate) == pid)
             found = candidate;
     }
     if (processes)

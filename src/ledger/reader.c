@@ -31,15 +31,15 @@ static void copy_text(char *to, const char *from, size_t size)
 
 static void read_header(const struct hp_ledger *ledger, struct hp_ledger_info *info)
 {
-    uint32_t epoch = ledger->epoch;
+    const struct hp_audit audit = hp_audit_read(ledger);
     info->pid = ledger->pid;
     info->start_time_ns = ledger->start_time_ns;
     info->live_estimate = ledger->live_estimate;
     info->inuse = ledger->figures.inuse;
     info->reserved = ledger->reserved;
-    info->samples = ledger->audit.samples;
-    info->lost = ledger->audit.lost;
-    info->interval = ledger->intervals[epoch < HP_EPOCHS ? epoch : 0];
+    info->samples = audit.samples;
+    info->lost = audit.lost;
+    info->interval = hp_interval_now(ledger);
     copy_text(info->program, ledger->program, sizeof info->program);
     copy_text(info->exe, ledger->exe, sizeof info->exe);
 }
@@ -222,8 +222,10 @@ static struct hp_moment moment_of(struct hp_ledger *ledger, bool writable, const
                                .clock_ns = info->running ? now : ledger->figures.time_ns,
                                .max_rss = info->running ? hp_process_max_rss(info->pid) : 0,
                                .sequence = ledger->dump_sequence};
-    moment.own_ns = hp_ticks_to_ns(ledger, ledger->audit.own_ticks, hp_ticks(), now);
-    if (info->running && !hp_resident_recall(&ledger->resident, now, &moment.resident, &moment.resident_age_ns)) {
+    moment.own_ns = hp_ticks_to_ns(ledger, hp_audit_read(ledger).own_ticks, hp_ticks(), now);
+    enum hp_resident_costs costs = info->hasty ? HP_RESIDENT_HASTY : HP_RESIDENT_NOW;
+    if (info->running &&
+        !hp_resident_recall(&ledger->resident, now, costs, &moment.resident, &moment.resident_age_ns)) {
         moment.resident = hp_process_resident(info->pid, info->path);
         if (writable)
             hp_resident_keep(&ledger->resident, now, hp_clock_ns(CLOCK_MONOTONIC), &moment.resident);

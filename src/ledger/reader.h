@@ -21,6 +21,7 @@ struct hp_ledger_info {
     char path[HP_PATH_MAX];
     pid_t pid;        /* in our pid namespace while it runs; else as the process knew itself */
     bool running;
+    bool hasty;       /* for the caller to set: be content with how much was resident up to a second ago, if that is known */
     unsigned uid;     /* owner of the file */
     uint64_t start_time_ns; /* Unix time */
     uint64_t live_estimate, inuse, reserved; /* bytes */

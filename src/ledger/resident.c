@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "ledger/sys.h"
+#include "ledger/words.h"
 
 /* glibc's HEAP_MAX_SIZE on 64-bit machines (malloc/arena.c): an arena other than the main one starts at a multiple. */
 #define ARENA_ALIGNMENT (64ull << 20)
@@ -14,6 +15,7 @@
 #define GUARD_MOST (64ull << 10)
 #define STACK_UNLIMITED (2ull << 20) /* what glibc takes where RLIMIT_STACK is none */
 #define PAGE 4096ull
+#define RSS_MOST (1ull << 62) /* so that no sum overflows, whatever the text says */
 /* Linux maps programs below, and libraries and all other mappings above, where an anonymous mapping beside a file may be
  * anything. */
 #define PROGRAMS_LIMIT 0x600000000000ull
@@ -160,8 +162,10 @@ static uint64_t stack_part(const struct hp_resident_hints *hints, const struct m
 
 static void end_mapping(struct scan *scan)
 {
-    const struct mapping *mapping = &scan->now;
-    uint64_t stack;
+    struct mapping *mapping = &scan->now;
+    uint64_t stack, room = RSS_MOST - scan->sums.rss;
+    if (mapping->rss > room)
+        mapping->rss = room;
     scan->sums.rss += mapping->rss;
     switch (mapping->class) {
     case HEAP:
@@ -315,6 +319,8 @@ static void move_to_heap(struct hp_resident *resident, uint64_t bytes)
         bytes = resident->anonymous;
     resident->anonymous -= bytes;
     resident->heap += bytes;
+    if (resident->maybe > resident->anonymous)
+        resident->maybe = resident->anonymous;
 }
 
 void hp_resident_add_arenas(struct hp_resident *resident, uint64_t size)
@@ -331,15 +337,18 @@ void hp_resident_add_heap(struct hp_resident *resident, uint64_t bytes)
     move_to_heap(resident, bytes);
 }
 
-bool hp_resident_recall(const struct hp_resident_kept *kept, uint64_t now_ns, struct hp_resident *resident,
-                        uint64_t *age_ns)
+#define KEPT_MOST_NS 1000000000ull
+
+bool hp_resident_recall(const struct hp_resident_kept *kept, uint64_t now_ns, enum hp_resident_costs costs,
+                        struct hp_resident *resident, uint64_t *age_ns)
 {
     uint32_t version = __atomic_load_n(&kept->version, __ATOMIC_ACQUIRE);
-    const struct hp_resident_kept copy = *kept;
+    struct hp_resident_kept copy;
+    hp_words_load(&copy, kept, sizeof copy);
     __atomic_thread_fence(__ATOMIC_ACQUIRE);
-    uint64_t most = HP_RESIDENT_COSTS * copy.cost_ns;
+    uint64_t most = costs * copy.cost_ns;
     if (version & 1 || __atomic_load_n(&kept->version, __ATOMIC_RELAXED) != version || now_ns < copy.time_ns ||
-        now_ns - copy.time_ns >= (most < HP_RESIDENT_AGE_NS ? most : HP_RESIDENT_AGE_NS))
+        now_ns - copy.time_ns >= (most < KEPT_MOST_NS ? most : KEPT_MOST_NS))
         return false;
     *resident = copy.resident;
     *age_ns = now_ns - copy.time_ns;
@@ -354,8 +363,7 @@ void hp_resident_keep(struct hp_resident_kept *kept, uint64_t start_ns, uint64_t
                                                     __ATOMIC_RELAXED))
         return;
     __atomic_thread_fence(__ATOMIC_RELEASE);
-    kept->time_ns = start_ns;
-    kept->cost_ns = end_ns - start_ns;
-    kept->resident = *resident;
+    const struct hp_resident_kept next = {.time_ns = start_ns, .cost_ns = end_ns - start_ns, .resident = *resident};
+    hp_words_store(&kept->unused, &next.unused, sizeof next - offsetof(struct hp_resident_kept, unused));
     __atomic_store_n(&kept->version, version + 2, __ATOMIC_RELEASE);
 }

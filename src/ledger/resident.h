@@ -15,7 +15,7 @@
 
 /* Bytes resident, by what the mappings are. */
 struct hp_resident {
-    bool known;
+    uint64_t known; /* 0: nothing is; no bool, which may have two values only, because others write it */
     uint64_t rss;
     uint64_t heap;      /* what can be told for an allocator's by its place: [heap], glibc's other arenas, mimalloc's segments */
     uint64_t anonymous; /* the rest of what has no file: large blocks, jemalloc's memory, mmap, static data */
@@ -36,12 +36,10 @@ struct hp_resident_kept {
     uint64_t time_ns, cost_ns; /* CLOCK_MONOTONIC at its start, and how long it took; 0: there is none */
     struct hp_resident resident;
 };
-/* True if a reading is there whose age at `now_ns` is less than HP_RESIDENT_COSTS times what it took, and than
- * HP_RESIDENT_AGE_NS. */
-#define HP_RESIDENT_COSTS 250u
-#define HP_RESIDENT_AGE_NS 1000000000ull
-bool hp_resident_recall(const struct hp_resident_kept *kept, uint64_t now_ns, struct hp_resident *resident,
-                        uint64_t *age_ns);
+/* True if a reading is there whose age at `now_ns` is less than this many times what it took, and than a second. */
+enum hp_resident_costs { HP_RESIDENT_NOW = 0, HP_RESIDENT_SOON = 20, HP_RESIDENT_HASTY = 500 };
+bool hp_resident_recall(const struct hp_resident_kept *kept, uint64_t now_ns, enum hp_resident_costs costs,
+                        struct hp_resident *resident, uint64_t *age_ns);
 /* Keep it, unless another thread or process is just keeping its own. */
 void hp_resident_keep(struct hp_resident_kept *kept, uint64_t start_ns, uint64_t end_ns,
                       const struct hp_resident *resident);

@@ -110,7 +110,7 @@ static struct hp_counts convert_counts(const struct hp_counts *drawn, double fro
 
 static uint64_t interval_of(const struct hp_ledger_view *view, uint32_t epoch)
 {
-    uint64_t interval = epoch < HP_EPOCHS ? view->ledger->intervals[epoch] : 0;
+    uint64_t interval = hp_interval_at(view->ledger, epoch);
     return interval ? interval : 1;
 }
 
@@ -118,7 +118,7 @@ static uint64_t interval_of(const struct hp_ledger_view *view, uint32_t epoch)
 uint64_t hp_ledger_view_interval(const struct hp_ledger_view *view)
 {
     uint32_t epoch = __atomic_load_n(&view->ledger->armed_epoch, __ATOMIC_ACQUIRE);
-    uint64_t interval = epoch < HP_EPOCHS ? view->ledger->intervals[epoch] : 0;
+    uint64_t interval = hp_interval_at(view->ledger, epoch);
     return interval ? interval : 524288;
 }
 

@@ -5,6 +5,7 @@
 
 #include "ledger/rows.h"
 #include "ledger/threads.h"
+#include "ledger/words.h"
 
 /* At the start of the scratch memory, because signal stacks are small. */
 struct bases {
@@ -30,6 +31,15 @@ static uint32_t module_count(const struct hp_ledger_view *view)
     return count < HP_MODULES ? count : HP_MODULES;
 }
 
+/* Its latest place; nothing of no module. */
+static struct hp_range range_of(const struct hp_ledger_module *module)
+{
+    if (!module)
+        return (struct hp_range){0};
+    return (struct hp_range){__atomic_load_n(&module->start, __ATOMIC_RELAXED),
+                             __atomic_load_n(&module->limit, __ATOMIC_RELAXED)};
+}
+
 /* A module whose place was taken by a later one gets addresses that nothing else has: 4 GiB for each, where Linux puts
  * neither programs nor libraries. Otherwise modules keep their addresses, which people know from debuggers. */
 static void give_addresses(const struct hp_ledger_view *view, struct bases *bases)
@@ -37,10 +47,11 @@ static void give_addresses(const struct hp_ledger_view *view, struct bases *base
     uint32_t count = module_count(view);
     for (uint32_t i = 0; i < count; i++) {
         const struct hp_ledger_module *module = module_at(view, i);
-        bases->base[i] = module ? module->base : 0;
+        struct hp_range range = range_of(module);
+        bases->base[i] = module ? __atomic_load_n(&module->base, __ATOMIC_RELAXED) : 0;
         for (uint32_t later = i + 1; module && later < count; later++) {
-            const struct hp_ledger_module *other = module_at(view, later);
-            if (other && other->start < module->limit && module->start < other->limit) {
+            struct hp_range other = range_of(module_at(view, later));
+            if (other.start < range.limit && range.start < other.limit) {
                 bases->base[i] = 0x100000000000ull + ((uint64_t)i << 32);
                 break;
             }
@@ -111,6 +122,7 @@ static void write_own_facts(const struct hp_ledger_view *view, const struct hp_m
                             struct hp_text *text)
 {
     const struct hp_ledger *ledger = view->ledger;
+    const struct hp_audit audit = hp_audit_read(ledger);
     hp_text_comment(text);
     hp_text_put(text, "heapprof: version=" HP_VERSION);
     put_pair(text, " pid=", (uint64_t)ledger->pid);
@@ -126,10 +138,10 @@ static void write_own_facts(const struct hp_ledger_view *view, const struct hp_m
     put_word(text, ledger->program, sizeof ledger->program);
     hp_text_line_end(text);
     hp_text_comment(text);
-    put_pair(text, "heapprof: samples=", ledger->audit.samples);
-    put_pair(text, " lost=", ledger->audit.lost);
-    put_pair(text, " truncated=", ledger->audit.truncated);
-    put_pair(text, " unmatched_frees=", ledger->audit.unmatched_frees);
+    put_pair(text, "heapprof: samples=", audit.samples);
+    put_pair(text, " lost=", audit.lost);
+    put_pair(text, " truncated=", audit.truncated);
+    put_pair(text, " unmatched_frees=", audit.unmatched_frees);
     put_pair(text, " own_bytes=", hp_ledger_own_bytes(ledger));
     put_pair(text, " own_ns=", moment->own_ns);
     hp_text_line_end(text);
@@ -152,7 +164,7 @@ struct hp_figures hp_figures_read(const struct hp_ledger *ledger)
     /* A writer killed half way leaves an odd version for ever: give up after some rounds, with what is there. */
     for (int round = 0; round < 1000; round++) {
         uint32_t version = __atomic_load_n(&ledger->figures.version, __ATOMIC_ACQUIRE);
-        memcpy(&figures, &ledger->figures, sizeof figures);
+        hp_words_load(&figures, &ledger->figures, sizeof figures);
         __atomic_thread_fence(__ATOMIC_ACQUIRE);
         if (!(version & 1) && __atomic_load_n(&ledger->figures.version, __ATOMIC_RELAXED) == version)
             break;
@@ -272,7 +284,8 @@ static void write_modules(const struct hp_ledger_view *view, struct bases *bases
         const struct hp_ledger_module *there = module_at(view, i);
         if (!there)
             continue;
-        const struct hp_ledger_module copy = *there, *module = &copy;
+        struct hp_ledger_module copy, *module = &copy;
+        hp_words_load(&copy, there, sizeof copy);
         copy_path(view, module->path_at, bases->path);
         uint32_t id_size = module->build_id_size <= sizeof module->build_id ? module->build_id_size : 0;
         char id[2 * sizeof module->build_id + 1];

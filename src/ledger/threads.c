@@ -57,8 +57,7 @@ static void add_object(void *state, uint64_t address, const struct hp_live_data 
     const struct hp_entry *entry = hp_ledger_view_record(view, data->entry, HP_RECORD_ENTRY, sizeof *entry);
     if (!entry || !data->size || !data->thread || (address | data->size) >> HP_FRAME_MODULE_SHIFT)
         return;
-    uint32_t epoch = entry->epoch;
-    uint64_t interval = epoch < HP_EPOCHS ? view->ledger->intervals[epoch] : 0;
+    uint64_t interval = hp_interval_at(view->ledger, entry->epoch);
     if (data->size != collection->size || interval != collection->interval) {
         collection->size = data->size;
         collection->interval = interval;

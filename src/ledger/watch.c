@@ -100,7 +100,7 @@ static int collect(struct hp_watch *watch, struct hp_watch_reading *reading)
     reading->idle = figures.sys > figures.inuse ? figures.sys - figures.inuse : 0;
     const struct hp_ledger *ledger = watch->view.ledger;
     reading->clock_ns = hp_clock_ns(CLOCK_MONOTONIC);
-    reading->audit = ledger->audit;
+    reading->audit = hp_audit_read(ledger);
     reading->own_bytes = hp_ledger_own_bytes(ledger);
     reading->own_ns = hp_ticks_to_ns(ledger, reading->audit.own_ticks, hp_ticks(), reading->clock_ns);
     return 0;

@@ -6,17 +6,19 @@
 
 #include "profile/alloc.h"
 
+/* Every thread that asks first finds the same. */
 static uint64_t seed(void)
 {
-    static uint64_t value;
-    if (!value) {
-        /* 16 random bytes that the kernel gives to each process. */
-        const void *random =
-            (const void *)getauxval(AT_RANDOM); // NOLINT(performance-no-int-to-ptr)
-        if (random)
-            memcpy(&value, random, sizeof value);
-        value |= 1;
-    }
+    static uint64_t known;
+    uint64_t value = __atomic_load_n(&known, __ATOMIC_RELAXED);
+    if (value)
+        return value;
+    /* 16 random bytes that the kernel gives to each process. */
+    const void *random = (const void *)getauxval(AT_RANDOM); // NOLINT(performance-no-int-to-ptr)
+    if (random)
+        memcpy(&value, random, sizeof value);
+    value |= 1;
+    __atomic_store_n(&known, value, __ATOMIC_RELAXED);
     return value;
 }
 

@@ -85,18 +85,13 @@ static void put_heading(const struct graph *graph, const struct hp_report_input 
     free(total);
 }
 
-static int write_dot(FILE *out, const struct hp_report_input *input,
-                     const struct hp_report_options *options, struct hp_report_outcome *outcome,
-                     struct hp_error *error)
+static int write_dot(FILE *out, const struct hp_report_input *input, struct hp_stacks *stacks,
+                     const struct hp_report_options *options, struct hp_error *error)
 {
-    struct hp_stacks stacks;
-    int status = hp_stacks_build(input, options, &stacks, error);
-    if (status)
-        return status;
-    struct graph graph = {out, &stacks, options, stacks.total.value};
+    struct graph graph = {out, stacks, options, stacks->total.value};
     struct hp_calls calls;
     uint32_t *rows;
-    hp_calls_gather(&stacks, NULL, &calls);
+    hp_calls_gather(stacks, NULL, &calls);
     size_t count = hp_calls_order(&calls, NULL, &rows);
     size_t most = options->rows_given ? options->rows : DEFAULT_NODES;
     size_t shown = most && most < count ? most : count;
@@ -104,7 +99,7 @@ static int write_dot(FILE *out, const struct hp_report_input *input,
     for (size_t i = 0; i < shown; i++)
         keep[rows[i]] = 1;
     hp_calls_free(&calls);
-    hp_calls_gather(&stacks, keep, &calls);
+    hp_calls_gather(stacks, keep, &calls);
     put_heading(&graph, input, shown, count);
     for (size_t i = 0; i < shown; i++)
         put_node(&graph, &calls.nodes[rows[i]]);
@@ -115,8 +110,7 @@ static int write_dot(FILE *out, const struct hp_report_input *input,
     free(keep);
     free(rows);
     hp_calls_free(&calls);
-    hp_stacks_free(&stacks);
     return 0;
 }
 
-const struct hp_report hp_report_dot = {"dot", write_dot};
+const struct hp_report hp_report_dot = {.name = "dot", .write_stacks = write_dot};

@@ -31,7 +31,7 @@ struct function {
 };
 
 struct list {
-    struct hp_stacks stacks;
+    struct hp_stacks *stacks;
     char *matched;
     struct site *sites;         /* by site number, then sorted by row, file and line */
     struct function *functions; /* by row */
@@ -39,7 +39,7 @@ struct list {
 
 static void gather(struct list *list)
 {
-    const struct hp_stacks *stacks = &list->stacks;
+    const struct hp_stacks *stacks = list->stacks;
     for (size_t i = 0; i < stacks->count; i++) {
         const struct hp_frame *frames = &stacks->frames[stacks->stacks[i].first];
         const struct hp_estimate *estimate = &stacks->stacks[i].pair.growth;
@@ -101,7 +101,7 @@ static void add_line(struct hp_table *table, const struct list *list, const stru
     char *tail = hp_strdup("");
     if (site && site->callee != UINT32_MAX) {
         free(tail);
-        char *callee = hp_shorten_function(list->stacks.places.rows[site->callee].label, 40);
+        char *callee = hp_shorten_function(list->stacks->places.rows[site->callee].label, 40);
         tail = hp_print("→ %s%s", callee, site->inlined ? " (inlined)" : "");
         free(callee);
     }
@@ -132,7 +132,7 @@ static void write_file(FILE *out, const struct list *list, const struct site *si
                                               {"source", 0}};
     bool exact = hp_header_exact(input, options);
     struct hp_table *table = exact ? hp_table_new(exact_columns, 5) : hp_table_new(columns, 6);
-    const struct hp_place *places = list->stacks.places.sites;
+    const struct hp_place *places = list->stacks->places.sites;
     const struct hp_place *place = &places[sites[first].site];
     struct hp_source source;
     bool found = hp_source_read(&source, place->file, options->source, options->source_count);
@@ -173,7 +173,7 @@ static void write_function(FILE *out, const struct list *list, const struct func
                            const struct hp_report_input *input,
                            const struct hp_report_options *options)
 {
-    const struct hp_places *places = &list->stacks.places;
+    const struct hp_places *places = &list->stacks->places;
     char flat[HP_FIGURE], cum[HP_FIGURE], error[HP_FIGURE], percent[HP_FIGURE];
     bool bytes = hp_in_bytes(options);
     fputc('\n', out);
@@ -183,7 +183,7 @@ static void write_function(FILE *out, const struct list *list, const struct func
     if (!hp_header_exact(input, options))
         fprintf(out, " ± %s", hp_figure(error, hp_estimate_error(&function->cum), bytes));
     fprintf(out, " (%s of the total, %" PRIu64 " %s)\n",
-            hp_percent(percent, function->cum.value, list->stacks.total.value),
+            hp_percent(percent, function->cum.value, list->stacks->total.value),
             function->cum.samples,
             hp_header_exact(input, options) && !options->raw ? "objects" : "samples");
     size_t count = places->site_names.count;
@@ -206,7 +206,7 @@ static void write_function(FILE *out, const struct list *list, const struct func
 
 static json_t *json_function(const struct list *list, const struct function *function)
 {
-    const struct hp_places *places = &list->stacks.places;
+    const struct hp_places *places = &list->stacks->places;
     json_t *object = json_object(), *lines = json_array();
     hp_json_place(object, &places->rows[function->row]);
     hp_json_set(object, "flat", hp_json_number(function->flat.value));
@@ -235,7 +235,7 @@ static json_t *json_function(const struct list *list, const struct function *fun
 static void write_report(FILE *out, const struct hp_report_input *input, struct list *list,
                          const struct hp_report_options *options)
 {
-    const struct hp_places *places = &list->stacks.places;
+    const struct hp_places *places = &list->stacks->places;
     size_t site_count = places->site_names.count, row_count = places->row_names.count, count = 0;
     list->sites = hp_alloc(site_count, sizeof *list->sites);
     for (size_t i = 0; i < site_count; i++)
@@ -252,13 +252,13 @@ static void write_report(FILE *out, const struct hp_report_input *input, struct 
     size_t shown = options->rows && options->rows < count ? options->rows : count;
     if (options->json) {
         json_t *document = hp_json_document(input, options), *rows = json_array();
-        hp_json_total(document, &list->stacks.total);
+        hp_json_total(document, &list->stacks->total);
         for (size_t i = 0; i < shown; i++)
             json_array_append_new(rows, json_function(list, &list->functions[i]));
         hp_json_set(document, "rows", rows);
         hp_json_write(out, document);
     } else {
-        hp_header_report(out, input, &list->stacks.total, options);
+        hp_header_report(out, input, &list->stacks->total, options);
         fprintf(out, "%zu of %zu matching functions shown\n", shown, count);
         for (size_t i = 0; i < shown; i++)
             write_function(out, list, &list->functions[i], input, options);
@@ -267,21 +267,17 @@ static void write_report(FILE *out, const struct hp_report_input *input, struct 
     free(list->functions);
 }
 
-static int write_list(FILE *out, const struct hp_report_input *input,
-                      const struct hp_report_options *options, struct hp_report_outcome *outcome,
-                      struct hp_error *error)
+static int write_list(FILE *out, const struct hp_report_input *input, struct hp_stacks *stacks,
+                      const struct hp_report_options *options, struct hp_error *error)
 {
     if (options->view.granularity != HP_BY_FUNCTION)
         return hp_error_set(error, -EINVAL, "list shows functions: it takes no --granularity");
-    struct list list = {.matched = NULL};
-    int status = hp_stacks_build(input, options, &list.stacks, error);
-    if (!status)
-        status = hp_stacks_match(&list.stacks, options->pattern, &list.matched, error);
+    struct list list = {.stacks = stacks};
+    int status = hp_stacks_match(stacks, options->pattern, &list.matched, error);
     if (!status)
         write_report(out, input, &list, options);
     free(list.matched);
-    hp_stacks_free(&list.stacks);
     return status;
 }
 
-const struct hp_report hp_report_list = {"list", write_list};
+const struct hp_report hp_report_list = {.name = "list", .write_stacks = write_list};

@@ -12,7 +12,7 @@
 #include "report/units.h"
 
 struct peek {
-    struct hp_stacks stacks;
+    struct hp_stacks *stacks;
     struct hp_calls calls;
     char *matched;
 };
@@ -24,7 +24,7 @@ static void add_line(struct hp_table *table, const struct peek *peek, const char
 {
     char figure[HP_FIGURE];
     bool bytes = hp_in_bytes(options);
-    const struct hp_place *place = &peek->stacks.places.rows[row];
+    const struct hp_place *place = &peek->stacks->places.rows[row];
     enum hp_style style = flat ? HP_BOLD : HP_PLAIN;
     hp_table_cell(table, style, flat ? hp_figure(figure, flat->value, bytes) : "");
     hp_table_cell(table, style, hp_figure(figure, sum->value, bytes));
@@ -57,7 +57,7 @@ static void write_block(FILE *out, const struct peek *peek, const struct hp_call
         {"cum%", 4}, {options->raw ? "samples" : "objects", 3},
         {"", 0},     {hp_header_row(options), 0}};
     struct hp_table *table = exact ? hp_table_new(exact_columns, 6) : hp_table_new(columns, 7);
-    double whole = peek->stacks.total.value;
+    double whole = peek->stacks->total.value;
     for (size_t i = 0; i < peek->calls.edge_count; i++)
         if (peek->calls.edges[i].callee == node->row)
             add_line(table, peek, peek->calls.edges[i].inlined ? "inlined into" : "called by",
@@ -82,7 +82,7 @@ static json_t *json_edges(const struct peek *peek, uint32_t row, bool callers)
         if ((callers ? edge->callee : edge->caller) != row)
             continue;
         json_t *object = json_object();
-        hp_json_place(object, &peek->stacks.places.rows[callers ? edge->caller : edge->callee]);
+        hp_json_place(object, &peek->stacks->places.rows[callers ? edge->caller : edge->callee]);
         hp_json_set(object, "cum", hp_json_number(edge->sum.value));
         hp_json_set(object, "cum_error", hp_json_number(hp_estimate_error(&edge->sum)));
         hp_json_set(object, "samples", hp_json_number((double)edge->sum.samples));
@@ -97,11 +97,11 @@ static void write_json(FILE *out, const struct hp_report_input *input, const str
                        const struct hp_report_options *options)
 {
     json_t *document = hp_json_document(input, options), *list = json_array();
-    hp_json_total(document, &peek->stacks.total);
+    hp_json_total(document, &peek->stacks->total);
     for (size_t i = 0; i < count; i++) {
         const struct hp_call_node *node = &peek->calls.nodes[chosen[i]];
         json_t *object = json_object();
-        hp_json_place(object, &peek->stacks.places.rows[node->row]);
+        hp_json_place(object, &peek->stacks->places.rows[node->row]);
         hp_json_set(object, "flat", hp_json_number(node->flat.value));
         hp_json_set(object, "flat_error", hp_json_number(hp_estimate_error(&node->flat)));
         hp_json_set(object, "cum", hp_json_number(node->cum.value));
@@ -118,14 +118,14 @@ static void write_json(FILE *out, const struct hp_report_input *input, const str
 static void write_report(FILE *out, const struct hp_report_input *input, struct peek *peek,
                          const struct hp_report_options *options)
 {
-    hp_calls_gather(&peek->stacks, NULL, &peek->calls);
+    hp_calls_gather(peek->stacks, NULL, &peek->calls);
     uint32_t *chosen;
     size_t count = hp_calls_order(&peek->calls, peek->matched, &chosen);
     size_t shown = options->rows && options->rows < count ? options->rows : count;
     if (options->json) {
         write_json(out, input, peek, chosen, shown, options);
     } else {
-        hp_header_report(out, input, &peek->stacks.total, options);
+        hp_header_report(out, input, &peek->stacks->total, options);
         fprintf(out, "%zu of %zu matching %s shown\n", shown, count,
                 hp_granularity_names[options->view.granularity]);
         for (size_t i = 0; i < shown; i++)
@@ -136,19 +136,15 @@ static void write_report(FILE *out, const struct hp_report_input *input, struct 
     hp_calls_free(&peek->calls);
 }
 
-static int write_peek(FILE *out, const struct hp_report_input *input,
-                      const struct hp_report_options *options, struct hp_report_outcome *outcome,
-                      struct hp_error *error)
+static int write_peek(FILE *out, const struct hp_report_input *input, struct hp_stacks *stacks,
+                      const struct hp_report_options *options, struct hp_error *error)
 {
-    struct peek peek = {.matched = NULL};
-    int status = hp_stacks_build(input, options, &peek.stacks, error);
-    if (!status)
-        status = hp_stacks_match(&peek.stacks, options->pattern, &peek.matched, error);
+    struct peek peek = {.stacks = stacks};
+    int status = hp_stacks_match(stacks, options->pattern, &peek.matched, error);
     if (!status)
         write_report(out, input, &peek, options);
     free(peek.matched);
-    hp_stacks_free(&peek.stacks);
     return status;
 }
 
-const struct hp_report hp_report_peek = {"peek", write_peek};
+const struct hp_report hp_report_peek = {.name = "peek", .write_stacks = write_peek};

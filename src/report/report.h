@@ -36,14 +36,25 @@ struct hp_report_outcome {
                                   sample's unit */
 };
 
+struct hp_stacks;
+
 struct hp_report {
     const char *name;
+    /* One of the two. */
     /* Writes to `out`, whose errors the caller looks for. 0, or -errno and *error; -EINVAL: the
      * options are wrong. */
     int (*write)(FILE *out, const struct hp_report_input *input,
                  const struct hp_report_options *options, struct hp_report_outcome *outcome,
                  struct hp_error *error);
+    /* The same of the stacks of the input, which are built before. */
+    int (*write_stacks)(FILE *out, const struct hp_report_input *input, struct hp_stacks *stacks,
+                        const struct hp_report_options *options, struct hp_error *error);
 };
+
+/* By whichever it has. */
+int hp_report_write(const struct hp_report *report, FILE *out, const struct hp_report_input *input,
+                    const struct hp_report_options *options, struct hp_report_outcome *outcome,
+                    struct hp_error *error);
 
 extern const struct hp_report hp_report_top;
 extern const struct hp_report hp_report_diff;

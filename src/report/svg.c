@@ -59,7 +59,7 @@ static size_t deepest_shown(const struct picture *picture)
 static void put_title(const struct picture *picture, uint32_t index)
 {
     const struct hp_trie_node *node = &picture->trie->nodes[index];
-    const struct hp_place *place = &picture->stacks->places.rows[node->row];
+    const struct hp_place *place = index ? &picture->stacks->places.rows[node->row] : NULL;
     bool bytes = hp_in_bytes(picture->options);
     char value[HP_FIGURE], error[HP_FIGURE], percent[HP_FIGURE];
     fputs("<title>", picture->out);
@@ -81,7 +81,7 @@ static void put_title(const struct picture *picture, uint32_t index)
 static void put_box(const struct picture *picture, uint32_t index, size_t depth)
 {
     const struct hp_trie_node *node = &picture->trie->nodes[index];
-    const struct hp_place *place = &picture->stacks->places.rows[node->row];
+    const struct hp_place *place = index ? &picture->stacks->places.rows[node->row] : NULL;
     double width = picture->size[index] * picture->scale, left = picture->left[index];
     char colour[8];
     if (!index)
@@ -158,15 +158,11 @@ static void put_heading(const struct picture *picture, const struct hp_report_in
     free(lines);
 }
 
-static int write_svg(FILE *out, const struct hp_report_input *input,
-                     const struct hp_report_options *options, struct hp_report_outcome *outcome,
-                     struct hp_error *error)
+static int write_svg(FILE *out, const struct hp_report_input *input, struct hp_stacks *stacks,
+                     const struct hp_report_options *options, struct hp_error *error)
 {
-    struct hp_stacks stacks;
-    int status = hp_stacks_build(input, options, &stacks, error);
-    if (status)
-        return status;
     char *significant = NULL;
+    int status = 0;
     if (input->before) {
         struct hp_report_options by_cum = *options;
         size_t count;
@@ -174,8 +170,8 @@ static int write_svg(FILE *out, const struct hp_report_input *input,
         status = hp_rows_significant(input, &by_cum, &significant, &count, error);
     }
     struct hp_trie trie;
-    hp_trie_build(&stacks, HP_TRIE_BY_NAME, &trie);
-    struct picture picture = {out, &stacks, &trie, options, significant, NULL, NULL, 0, 0};
+    hp_trie_build(stacks, HP_TRIE_BY_NAME, &trie);
+    struct picture picture = {out, stacks, &trie, options, significant, NULL, NULL, 0, 0};
     const char *lost = hp_profile_fact(input->profile, "heapprof.lost");
     size_t lines = (input->before ? 4 : 2) + (lost && strcmp(lost, "0") != 0);
     picture.top = 14 + lines * LINE;
@@ -193,8 +189,7 @@ static int write_svg(FILE *out, const struct hp_report_input *input,
     free(picture.left);
     free(significant);
     hp_trie_free(&trie);
-    hp_stacks_free(&stacks);
     return status;
 }
 
-const struct hp_report hp_report_svg = {"svg", write_svg};
+const struct hp_report hp_report_svg = {.name = "svg", .write_stacks = write_svg};

@@ -29,6 +29,12 @@ static void lines_of(struct hp_profile *profile, uint32_t index, struct hp_symbo
         profile->locations[index].symbolized = true;
 }
 
+static bool is_there(const struct hp_symbol_module *module)
+{
+    enum hp_module_status status = hp_symbol_module_status(module);
+    return status != HP_MODULE_MISSING && status != HP_MODULE_REPLACED;
+}
+
 static void complain(const struct hp_module *module, enum hp_module_status status,
                      const struct hp_symbolize_watch *watch)
 {
@@ -104,10 +110,11 @@ void hp_symbolize_profile(struct hp_profile *profile, struct hp_symbolizer *symb
             bool noted = false; /* a file has several mappings; its handle is the same for all */
             for (uint32_t other = 0; other < profile->module_count; other++)
                 noted |= other != index && modules[other] == modules[index];
-            enum hp_module_status status = hp_symbol_module_status(modules[index]);
-            if (!noted && (status == HP_MODULE_MISSING || status == HP_MODULE_REPLACED))
-                complain(module, status, watch);
+            if (!noted && !is_there(modules[index]))
+                complain(module, hp_symbol_module_status(modules[index]), watch);
         }
+        if (!is_there(modules[index])) /* it may be, where the profile is looked at next */
+            continue;
         lines_of(profile, i, modules[index]);
     }
     free(modules);

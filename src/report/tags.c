@@ -114,30 +114,25 @@ static void write_json(FILE *out, const struct hp_report_input *input,
     hp_json_write(out, document);
 }
 
-static int write_tags(FILE *out, const struct hp_report_input *input,
-                      const struct hp_report_options *options, struct hp_report_outcome *outcome,
-                      struct hp_error *error)
+static int write_tags(FILE *out, const struct hp_report_input *input, struct hp_stacks *stacks,
+                      const struct hp_report_options *options, struct hp_error *error)
 {
-    struct hp_stacks stacks;
-    int status = hp_stacks_build(input, options, &stacks, error);
-    if (status)
-        return status;
     struct size_class classes[CLASSES] = {{{0}, 0, 0}};
-    gather(&stacks, classes);
+    gather(stacks, classes);
     size_t count = 0;
     for (size_t i = 0; i < CLASSES; i++)
         count += classes[i].sum.samples > 0;
     if (options->json) {
-        write_json(out, input, &stacks, classes, options);
+        write_json(out, input, stacks, classes, options);
     } else {
-        hp_header_report(out, input, &stacks.total, options);
+        hp_header_report(out, input, &stacks->total, options);
         fprintf(out, "%zu size %s\n", count, count == 1 ? "class" : "classes");
         if (count)
-            write_table(out, classes, stacks.total.value, options, hp_header_exact(input, options));
+            write_table(out, classes, stacks->total.value, options,
+                        hp_header_exact(input, options));
         hp_threads_write_text(out, input, options);
     }
-    hp_stacks_free(&stacks);
     return 0;
 }
 
-const struct hp_report hp_report_tags = {"tags", write_tags};
+const struct hp_report hp_report_tags = {.name = "tags", .write_stacks = write_tags};

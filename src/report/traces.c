@@ -86,30 +86,24 @@ static void write_json(FILE *out, const struct hp_report_input *input,
     hp_json_write(out, document);
 }
 
-static int write_traces(FILE *out, const struct hp_report_input *input,
-                        const struct hp_report_options *options, struct hp_report_outcome *outcome,
-                        struct hp_error *error)
+static int write_traces(FILE *out, const struct hp_report_input *input, struct hp_stacks *stacks,
+                        const struct hp_report_options *options, struct hp_error *error)
 {
-    struct hp_stacks stacks;
-    int status = hp_stacks_build(input, options, &stacks, error);
-    if (status)
-        return status;
-    if (stacks.count)
-        qsort(stacks.stacks, stacks.count, sizeof *stacks.stacks, by_value);
+    if (stacks->count)
+        qsort(stacks->stacks, stacks->count, sizeof *stacks->stacks, by_value);
     size_t count = 0; /* those that count nothing of this sample type are last */
-    while (count < stacks.count && fabs(stacks.stacks[count].pair.growth.value) >= 0.5)
+    while (count < stacks->count && fabs(stacks->stacks[count].pair.growth.value) >= 0.5)
         count++;
     size_t shown = options->rows && options->rows < count ? options->rows : count;
     if (options->json) {
-        write_json(out, input, &stacks, shown, options);
+        write_json(out, input, stacks, shown, options);
     } else {
-        hp_header_report(out, input, &stacks.total, options);
+        hp_header_report(out, input, &stacks->total, options);
         fprintf(out, "%zu of %zu stacks shown\n", shown, count);
         for (size_t i = 0; i < shown; i++)
-            write_stack(out, &stacks, &stacks.stacks[i], options, hp_header_exact(input, options));
+            write_stack(out, stacks, &stacks->stacks[i], options, hp_header_exact(input, options));
     }
-    hp_stacks_free(&stacks);
     return 0;
 }
 
-const struct hp_report hp_report_traces = {"traces", write_traces};
+const struct hp_report hp_report_traces = {.name = "traces", .write_stacks = write_traces};

@@ -168,16 +168,11 @@ static void write_json(FILE *out, const struct hp_report_input *input, const str
     hp_json_write(out, document);
 }
 
-static int write_tree(FILE *out, const struct hp_report_input *input,
-                      const struct hp_report_options *options, struct hp_report_outcome *outcome,
-                      struct hp_error *error)
+static int write_tree(FILE *out, const struct hp_report_input *input, struct hp_stacks *stacks,
+                      const struct hp_report_options *options, struct hp_error *error)
 {
-    struct hp_stacks stacks;
-    int status = hp_stacks_build(input, options, &stacks, error);
-    if (status)
-        return status;
-    struct tree tree = {.stacks = &stacks};
-    hp_trie_build(&stacks, HP_TRIE_BY_SIZE, &tree.trie);
+    struct tree tree = {.stacks = stacks};
+    hp_trie_build(stacks, HP_TRIE_BY_SIZE, &tree.trie);
     choose_nodes(&tree, options);
     if (options->json)
         write_json(out, input, &tree, options);
@@ -185,8 +180,7 @@ static int write_tree(FILE *out, const struct hp_report_input *input,
         write_text(out, input, &tree, options);
     free(tree.shown);
     hp_trie_free(&tree.trie);
-    hp_stacks_free(&stacks);
     return 0;
 }
 
-const struct hp_report hp_report_tree = {"tree", write_tree};
+const struct hp_report hp_report_tree = {.name = "tree", .write_stacks = write_tree};

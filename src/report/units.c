@@ -129,7 +129,7 @@ static const char *bracket_end(const char *name, const char *open)
     size_t word = sizeof operator_name - 1;
     if (open == name || !strncmp(open, anonymous, sizeof anonymous - 1) || open[1] == ')' ||
         ((size_t)(open - name) >= word && !memcmp(open - word, operator_name, word)) ||
-        (*open == '<' && (size_t)(open - name) > word &&
+        (*open == '<' && open[-1] == '<' && (size_t)(open - name) > word &&
          !memcmp(open - word - 1, operator_name, word)))
         return NULL;
     int depth = 0;

@@ -193,7 +193,7 @@ void hp_view_free(struct hp_view *view)
 size_t hp_view_stack(struct hp_view *view, const struct hp_sample *sample,
                      const struct hp_frame **frames)
 {
-    const uint32_t *locations = &view->profile->frames[sample->first];
+    const uint32_t *locations = sample->depth ? &view->profile->frames[sample->first] : NULL;
     size_t depth = 0;
     for (uint32_t i = 0; i < sample->depth; i++) {
         size_t first = view->first[locations[i]], limit = view->first[locations[i] + 1];

@@ -85,13 +85,16 @@ grep -q "rss=" recovered.heap && fail "a dead process has a resident set"
 # Samples stay samples in programs that fit their objects to what malloc_usable_size says.
 for allocator in $(allocators); do
     for interval in 64K 4K; do
-        bytes=$(with $allocator HEAPPROF_INTERVAL=$interval "$TARGETS/fitting" fitting.heap) || fail "fitting on $allocator"
-        "$HEAPPROF" stats --json fitting.heap | python3 -c '
+        for way in shrink grow; do
+            bytes=$(with $allocator HEAPPROF_INTERVAL=$interval "$TARGETS/fitting" $way fitting.heap) ||
+                fail "fitting $way on $allocator"
+            "$HEAPPROF" stats --json fitting.heap | python3 -c '
 import json, sys
 live = json.load(sys.stdin)["inuse_space"]
 sys.exit(abs(live["total"] - int(sys.argv[1])) > 2.5 * live["total_error"] + 4096 and
          "FAIL: %s: %d bytes ± %d, not %s" % (sys.argv[2], live["total"], live["total_error"], sys.argv[1]))' \
-            "$bytes" "$allocator at $interval" || failures=$((failures + 1))
+                "$bytes" "$way on $allocator at $interval" || failures=$((failures + 1))
+        done
     done
 done
 finish "all ways tell the same of the profiler"

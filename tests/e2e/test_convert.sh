@@ -37,6 +37,28 @@ convert svg diff.svg --base before.prof after.prof
 convert dot diff.dot --base before.prof after.prof
 convert dot few.dot -n 2 before.prof
 
+# profile.proto by the rules of its readers: profiles with all names, some, and none; merged; of a real program, where the
+# program itself comes first.
+checked() { # OUT ARGUMENT...
+    local out=$1
+    shift
+    convert pprof "$out" "$@"
+    python3 "$here/check_proto.py" "$work/$out" || failures=$((failures + 1))
+}
+here=$SOURCE_ROOT/tests/e2e
+for name in before after exact moved; do
+    checked $name.pb.gz $name.prof
+done
+checked odd.pb.gz "$work/odd.prof"
+checked merged.pb.gz before.prof after.prof moved.prof
+grep -v '^#.0x' before.prof >"$work/bare.prof"
+checked bare.pb.gz "$work/bare.prof"
+checked again.pb.gz "$work/before.pb.gz"
+LD_PRELOAD=${LIBHEAPPROF:?path of the library} HEAPPROF_INTERVAL=1 HEAPPROF_AT_EXIT=1 HEAPPROF_LEDGER=none \
+    HEAPPROF_OUTPUT=$work/perl.heap perl -e 'my @kept = map { "x" x $_ } 1 .. 1000'
+checked perl.pb.gz "$work/perl.heap"
+python3 "$here/check_proto.py" "$work/perl.pb.gz" "$(realpath "$(command -v perl)")" || failures=$((failures + 1))
+
 # One of the stacks of the same sums as top, in each of the formats.
 python3 - "$work" "$HEAPPROF" <<'PY' || failures=$((failures + 1))
 import json, subprocess, sys, xml.etree.ElementTree as tree

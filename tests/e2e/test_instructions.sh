@@ -25,7 +25,7 @@ at_most() { # WHAT BOUND VALUE
 }
 
 pairs=$TARGETS/pairs objects="$TARGETS/work alloc"
-declare -A most=([glibc]=8.5 [jemalloc]=16.2 [tcmalloc]=16.2 [mimalloc]=10)
+declare -A most=([glibc]=8.6 [jemalloc]=15.2 [tcmalloc]=15.2 [mimalloc]=10)
 for allocator in $(allocators); do
     behind=${allocator_files[$allocator]:-}
     without=$(difference "$behind" 2e6 "$pairs 1 2.2" "$pairs 1 0.2")

@@ -1,5 +1,6 @@
 /* Any bytes as a profile: one clear line, or a profile that can be written, read again and reported
- * on. Built once for each reader, with what makes it be chosen in front (FUZZ_PREFIX). */
+ * on. Built once for each reader, with what makes it be chosen in front (FUZZ_PREFIX; without it
+ * that of profile.proto). */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,6 +8,17 @@
 #include "profile/alloc.h"
 #include "profile/profile.h"
 #include "report/report.h"
+
+#ifndef FUZZ_PREFIX
+/* Sample types, the strings that they need, and the period: what follows are samples, locations,
+ * functions. */
+#define FUZZ_PREFIX                                                                                \
+    "\012\004\010\001\020\002\012\004\010\003\020\004\012\004\010\005\020\002\012\004\010\006\020" \
+    "\004"                                                                                         \
+    "2\0002\015alloc_objects2\005count2\013alloc_space2\005bytes2\015inuse_objects2\013inuse_"     \
+    "space"                                                                                        \
+    "2\005spaceZ\004\010\007\020\004`\200\200 "
+#endif
 
 struct bytes {
     char *data;
@@ -57,7 +69,8 @@ static void report(const struct hp_profile *profile)
         const struct hp_report_options options = {.look = {80, true}};
         struct hp_report_outcome outcome;
         struct hp_error error = {""};
-        must(!reports[i]->write(out, &input, &options, &outcome, &error), reports[i]->name, &error);
+        must(!hp_report_write(reports[i], out, &input, &options, &outcome, &error),
+             reports[i]->name, &error);
     }
 }
 

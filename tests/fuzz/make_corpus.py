@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """make_corpus.py HEAPPROF: writes corpus/, the small files that the fuzzers start from. Each is cut of its prefix, which
-the fuzzers put in front."""
+the fuzzers put in front. Needs gcc for the one with symbols."""
 import gzip
 import os
+import struct
 import subprocess
 import sys
+import tempfile
 
 folder = os.path.join(os.path.dirname(os.path.abspath(__file__)), "corpus")
 
@@ -26,6 +28,53 @@ JEMALLOC = {
     "jemalloc": "heap_v2/524288\n  t*: 1: 100 [0: 0]\n  t0: 1: 100 [0: 0]\n@ 0x401001 0x402001\n  t*: 1: 100 [0: 0]\n" + TAIL,
 }
 MAP = {"perf_map": "7f0000001000 40 LazyCompile:*add /app/main.js:3\n0x2000 100 stub\n"}
+# The first byte is for the fuzzer, the size of its buffer.
+SMAPS = {
+    "program": "P400000-401000 r-xp 00000000 fe:01 1234                       /usr/bin/app\nSize: 4 kB\nRss: 1 kB\nSwap: 7 kB\n"
+               "403000-503000 rw-p 00000000 00:00 0 \nRss: 8 kB\n"
+               "600000-700000 rw-p 00000000 00:00 0                          [heap]\nRss: 16 kB\n"
+               "7f0000300000-7f0000400000 rw-s 00000000 00:05 99    /dev/zero (deleted)\nRss: 128 kB\n"
+               "7ffc00000000-7ffc00021000 rw-p 00000000 00:00 0      [stack]\nRss: 4096 kB\n",
+    "threads": "Q7f0000700000-7f0000701000 ---p 00000000 00:00 0 \nRss: 0 kB\n"
+               "7f0000701000-7f0000f01000 rw-p 00000000 00:00 0 \nRss: 2048 kB\n"
+               "7f0018000000-7f0018100000 rw-p 00000000 00:00 0 \nRss: 8 kB\n"
+               "7f0018100000-7f001c000000 ---p 00000000 00:00 0 \nRss: 0 kB\n",
+    "overflow": "P7f0018000000-7f0018100000 rw-p 00000000 00:00 0 \nRss: 18000200020000002 kB\n"
+                "7f0000000000-7f0000100000 rw-p 00000000 00:00 0 \nRss: 9007199254740993 kB\n",
+    "own": "R7f0000400000-7f0000500000 rw-s 00000000 00:1b 77    /dev/shm/heapprof-0/12.3456.ledger (deleted)\nRss: 256 kB\n"
+           "7f0000500000-7f0000600000 r-xp 00000000 fe:01 66    /opt/lib/libheapprof.so\nRss: 512 kB\n"
+           "7f0000600000-7f0000640000 rw-p 00000000 00:00 0 \nRss: 1024 kB\n",
+}
+
+
+def patch(part, place, content):
+    return bytes([part]) + place.to_bytes(3, "little") + struct.pack("<Q", content)
+
+
+LEDGER = {
+    "as_it_is": b"",
+    "patches": patch(4, 0, 2**64 - 1) + patch(7, 64, 0x100) + patch(10, 16, 0x0001000200000003) + patch(5, 40, 2**63),
+}
+
+
+def without_header(message):
+    """Without sample types, strings and period, which the fuzzer puts in front. The names become others."""
+    def varint(at):
+        value = shift = 0
+        while True:
+            value |= (message[at] & 127) << shift
+            at, shift = at + 1, shift + 7
+            if message[at - 1] < 128:
+                return value, at
+    kept, at = b"", 0
+    while at < len(message):
+        tag, end = varint(at)
+        size, end = varint(end)
+        end += size if tag & 7 == 2 else 0
+        if tag >> 3 not in (1, 6, 11, 12):
+            kept += message[at:end]
+        at = end
+    return kept
 
 
 def write(fuzzer, name, content):
@@ -42,7 +91,21 @@ for name, text in JEMALLOC.items():
     write("jemalloc", name, text[len("heap_v2/"):].encode())
 for name, text in MAP.items():
     write("perf_map", name, text.encode())
+for name, text in SMAPS.items():
+    write("smaps", name, text.encode())
+for name, content in LEDGER.items():
+    write("ledger", name, content)
 packed = subprocess.run([sys.argv[1], "convert", "--to=pprof", "-"], input=TEXT["heap_v2"].encode(), stdout=subprocess.PIPE,
                         stderr=subprocess.DEVNULL, check=True).stdout
 write("gzip", "proto", packed)
 write("any", "proto", gzip.decompress(packed))
+write("proto", "proto", without_header(gzip.decompress(packed)))
+with tempfile.TemporaryDirectory() as temporary:
+    library = os.path.join(temporary, "small.so")
+    source = b"static inline int half(int n) { return n / 2; }\nint fourth(int n) { return half(half(n)); }\n"
+    subprocess.run(["gcc", "-x", "c", "-", "-g", "-O1", "-shared", "-fPIC", "-nostdlib", "-Wl,-z,noseparate-code",
+                    "-Wl,--hash-style=gnu", "-o", library], input=source, check=True)
+    for name, options in (("lines", []), ("stripped", ["--strip-unneeded"])):
+        subprocess.run(["objcopy", *options, "--remove-section=.comment", library], check=True)
+        with open(library, "rb") as file:
+            write("symbols", name, file.read())

@@ -93,14 +93,13 @@ static void *touch_stack(void *argument)
 static void *map(size_t size, int flags, int fd)
 {
     char *memory = mmap(NULL, size, PROT_READ | (fd < 0 ? PROT_WRITE : 0), flags, fd, 0);
-    volatile char sum = 0;
     if (memory == MAP_FAILED)
         exit(1);
     for (size_t i = 0; i < size; i += 4096) {
         if (fd < 0)
             memory[i] = 1;
         else
-            sum += memory[i];
+            (void)*(volatile char *)&memory[i];
     }
     return memory;
 }

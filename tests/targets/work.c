@@ -128,7 +128,8 @@ int main(int argc, char **argv)
             left((unsigned long)i, second, 64);
         puts("ready");
         fflush(stdout);
-        pause();
+        for (;;)
+            pause();
     } else {
         return fprintf(stderr, "usage: work handoff|grow COUNT, or work fork|alloc|stacks COUNT NUMBER\n"), 2;
     }

@@ -138,7 +138,6 @@ static void complains_of_malformed_values(void **state)
         {"HEAPPROF_DEPTH", "-1", "128"},           {"HEAPPROF_DEPTH", "12a", "128"},
         {"HEAPPROF_DEPTH", "4294967297", "128"},   {"HEAPPROF_UNWINDER", "dwarf", "cfi"},
         {"HEAPPROF_UNWINDER", "CFI", "cfi"},       {"HEAPPROF_MEMORY", "lots", "256M"},
-        {"HEAPPROF_MEMORY", "4K", "256M"},         {"HEAPPROF_MEMORY", "2G", "256M"},
         {"HEAPPROF_FOLLOW", "no", "1"},            {"HEAPPROF_FOLLOW", "-", "1"},
     };
     for (unsigned i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -151,6 +150,16 @@ static void complains_of_malformed_values(void **state)
         assert_string_equal(complaint[1], cases[i].value);
         assert_string_equal(complaint[2], cases[i].used);
     }
+}
+
+static void takes_the_nearest_possible_memory(void **state)
+{
+    assert_int_equal(read_setting("HEAPPROF_MEMORY=4K")->memory, 1 << 20);
+    assert_int_equal(complaints, 1);
+    assert_string_equal(complaint[2], "1M, the least there is");
+    assert_int_equal(read_setting("HEAPPROF_MEMORY=2G")->memory, 1 << 30);
+    assert_int_equal(complaints, 1);
+    assert_string_equal(complaint[2], "1G, the most there is");
 }
 
 static void complains_of_long_paths(void **state)
@@ -263,6 +272,7 @@ int main(void)
         cmocka_unit_test(reads_each_setting),
         cmocka_unit_test(reads_signals),
         cmocka_unit_test(complains_of_malformed_values),
+        cmocka_unit_test(takes_the_nearest_possible_memory),
         cmocka_unit_test(complains_of_long_paths),
         cmocka_unit_test(complains_once_a_variable),
         cmocka_unit_test(makes_output_absolute),

@@ -107,6 +107,7 @@ static void does_not_guess(void **state)
     assert_int_equal(same.heap, resident.heap + resident.maybe);
     hp_resident_add_heap(&same, 100 * MIB); /* no more than there is */
     assert_int_equal(same.anonymous, 0);
+    assert_int_equal(same.maybe, 0);
     assert_int_equal(same.heap, resident.heap + resident.anonymous);
 }
 

@@ -13,6 +13,7 @@
 #include "next.h"
 #include "record.h"
 #include "sampler.h"
+#include "step.h"
 #include "unwind.h"
 
 #define PROMISED 4096
@@ -39,7 +40,7 @@ static __attribute__((noinline)) void measure(struct use *use)
     for (size_t i = 0; i < words; i++)
         low[i] = PATTERN;
     if (use->forget)
-        hp_unwind_forget();
+        hp_step_forget();
     hp_record(object, use->size, __builtin_frame_address(0));
     size_t untouched = 0;
     while (untouched < words && low[untouched] == PATTERN)

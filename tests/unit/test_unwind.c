@@ -19,6 +19,7 @@
 
 #include "ledger/region.h"
 #include "modules.h"
+#include "step.h"
 #include "unwind.h"
 
 /* Called by name only, kept out of line, and not turned into jumps: each has its frame. */
@@ -139,7 +140,7 @@ FRAME void outer(void)
 static void finds_plain_frames(void **state)
 {
     for (unsigned i = 0; i < 2; i++) { /* with the cache cold, then warm */
-        hp_unwind_forget();
+        hp_step_forget();
         outer();
         assert_chain(false, "inner", "middle", "outer", NULL);
         assert_chain(true, "outer", "main", "_start", NULL);

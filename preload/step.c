@@ -1,0 +1,118 @@
+#include "step.h"
+
+#include <string.h>
+
+#include "cfi.h"
+#include "modules.h"
+
+struct hp_cached_step hp_step_cache[HP_STEP_CACHE_SIZE];
+uint32_t hp_step_generation;
+
+static bool equals(const struct hp_expression *expression, const char *bytes, size_t size)
+{
+    return (size_t)(expression->end - expression->start) == size && !memcmp(expression->start, bytes, size);
+}
+
+/* CFA expressions that compilers and linkers write: a PLT's (rsp + 8 + ((rip & 15) >= 11 or so) * 8), which is constant
+ * for one address, and *(rbp + offset). */
+static bool simplify_cfa(const struct hp_row *row, uintptr_t pc, struct hp_step *step)
+{
+    struct hp_expression e;
+    if (row->cfa.kind == HP_RULE_CFA_REGISTER) {
+        step->cfa = row->cfa.value;
+        step->kind = row->cfa.reg == HP_REG_RSP ? HP_STEP_SP : row->cfa.reg == HP_REG_RBP ? HP_STEP_FP : HP_STEP_COMPLEX;
+        return step->kind != HP_STEP_COMPLEX;
+    }
+    if (!hp_cfi_expression(row, row->cfa.value, &e))
+        return false;
+    if (e.end - e.start == 11 && !memcmp(e.start, "\x77\x08\x80\x00\x3f\x1a", 6) && e.start[6] >= 0x30 &&
+        e.start[6] <= 0x4f && !memcmp(e.start + 7, "\x2a\x33\x24\x22", 4)) {
+        step->kind = HP_STEP_SP;
+        step->cfa = 8 + ((pc & 15) >= e.start[6] - 0x30u ? 8 : 0);
+        return true;
+    }
+    if (e.end - e.start == 3 && e.start[0] == 0x76 && !(e.start[1] & 0x80) && e.start[2] == 0x06) {
+        step->kind = HP_STEP_FP_INDIRECT;
+        step->cfa = e.start[1] & 0x40 ? (int32_t)e.start[1] - 0x80 : e.start[1];
+        return true;
+    }
+    return false;
+}
+
+static bool simplify_fp(const struct hp_row *row, struct hp_step *step)
+{
+    const struct hp_rule *rule = &row->rules[HP_REG_RBP];
+    struct hp_expression e;
+    switch (rule->kind) {
+    case HP_RULE_SAME:
+    case HP_RULE_UNDEFINED:
+        step->fp_kind = HP_FP_SAME;
+        step->fp = -8; /* walk_simple reads there in any case */
+        return true;
+    case HP_RULE_OFFSET:
+        step->fp_kind = HP_FP_AT_CFA;
+        step->fp = (int16_t)rule->value;
+        return step->fp == rule->value;
+    case HP_RULE_EXPRESSION:
+        step->fp_kind = HP_FP_AT_FP;
+        step->fp = 0;
+        return hp_cfi_expression(row, rule->value, &e) && equals(&e, "\x76\x00", 2);
+    default:
+        return false;
+    }
+}
+
+static void learn(uintptr_t pc, bool exact, struct hp_step *step)
+{
+    struct dl_find_object object;
+    struct hp_row row;
+    uintptr_t inside = exact ? pc : pc - 1;
+    *step = (struct hp_step){.kind = HP_STEP_UNKNOWN, .fp_kind = HP_FP_AT_FP};
+    if (!hp_find_object(inside, &object)) {
+        step->frame = hp_module_frame(pc, NULL);
+        return;
+    }
+    step->frame = hp_module_frame(exact ? pc + 1 : pc, &object); /* readers take one off */
+    if (!hp_cfi_row(&object, inside, &row))
+        return;
+    const struct hp_rule *ra = &row.rules[HP_REG_RIP];
+    if (row.signal_frame)
+        step->kind = HP_STEP_SIGNAL;
+    else if (ra->kind == HP_RULE_UNDEFINED)
+        step->kind = HP_STEP_END;
+    else if (ra->kind != HP_RULE_OFFSET || ra->value != -8 || !simplify_cfa(&row, inside, step) ||
+             !simplify_fp(&row, step))
+        step->kind = HP_STEP_COMPLEX;
+    if ((step->kind == HP_STEP_SP || step->kind == HP_STEP_FP) && step->fp_kind != HP_FP_AT_FP && step->fp % 8 == 0)
+        step->simple = (uint8_t)(HP_SIMPLE | (step->kind == HP_STEP_FP ? HP_SIMPLE_FROM_FP : 0) |
+                                 (step->fp_kind == HP_FP_AT_CFA ? HP_SIMPLE_RESTORES_FP : 0));
+}
+
+static void store_step(struct hp_cached_step *slot, uint64_t key, const struct hp_step *step)
+{
+    uint64_t before = __atomic_load_n(&slot->key, __ATOMIC_RELAXED);
+    if (before == HP_STEP_BUSY || !__atomic_compare_exchange_n(&slot->key, &before, HP_STEP_BUSY, false, __ATOMIC_ACQUIRE,
+                                                       __ATOMIC_RELAXED))
+        return; /* another thread is writing it */
+    __atomic_thread_fence(__ATOMIC_RELEASE);
+    uint64_t words[2];
+    memcpy(words, step, sizeof words);
+    __atomic_store_n(&slot->step[0], words[0], __ATOMIC_RELAXED);
+    __atomic_store_n(&slot->step[1], words[1], __ATOMIC_RELAXED);
+    __atomic_store_n(&slot->key, key, __ATOMIC_RELEASE);
+}
+
+void hp_step_learn(uint64_t key, uintptr_t pc, bool exact, struct hp_step *step)
+{
+    learn(pc, exact, step);
+    store_step(hp_step_slot(pc), key, step);
+}
+
+void hp_step_forget(void)
+{
+    uint32_t now = __atomic_add_fetch(&hp_step_generation, 1, __ATOMIC_RELAXED);
+    if (now % HP_STEP_GENERATIONS) /* numbers come again: nothing may be left of their first time */
+        return;
+    for (unsigned i = 0; i < HP_STEP_CACHE_SIZE; i++)
+        __atomic_store_n(&hp_step_cache[i].key, 0, __ATOMIC_RELAXED);
+}

@@ -1,0 +1,2 @@
+modules=test_subprocess
+. "$here/python_tests.sh"
