@@ -72,7 +72,7 @@ if [ "$(id -u)" = 0 ] && setpriv --reuid=65534 --regid=65534 --clear-groups test
     nobody cat "$ledger" >/dev/null 2>&1 && fail "others can read a ledger"
     # Somebody was there first and made our folder: it is not used.
     rm -rf ledgers && mkdir ledgers && chmod 1777 ledgers
-    nobody mkdir -m 777 ledgers/heapprof-0
+    nobody mkdir -m 755 ledgers/heapprof-0 # open only to its owner
     with glibc HEAPPROF_LEDGER="$work/ledgers" HEAPPROF_INTERVAL=1 "$guest" >out 2>err
     expect "a folder of someone else: exit status" 4 $?
     expect "a folder of someone else: lines" 1 "$(grep -c '^heapprof: no ledger in HEAPPROF_LEDGER=' err)"
