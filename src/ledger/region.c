@@ -36,10 +36,13 @@ static int file_in(struct hp_region *region, const char *folder)
         error = hp_place_ledger(region->path, folder, uid, pid, start);
         if (error < 0)
             return error;
-        if (hp_place_is_held(region->path)) /* in another pid namespace */
-            continue;
-        hp_sys_unlink(region->path); /* of the program that this process ran before exec */
-        return hp_sys_open(region->path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
+        int fd = hp_sys_open(region->path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
+        if (fd == -EEXIST && !hp_place_is_held(region->path)) { /* of the program that this process ran before exec */
+            hp_sys_unlink(region->path);
+            fd = hp_sys_open(region->path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
+        }
+        if (fd != -EEXIST) /* held: in another pid namespace */
+            return fd;
     }
     return -EEXIST;
 }
