@@ -37,12 +37,12 @@ static int file_in(struct hp_region *region, const char *folder)
         if (error < 0)
             return error;
         int fd = hp_sys_open(region->path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
-        if (fd == -EEXIST && !hp_place_is_held(region->path)) { /* of the program that this process ran before exec */
-            hp_sys_unlink(region->path);
-            fd = hp_sys_open(region->path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
-        }
-        if (fd != -EEXIST) /* held: in another pid namespace */
+        if (fd != -EEXIST)
             return fd;
+        if (hp_place_is_held(region->path)) /* in another pid namespace */
+            continue;
+        hp_sys_unlink(region->path); /* of the program that this process ran before exec */
+        return hp_sys_open(region->path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
     }
     return -EEXIST;
 }
