@@ -40,14 +40,14 @@ done
 
 [ $noise -le 6 ] || fail "$noise rows besides the leak are marked"
 
-# Noise alone is marked in 5 of 100 diffs; that all of these three are is no chance.
-marked=0
+# Noise alone is marked in 5 of 100 diffs; that two of these three are is no chance.
+marked=0 grown=0
 for try in 1 2 3; do
     HEAPPROF_INTERVAL=64K with glibc "$target" "$work/before.$try" "$work/after.$try" 0
     [ "$("$HEAPPROF" diff --json -n 0 before.$try after.$try 2>/dev/null | jq '[.rows[] | select(.significant)] | length')" = 0 ] ||
         marked=$((marked + 1))
+    "$HEAPPROF" diff --fail-on-growth=4M before.$try after.$try >/dev/null 2>&1 || grown=$((grown + 1))
 done
 [ $marked -le 1 ] || fail "$marked of 3 diffs of a steady target are marked"
-"$HEAPPROF" diff --fail-on-growth=4M before.1 after.1 >/dev/null 2>&1
-expect "--fail-on-growth=4M of a steady target" 0 $?
+[ $grown -le 1 ] || fail "--fail-on-growth=4M fails for $grown of 3 diffs of a steady target"
 finish "the leak is found"
