@@ -46,15 +46,21 @@ static struct hp_profile *last_dump(const struct hp_run_dumps *where, char **pat
     return profile;
 }
 
-static void write_allocated(const struct hp_profile *profile)
+static struct hp_estimate total_of(const struct hp_profile *profile, enum hp_sample_type type)
 {
-    struct hp_report_options options = {.sample = HP_ALLOC_SPACE};
     struct hp_estimate total = {0};
     for (size_t i = 0; i < profile->sample_count; i++) {
         struct hp_estimate estimate =
-            hp_sample_estimate(profile, &profile->samples[i], HP_ALLOC_SPACE, false);
+            hp_sample_estimate(profile, &profile->samples[i], type, false);
         hp_estimate_add(&total, &estimate);
     }
+    return total;
+}
+
+static void write_allocated(const struct hp_profile *profile)
+{
+    struct hp_report_options options = {.sample = HP_ALLOC_SPACE};
+    struct hp_estimate total = total_of(profile, HP_ALLOC_SPACE);
     char *text = hp_header_total(&total, profile, &options);
     fprintf(stderr, "heapprof: allocated since the start %s\n", text);
     free(text);
@@ -67,7 +73,10 @@ static void write_top(struct hp_profile *profile)
     hp_inputs_open(&inputs, &sources);
     hp_input_symbolize(&inputs, profile);
     hp_inputs_close(&inputs);
-    struct hp_report_options options = {.rows = 10};
+    /* Of a program that freed all it had there is still to say who allocated. */
+    bool live = total_of(profile, HP_INUSE_OBJECTS).samples > 0;
+    struct hp_report_options options = {.sample = live ? HP_INUSE_SPACE : HP_ALLOC_SPACE,
+                                        .rows = 10};
     struct winsize size;
     if (isatty(STDERR_FILENO)) {
         const char *no_color = getenv("NO_COLOR"), *term = getenv("TERM");
@@ -108,7 +117,9 @@ static struct hp_profile *from_ledger(pid_t pid)
     else if (hp_profile_read_memory("when it was killed", dump.data, dump.size, &profile, &failure))
         hp_fail("%s", failure.text);
     else
-        fprintf(stderr, "heapprof: its profile was kept: 'heapprof recover %d' writes it to a file\n", (int)pid);
+        fprintf(stderr,
+                "heapprof: its profile was kept: 'heapprof recover %d' writes it to a file\n",
+                (int)pid);
     free(dump.data);
     return profile;
 }
