@@ -1,10 +1,13 @@
 #include "figures.h"
 
+#include <dlfcn.h>
 #include <malloc.h>
 #include <string.h>
+#include <sys/auxv.h>
 
 #include "ledger/sys.h"
 #include "ledger/words.h"
+#include "modules.h"
 #include "next.h"
 #include "sampler.h"
 
@@ -139,11 +142,28 @@ static void publish(struct hp_ledger *ledger, const struct hp_figures *figures)
     __atomic_store_n(&there->version, version + 1, __ATOMIC_RELEASE);
 }
 
+static bool is_in_object_of(const struct dl_find_object *object, uintptr_t address)
+{
+    return address >= (uintptr_t)object->dlfo_map_start && address < (uintptr_t)object->dlfo_map_end;
+}
+
+/* The dynamic linker allocates for threads that are being made, and jemalloc makes threads while it holds the lock that
+ * its figures need: redis's jemalloc-bg-thread would wait for itself for ever. */
+static bool may_hold_locks(uintptr_t caller)
+{
+    struct dl_find_object object;
+    return caller && hp_find_object(caller, &object) &&
+           (is_in_object_of(&object, getauxval(AT_BASE)) ||
+            (hp_next.allocator != HP_ALLOCATOR_GLIBC && is_in_object_of(&object, (uintptr_t)hp_next.malloc)));
+}
+
 void hp_figures_refresh(struct hp_ledger *ledger, bool now)
 {
     struct hp_figures figures = {0};
     uint64_t start = hp_clock_ns(CLOCK_MONOTONIC_COARSE);
     if (!now && start < __atomic_load_n(&due_at_ns, __ATOMIC_RELAXED))
+        return;
+    if (may_hold_locks(hp_thread.caller))
         return;
     if (hp_next.allocator == HP_ALLOCATOR_UNKNOWN || __atomic_exchange_n(&reading, 1, __ATOMIC_ACQUIRE))
         return;

@@ -76,7 +76,7 @@ static HP_COLD void found_free(void *pointer)
     bool sampled = hp_forget(pointer);
     hp_next.free(pointer);
     if (sampled)
-        hp_after_free();
+        hp_after_free(__builtin_return_address(0));
 }
 
 /* Part of free itself: allocators hand out the first object of a page again and again, and it looks marked. */

@@ -288,7 +288,7 @@ static void leave_cold_path(struct hp_thread *thread)
     }
 }
 
-void hp_after_free(void)
+void hp_after_free(const void *caller)
 {
     struct hp_ledger *ledger = hp_ledger_now();
     struct hp_thread *thread = &hp_thread;
@@ -297,6 +297,7 @@ void hp_after_free(void)
         return;
     thread->busy = true;
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    thread->caller = (uintptr_t)caller;
     hp_figures_refresh(ledger, false);
     leave_cold_path(thread);
     errno = kept;
@@ -316,6 +317,7 @@ void hp_record_resized(const void *pointer, size_t n, size_t plain, const void *
         hp_count(&ledger->audit.samples, 1u);
     else
         hp_count(&ledger->audit.lost, 1u);
+    thread->caller = ((const uintptr_t *)frame_address)[1];
     hp_figures_refresh(ledger, false);
     hp_dump_triggers(ledger);
     hp_trace_trigger(ledger);

@@ -175,6 +175,10 @@ threads() {
     same "case 15: the default action" $allocator "$TARGETS/case_threads" signals default
     same "case 17: cancellation" $allocator "$TARGETS/case_threads" cancel
     says ^cancelled
+    [ $allocator != jemalloc ] || {
+        same "case 17: threads of the allocator's own" jemalloc "$TARGETS/case_threads" allocator
+        says "started and stopped"
+    }
     [ $HEAPPROF_INTERVAL = 512K ] || {
         # Each is a file that is renamed, which takes 12 ms on a loaded machine.
         local storm=1000

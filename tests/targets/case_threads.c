@@ -2,9 +2,11 @@
  * depend on the library, but for "accounted", which is printed also when there is none. */
 #include "guest.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <unistd.h>
 
 #include "heapprof.h"
@@ -259,6 +261,20 @@ static int cancel(void)
     return 0;
 }
 
+/* jemalloc makes and ends its threads with the lock held that its figures need. */
+static int allocator_threads(void)
+{
+    int (*mallctl)(const char *, void *, size_t *, void *, size_t) = dlsym(RTLD_DEFAULT, "mallctl");
+    for (int round = 0; round < 10; round++) {
+        bool on = round % 2 == 0;
+        usleep(100000); /* the figures are old enough to be read again */
+        CHECK(!mallctl || mallctl("background_thread", NULL, NULL, &on, sizeof on) == 0);
+        allocate_much(3, 5);
+    }
+    puts(mallctl ? "started and stopped" : "none here");
+    return 0;
+}
+
 int main(int count, char **arguments)
 {
     const char *what = count > 1 ? arguments[1] : "", *with = count > 2 ? arguments[2] : "";
@@ -272,5 +288,7 @@ int main(int count, char **arguments)
         return signals(with);
     if (!strcmp(what, "cancel"))
         return cancel();
+    if (!strcmp(what, "allocator"))
+        return allocator_threads();
     return 2;
 }

@@ -109,7 +109,7 @@ static void *allocate_much(void *state)
             hp_count(&forgotten, hp_maybe_sampled(*object) && hp_forget(*object) ? 1u : 0u);
             free(*object);
             *object = NULL;
-            hp_after_free();
+            hp_after_free(NULL);
         }
     }
     for (unsigned i = 0; i < OWN; i++) {
