@@ -145,6 +145,8 @@ static int create_anywhere(struct hp_region *region, const char *folder, uint64_
 static void start_using(struct hp_region *region)
 {
     hp_sys_madvise(region->ledger, region->ledger->layout.size, MADV_DONTDUMP);
+    if (!region->shared) /* where the machine gives huge pages to all, a touched page would take 2 MiB */
+        hp_sys_madvise(region->ledger, region->ledger->layout.size, MADV_NOHUGEPAGE);
     hp_ledger_set_reserve(region->shared ? populate : NULL);
 }
 

@@ -16,6 +16,7 @@ static inline struct hp_ledger *make_ledger(uint64_t budget, uint32_t depth)
     void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory == MAP_FAILED)
         abort();
+    madvise(memory, size, MADV_NOHUGEPAGE); /* as hp_region_create does it: a test counts touched pages */
     hp_ledger_init(memory, budget, depth);
     return memory;
 }

@@ -84,6 +84,23 @@ static void makes_a_file_in_a_given_folder(void **state)
     assert_usable(BUDGET); /* the mapping stays */
 }
 
+/* Huge pages would make each touched page of the region 2 MiB where the machine's setting is "always". */
+static void assert_small_pages(const void *memory)
+{
+    unsigned long at = (unsigned long)memory, start, limit;
+    bool inside = false, found = false;
+    char line[1024];
+    FILE *file = fopen("/proc/self/smaps", "re");
+    assert_non_null(file);
+    while (fgets(line, sizeof line, file)) {
+        if (sscanf(line, "%lx-%lx ", &start, &limit) == 2)
+            inside = start <= at && at < limit;
+        found = found || (inside && !strncmp(line, "VmFlags:", 8) && strstr(line, " nh"));
+    }
+    fclose(file);
+    assert_true(found || access("/sys/kernel/mm/transparent_hugepage", F_OK) != 0);
+}
+
 static void stays_private_when_told(void **state)
 {
     int error = 0;
@@ -92,6 +109,7 @@ static void stays_private_when_told(void **state)
     assert_false(region.shared);
     assert_string_equal(region.path, "");
     assert_usable(BUDGET);
+    assert_small_pages(region.ledger);
 }
 
 static void assert_falls_back(const char *where, int expected)
