@@ -19,6 +19,7 @@
 #include "next.h"
 #include "record.h"
 #include "sampler.h"
+#include "spare.h"
 
 void free_sized(void *pointer, size_t size);
 void free_aligned_sized(void *pointer, size_t alignment, size_t size);
@@ -27,12 +28,12 @@ void free_aligned_sized(void *pointer, size_t alignment, size_t size);
 /* Larger objects are not copied to mark them: the copy costs more than looking up all frees while such a sample lives. */
 #define MOVE_MOST LARGE
 
-/* Bytes to ask for when a marked object is wanted. glibc keeps freed chunks of up to 1,032 bytes in per-thread caches,
- * last in, first out: a marked address would be the next one that unmarked objects get, and each of their frees would
- * look like a sample's. */
-static size_t marked_size(size_t size)
+/* Uninitialised, at a marked address. */
+static void *marked_malloc(size_t size)
 {
-    return hp_next.allocator == HP_ALLOCATOR_GLIBC && size < 1040 ? 1040 : size;
+    if (hp_next.allocator == HP_ALLOCATOR_GLIBC && size <= HP_SPARE_SIZE)
+        return hp_spare_take();
+    return hp_next.memalign(HP_MARK, size);
 }
 
 void *hp_mark_fresh(void *pointer, size_t size, size_t alignment)
@@ -40,7 +41,7 @@ void *hp_mark_fresh(void *pointer, size_t size, size_t alignment)
     int kept = errno;
     if (!pointer || !hp_marking() || hp_is_marked(pointer))
         return pointer;
-    void *marked = hp_next.memalign(alignment > HP_MARK ? alignment : HP_MARK, marked_size(size));
+    void *marked = alignment > HP_MARK ? hp_next.memalign(alignment, size) : marked_malloc(size);
     if (marked) {
         hp_next.free(pointer);
         pointer = marked;
@@ -54,7 +55,7 @@ static HP_COLD void *sampled_malloc(size_t size)
     if (!hp_due(size))
         return hp_next.malloc(size);
     int kept = errno;
-    void *pointer = hp_marking() ? hp_next.memalign(HP_MARK, marked_size(size)) : NULL;
+    void *pointer = hp_marking() ? marked_malloc(size) : NULL;
     if (!pointer) {
         errno = kept;
         pointer = hp_next.malloc(size);
@@ -74,7 +75,8 @@ HP_HOOK void *malloc(size_t size)
 static HP_COLD void found_free(void *pointer)
 {
     bool sampled = hp_forget(pointer);
-    hp_next.free(pointer);
+    if (!sampled || !hp_spare_keep(pointer))
+        hp_next.free(pointer);
     if (sampled)
         hp_after_free(__builtin_return_address(0));
 }
@@ -127,7 +129,7 @@ static void *marked_calloc(size_t size)
         return hp_next.mallocx(size ? size : 1, __builtin_ctzl(HP_MARK) | 0x40);
     if (hp_next.mi_zalloc_aligned)
         return hp_next.mi_zalloc_aligned(size, HP_MARK);
-    void *pointer = hp_next.memalign(HP_MARK, marked_size(size));
+    void *pointer = marked_malloc(size);
     if (!pointer)
         return NULL;
     if (size < LARGE)
@@ -189,7 +191,7 @@ static void *mark_moved(void *pointer, size_t size)
     if (!hp_marking() || hp_is_marked(pointer) || size > MOVE_MOST)
         return pointer;
     int kept = errno;
-    void *marked = hp_next.memalign(HP_MARK, marked_size(size));
+    void *marked = marked_malloc(size);
     if (marked) {
         memcpy(marked, pointer, size);
         hp_next.free(pointer);

@@ -102,6 +102,13 @@ static const char *const names[SYMBOL_COUNT] = {
     "MallocExtension_GetNumericProperty", "tc_version",
     "mi_zalloc_aligned", "mi_good_size", "mi_process_info", "mi_stats_print_out", "mi_version", "gnu_get_libc_version"};
 
+/* Marks make the free of all other objects cheaper, and cost something for each sample: up to HP_MARK bytes, the detour
+ * through memalign, and in glibc what spare.h tells. With many samples it is better to look up every object that is
+ * freed. Measured with python3 building JSON: at 32 KiB looking up costs 2 % less on jemalloc, tcmalloc and mimalloc, and
+ * 25 % less on glibc. */
+#define HP_MARK_LEAST (64u << 10)
+#define HP_MARK_LEAST_GLIBC (512u << 10)
+
 static char version_text[64];
 
 static void set_version(const char *name, const char *version)
@@ -136,7 +143,6 @@ static void set_mimalloc_version(const struct hp_symbol *symbol)
 static void identify(const struct hp_symbol *symbols)
 {
     uintptr_t object = symbols[SYMBOL_MALLOC].object;
-    hp_next.can_mark = symbols[SYMBOL_MEMALIGN].address && symbols[SYMBOL_MEMALIGN].object == object;
     if (symbols[SYMBOL_MALLCTL].address && symbols[SYMBOL_MALLCTL].object == object) {
         const char *version = "";
         size_t size = sizeof version;
@@ -167,6 +173,9 @@ static void identify(const struct hp_symbol *symbols)
         hp_next.allocator = HP_ALLOCATOR_UNKNOWN;
         set_version("unknown", "");
     }
+    hp_next.mark_least = !symbols[SYMBOL_MEMALIGN].address || symbols[SYMBOL_MEMALIGN].object != object ? UINT64_MAX
+                         : hp_next.allocator == HP_ALLOCATOR_GLIBC ? HP_MARK_LEAST_GLIBC
+                                                                     : HP_MARK_LEAST;
 }
 
 static void *same_object(const struct hp_symbol *symbols, unsigned index)

@@ -41,7 +41,7 @@ struct hp_next {
     int (*prctl)(int, unsigned long, unsigned long, unsigned long, unsigned long);
 
     enum hp_allocator allocator;
-    bool can_mark; /* the allocator that has malloc also has memalign */
+    uint64_t mark_least; /* the smallest interval, in bytes, at which sampled objects get marked addresses */
     const char *version;
     int (*mallctl)(const char *, void *, size_t *, void *, size_t);
     int (*tcmalloc_property)(const char *, size_t *);

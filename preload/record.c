@@ -19,18 +19,21 @@
 #define DEEP_ROOM (24u << 10)
 #define GLIBC_MAPPED (128u << 10) /* its threshold for mmap, before it adapts */
 
-uint16_t hp_filter[HP_FILTER_SLOTS];
+uint8_t hp_filter[HP_FILTER_SLOTS];
 static uint64_t unmarked_live; /* objects in the ledger that hp_is_marked() does not tell */
 
 bool hp_marking(void)
 {
     const struct hp_ledger *ledger = hp_ledger_now();
-    return ledger && hp_next.can_mark && hp_interval_now(ledger) >= HP_MARK_INTERVAL;
+    return ledger && hp_interval_now(ledger) >= hp_next.mark_least;
 }
 
-static void change_filter(uint16_t *slot, int change)
+static void change_filter(uint8_t *slot, int change)
 {
-    __atomic_fetch_add(slot, (uint16_t)change, __ATOMIC_RELAXED);
+    uint8_t count = __atomic_load_n(slot, __ATOMIC_RELAXED);
+    while (count != HP_FILTER_FULL && !__atomic_compare_exchange_n(slot, &count, (uint8_t)(count + change), true,
+                                                                   __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+    }
 }
 
 static void look_always(bool on)
@@ -48,7 +51,7 @@ void hp_marking_update(void)
         return;
     uint64_t interval = hp_interval_now(ledger);
     look_always(interval == 1);
-    bool all = interval && (interval < HP_MARK_INTERVAL || !hp_next.can_mark);
+    bool all = interval && interval < hp_next.mark_least;
     hp_next_set_hot(all || __atomic_load_n(&unmarked_live, __ATOMIC_ACQUIRE), interval == 1);
 }
 
@@ -103,12 +106,20 @@ static uint64_t weight_of(const struct hp_ledger *ledger, const struct hp_live_d
     return hp_sampler_weight(data->size, hp_interval_at(ledger, entry->epoch));
 }
 
+/* As many as the sample stands for. */
+static uint64_t objects_of(const struct hp_live_data *data, uint64_t weight)
+{
+    return data->size ? weight / data->size : 1;
+}
+
 void hp_forget_taken(struct hp_live_ref *ref)
 {
     struct hp_ledger *ledger = hp_ledger_now();
     struct hp_entry *entry = hp_ledger_at(ledger, ref->data->entry);
     bool unmarked = !ref->data->plain;
-    __atomic_fetch_sub(&ledger->live_estimate, weight_of(ledger, ref->data), __ATOMIC_RELAXED);
+    uint64_t weight = weight_of(ledger, ref->data);
+    __atomic_fetch_sub(&ledger->live_estimate, weight, __ATOMIC_RELAXED);
+    hp_figures_freed(objects_of(ref->data, weight));
     hp_pair_add(&entry->freed, 1, ref->data->size);
     hp_live_drop(ref);
     change_filter(hp_filter_slot(ref->address), -1);
@@ -256,7 +267,9 @@ static bool add_object(struct hp_ledger *ledger, const void *pointer, size_t n, 
         return false;
     }
     hp_pair_add(&entry->alloc, 1, n);
-    hp_count(&ledger->live_estimate, weight_of(ledger, &data));
+    uint64_t weight = weight_of(ledger, &data);
+    hp_count(&ledger->live_estimate, weight);
+    hp_figures_allocated(objects_of(&data, weight));
     return true;
 }
 
