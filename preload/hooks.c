@@ -81,24 +81,19 @@ static HP_COLD void found_free(void *pointer)
         hp_after_free(__builtin_return_address(0));
 }
 
-/* Part of free itself: allocators hand out the first object of a page again and again, and it looks marked. */
+/* Part of free itself: where all frees come by here, it is the hot path. */
 static inline __attribute__((always_inline)) void look_and_free(void *pointer)
 {
-    if (__builtin_expect(hp_maybe_sampled(pointer), 0))
+    if (__builtin_expect(hp_is_in_filter(pointer), 0))
         return found_free(pointer);
     hp_next.free(pointer);
 }
 
-static HP_COLD void sampled_free(void *pointer)
-{
-    look_and_free(pointer);
-}
-
 HP_HOOK void free(void *pointer)
 {
-    if (__builtin_expect(hp_is_marked(pointer), 0))
+    if (__builtin_expect(hp_looks_sampled(pointer), 0))
         return look_and_free(pointer);
-    hp_hot.free(pointer);
+    hp_next.free(pointer);
 }
 
 /* glibc's calloc does not clear chunks fresh from mmap: a chunk's size field, before the pointer, has bit 1 set for
@@ -219,7 +214,7 @@ HP_HOOK void *realloc(void *pointer, size_t size)
 {
     if (__builtin_expect(hp_charge(size), 0))
         return sampled_realloc(pointer, size);
-    if (__builtin_expect(hp_is_marked(pointer), 0))
+    if (__builtin_expect(hp_maybe_sampled(pointer), 0))
         return moved_realloc(pointer, size);
     return hp_hot.realloc(pointer, size);
 }
@@ -231,12 +226,10 @@ HP_HOOK void *reallocarray(void *pointer, size_t count, size_t size)
         return hp_next.reallocarray(pointer, count, size); /* says ENOMEM and keeps the object */
     if (__builtin_expect(hp_charge(bytes), 0))
         return sampled_realloc(pointer, bytes);
-    return hp_is_marked(pointer) ? moved_realloc(pointer, bytes) : hp_hot.realloc(pointer, bytes);
+    return hp_maybe_sampled(pointer) ? moved_realloc(pointer, bytes) : hp_hot.realloc(pointer, bytes);
 }
 
-const struct hp_hot hp_lookup_hooks = {.free = sampled_free, .realloc = moved_realloc};
-const struct hp_hot hp_exact_hooks = {
-    .malloc = sampled_malloc, .free = sampled_free, .calloc = sampled_calloc, .realloc = sampled_realloc};
+const struct hp_hot hp_exact_hooks = {.malloc = sampled_malloc, .calloc = sampled_calloc, .realloc = sampled_realloc};
 
 /* The aligned family: allocate as asked, so that errors are the allocator's own, then mark. */
 
@@ -312,18 +305,14 @@ HP_HOOK size_t malloc_usable_size(void *pointer)
 
 HP_HOOK void free_sized(void *pointer, size_t size)
 {
-    if (hp_is_marked(pointer) || !hp_next.free_sized)
+    if (hp_maybe_sampled(pointer) || !hp_next.free_sized)
         return free(pointer);
-    if (hp_hot.free == hp_lookup_hooks.free)
-        hp_forget(pointer);
     hp_next.free_sized(pointer, size);
 }
 
 HP_HOOK void free_aligned_sized(void *pointer, size_t alignment, size_t size)
 {
-    if (hp_is_marked(pointer) || !hp_next.free_aligned_sized)
+    if (hp_maybe_sampled(pointer) || !hp_next.free_aligned_sized)
         return free(pointer);
-    if (hp_hot.free == hp_lookup_hooks.free)
-        hp_forget(pointer);
     hp_next.free_aligned_sized(pointer, alignment, size);
 }

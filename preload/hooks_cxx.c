@@ -171,7 +171,7 @@ static inline __attribute__((always_inline)) void delete_object(unsigned which, 
 {
     if (__builtin_expect(modes[NEW] == UNKNOWN, 0))
         return first_delete(which, pointer, b, c);
-    if (modes[NEW] == COUNT && (hp_is_marked(pointer) || hp_hot.free == hp_lookup_hooks.free))
+    if (modes[NEW] == COUNT && __builtin_expect(hp_maybe_sampled(pointer), 0))
         return sampled_delete(which, pointer, b, c);
     ((delete_function *)next[which])(pointer, b, c);
 }

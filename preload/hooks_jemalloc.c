@@ -78,7 +78,7 @@ void *rallocx(void *pointer, size_t size, int flags)
 {
     struct hp_live_ref ref;
     bool due = hp_charge(size) && hp_due(size);
-    bool look = due || hp_is_marked(pointer) || hp_hot.free == hp_lookup_hooks.free;
+    bool look = due || hp_maybe_sampled(pointer);
     bool sampled = look && hp_take(pointer, &ref);
     void *moved = next_rallocx(pointer, size, due ? marked_flags(flags) : flags);
     if (sampled && moved)
@@ -97,7 +97,7 @@ size_t xallocx(void *pointer, size_t size, size_t extra, int flags)
     size_t now = hp_next.xallocx ? hp_next.xallocx(pointer, size, extra, flags) : before;
     if (now >= size && now != before) {
         /* Resized where it stands: a free and an allocation, as realloc. */
-        if (hp_is_marked(pointer) || hp_hot.free == hp_lookup_hooks.free)
+        if (hp_maybe_sampled(pointer))
             hp_forget(pointer);
         if (due)
             hp_record(pointer, size, HP_FRAME);
@@ -121,7 +121,7 @@ static void next_dallocx(void *pointer, int flags)
 
 void dallocx(void *pointer, int flags)
 {
-    if (hp_is_marked(pointer) || hp_hot.free == hp_lookup_hooks.free)
+    if (hp_maybe_sampled(pointer))
         hp_forget(pointer);
     next_dallocx(pointer, flags);
 }
@@ -129,10 +129,8 @@ void dallocx(void *pointer, int flags)
 /* A marked object is larger than the size says, so the size must not reach the allocator. */
 void sdallocx(void *pointer, size_t size, int flags)
 {
-    if (hp_is_marked(pointer) || !hp_next.sdallocx)
+    if (hp_maybe_sampled(pointer) || !hp_next.sdallocx)
         return dallocx(pointer, flags & ~FLAG_ALIGN_MASK);
-    if (hp_hot.free == hp_lookup_hooks.free)
-        hp_forget(pointer);
     hp_next.sdallocx(pointer, size, flags);
 }
 

@@ -86,8 +86,7 @@ struct hp_next hp_next = {
     .malloc_usable_size = first_usable_size,
 };
 
-struct hp_hot hp_hot = {
-    .malloc = first_malloc, .free = first_free, .calloc = first_calloc, .realloc = first_realloc};
+struct hp_hot hp_hot = {.malloc = first_malloc, .calloc = first_calloc, .realloc = first_realloc};
 
 enum { SYMBOL_MALLOC, SYMBOL_FREE, SYMBOL_CALLOC, SYMBOL_REALLOC, SYMBOL_REALLOCARRAY, SYMBOL_MEMALIGN,
        SYMBOL_ALIGNED_ALLOC, SYMBOL_POSIX_MEMALIGN, SYMBOL_VALLOC, SYMBOL_PVALLOC, SYMBOL_USABLE_SIZE, SYMBOL_FREE_SIZED,
@@ -173,6 +172,8 @@ static void identify(const struct hp_symbol *symbols)
         hp_next.allocator = HP_ALLOCATOR_UNKNOWN;
         set_version("unknown", "");
     }
+    hp_next.marks_are_common =
+        hp_next.allocator == HP_ALLOCATOR_JEMALLOC || hp_next.allocator == HP_ALLOCATOR_TCMALLOC;
     hp_next.mark_least = !symbols[SYMBOL_MEMALIGN].address || symbols[SYMBOL_MEMALIGN].object != object ? UINT64_MAX
                          : hp_next.allocator == HP_ALLOCATOR_GLIBC ? HP_MARK_LEAST_GLIBC
                                                                      : HP_MARK_LEAST;
@@ -214,24 +215,19 @@ void hp_next_resolve(void)
     hp_next.prctl = (int (*)(int, unsigned long, unsigned long, unsigned long, unsigned long))symbols[SYMBOL_PRCTL]
                         .address;
     hp_next.dlclose = (int (*)(void *))symbols[SYMBOL_DLCLOSE].address;
-    if (hp_hot.free == first_free)
-        hp_next_set_hot(false, false);
+    if (hp_hot.malloc == first_malloc)
+        hp_next_set_exact(false);
     if (!hp_next.version)
         identify(symbols);
 }
 
-void hp_next_set_hot(bool look_up, bool exact)
+void hp_next_set_exact(bool exact)
 {
-    struct hp_hot wanted = {
-        .malloc = hp_next.malloc, .free = hp_next.free, .calloc = hp_next.calloc, .realloc = hp_next.realloc};
-    if (look_up) {
-        wanted.free = hp_lookup_hooks.free;
-        wanted.realloc = hp_lookup_hooks.realloc;
-    }
-    if (exact)
-        wanted = hp_exact_hooks;
-    __atomic_store_n(&hp_hot.malloc, wanted.malloc, __ATOMIC_RELEASE);
-    __atomic_store_n(&hp_hot.free, wanted.free, __ATOMIC_RELEASE);
-    __atomic_store_n(&hp_hot.calloc, wanted.calloc, __ATOMIC_RELEASE);
-    __atomic_store_n(&hp_hot.realloc, wanted.realloc, __ATOMIC_RELEASE);
+    const struct hp_hot plain = {.malloc = hp_next.malloc, .calloc = hp_next.calloc, .realloc = hp_next.realloc};
+    const struct hp_hot *wanted = exact ? &hp_exact_hooks : &plain;
+    if (__atomic_load_n(&hp_hot.malloc, __ATOMIC_RELAXED) == wanted->malloc) /* all threads read it all the time */
+        return;
+    __atomic_store_n(&hp_hot.malloc, wanted->malloc, __ATOMIC_RELEASE);
+    __atomic_store_n(&hp_hot.calloc, wanted->calloc, __ATOMIC_RELEASE);
+    __atomic_store_n(&hp_hot.realloc, wanted->realloc, __ATOMIC_RELEASE);
 }

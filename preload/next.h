@@ -1,9 +1,8 @@
 /* next.h - the allocator behind the library: the functions that the target would have called without it.
  *
  * hp_next holds them; before they are looked up, each leads to a stub that looks them all up and goes on. hp_hot holds
- * what the hooks jump to: the same functions, or the library's own. While objects without an alignment mark are live,
- * free and realloc lead to hooks that look every object up; at interval 1, malloc, calloc and realloc lead to those that
- * record, because a signal handler may find its thread's counter in the middle of a change.
+ * what the hooks of allocation jump to: the same functions, or, at interval 1, the library's own that record, because a
+ * signal handler may find its thread's counter in the middle of a change.
  */
 #ifndef HP_PRELOAD_NEXT_H
 #define HP_PRELOAD_NEXT_H
@@ -41,6 +40,7 @@ struct hp_next {
     int (*prctl)(int, unsigned long, unsigned long, unsigned long, unsigned long);
 
     enum hp_allocator allocator;
+    bool marks_are_common; /* the addresses of most objects that are freed look marked */
     uint64_t mark_least; /* the smallest interval, in bytes, at which sampled objects get marked addresses */
     const char *version;
     int (*mallctl)(const char *, void *, size_t *, void *, size_t);
@@ -52,7 +52,6 @@ struct hp_next {
 
 struct hp_hot {
     void *(*malloc)(size_t);
-    void (*free)(void *);
     void *(*calloc)(size_t, size_t);
     void *(*realloc)(void *, size_t);
 };
@@ -63,10 +62,8 @@ extern struct hp_hot hp_hot __attribute__((visibility("hidden")));
 /* Look all of them up. Any number of threads may do so at once; all find the same. */
 void hp_next_resolve(void);
 
-/* What the hooks jump to: the allocator's functions, but with `look_up` hp_lookup_hooks' free and realloc, and with
- * `exact` hp_exact_hooks' all. Both are the hooks' own. */
-void hp_next_set_hot(bool look_up, bool exact);
-extern const struct hp_hot hp_lookup_hooks __attribute__((visibility("hidden")));
+/* What the hooks jump to: the allocator's functions, or with `exact` hp_exact_hooks, the hooks' own. */
+void hp_next_set_exact(bool exact);
 extern const struct hp_hot hp_exact_hooks __attribute__((visibility("hidden")));
 
 #endif

@@ -17,10 +17,13 @@
 /* Frames kept when little of the stack is left, or nobody knows how much. */
 #define SHALLOW_DEPTH 64
 #define DEEP_ROOM (24u << 10)
+#define LIVE_FEW (HP_FILTER_SLOTS / 16) /* samples, of which the filter has room for more without much confusion */
 #define GLIBC_MAPPED (128u << 10) /* its threshold for mmap, before it adapts */
 
 uint8_t hp_filter[HP_FILTER_SLOTS];
-static uint64_t unmarked_live; /* objects in the ledger that hp_is_marked() does not tell */
+uint32_t hp_look_mask = UINT32_MAX;
+static uint64_t live;     /* samples in the ledger */
+static uint64_t unmarked; /* those of them that hp_is_marked() does not tell */
 
 bool hp_marking(void)
 {
@@ -49,17 +52,40 @@ void hp_marking_update(void)
     const struct hp_ledger *ledger = hp_ledger_now();
     if (!ledger)
         return;
-    uint64_t interval = hp_interval_now(ledger);
+    uint64_t interval = hp_interval_now(ledger), samples = __atomic_load_n(&live, __ATOMIC_ACQUIRE);
     look_always(interval == 1);
-    bool all = interval && interval < hp_next.mark_least;
-    hp_next_set_hot(all || __atomic_load_n(&unmarked_live, __ATOMIC_ACQUIRE), interval == 1);
+    hp_next_set_exact(interval == 1);
+    uint32_t mask = HP_MARK - 1;
+    if (!interval && !samples)
+        mask = UINT32_MAX;
+    else if ((interval && interval < hp_next.mark_least) || __atomic_load_n(&unmarked, __ATOMIC_ACQUIRE) ||
+             (hp_next.marks_are_common && samples < LIVE_FEW))
+        mask = 0;
+    __atomic_store_n(&hp_look_mask, mask, __ATOMIC_RELEASE);
 }
 
-static void change_unmarked(int64_t change)
+static void change_count(uint64_t *count, int64_t change, uint64_t few)
 {
-    uint64_t before = __atomic_fetch_add(&unmarked_live, (uint64_t)change, __ATOMIC_ACQ_REL);
-    if (before == 0 || before + (uint64_t)change == 0)
+    uint64_t before = __atomic_fetch_add(count, (uint64_t)change, __ATOMIC_ACQ_REL);
+    if ((before < few) != (before + (uint64_t)change < few))
         hp_marking_update();
+}
+
+/* Before the address of an object gets out, so that its free is looked up; and when it is gone. */
+static void count_in(bool is_marked)
+{
+    change_count(&live, 1, LIVE_FEW);
+    if (!is_marked)
+        change_count(&unmarked, 1, 1);
+    if (__atomic_load_n(&hp_look_mask, __ATOMIC_RELAXED) == UINT32_MAX) /* sampling was just turned off */
+        hp_marking_update();
+}
+
+static void count_out(bool was_marked)
+{
+    change_count(&live, -1, LIVE_FEW);
+    if (!was_marked)
+        change_count(&unmarked, -1, 1);
 }
 
 bool hp_due(size_t n)
@@ -116,15 +142,14 @@ void hp_forget_taken(struct hp_live_ref *ref)
 {
     struct hp_ledger *ledger = hp_ledger_now();
     struct hp_entry *entry = hp_ledger_at(ledger, ref->data->entry);
-    bool unmarked = !ref->data->plain;
+    bool was_marked = ref->data->plain;
     uint64_t weight = weight_of(ledger, ref->data);
     __atomic_fetch_sub(&ledger->live_estimate, weight, __ATOMIC_RELAXED);
     hp_figures_freed(objects_of(ref->data, weight));
     hp_pair_add(&entry->freed, 1, ref->data->size);
     hp_live_drop(ref);
     change_filter(hp_filter_slot(ref->address), -1);
-    if (unmarked)
-        change_unmarked(-1);
+    count_out(was_marked);
 }
 
 bool hp_take(const void *pointer, struct hp_live_ref *ref)
@@ -168,7 +193,7 @@ size_t hp_usable_size(const void *pointer, size_t usable)
 {
     struct hp_ledger *ledger = hp_ledger_now();
     struct hp_live_ref ref;
-    if (!ledger || !pointer || !hp_is_marked(pointer) || !hp_maybe_sampled(pointer) || !hp_marking() ||
+    if (!ledger || !pointer || !hp_is_marked(pointer) || !hp_is_in_filter(pointer) || !hp_marking() ||
         !hp_live_take(ledger, (uint64_t)(uintptr_t)pointer, &ref))
         return usable;
     size_t plain = ref.data->plain ? ref.data->plain : usable;
@@ -257,13 +282,11 @@ static bool add_object(struct hp_ledger *ledger, const void *pointer, size_t n, 
         hp_forget_taken(&stale);
         hp_count(&ledger->audit.unmatched_frees, 1u);
     }
-    if (!data.plain)
-        change_unmarked(1); /* before its address gets out, so that every free of it is looked up */
+    count_in(data.plain);
     change_filter(hp_filter_slot((uintptr_t)pointer), 1);
     if (!hp_live_insert(ledger, (uint64_t)(uintptr_t)pointer, &data)) {
         change_filter(hp_filter_slot((uintptr_t)pointer), -1);
-        if (!data.plain)
-            change_unmarked(-1);
+        count_out(data.plain);
         return false;
     }
     hp_pair_add(&entry->alloc, 1, n);

@@ -42,7 +42,7 @@ static __thread uint64_t countdown __attribute__((tls_model("initial-exec")));
 static __thread bool inside __attribute__((tls_model("initial-exec")));
 
 /* Nothing is marked here, so nothing is looked up. */
-const struct hp_hot hp_lookup_hooks, hp_exact_hooks;
+const struct hp_hot hp_exact_hooks;
 
 static uintptr_t address_of(uint64_t frame)
 {

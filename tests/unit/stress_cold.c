@@ -22,7 +22,7 @@
 
 enum { THREADS = 6, ROUNDS = 20000, OWN = 64, DISTURBANCES = 2000, DEEPEST = 24 };
 
-const struct hp_hot hp_lookup_hooks, hp_exact_hooks; /* the hooks are not linked in */
+const struct hp_hot hp_exact_hooks; /* the hooks are not linked in */
 
 static uint64_t recorded, forgotten;
 static unsigned working = THREADS;

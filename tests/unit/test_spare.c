@@ -13,7 +13,7 @@
 #include "record.h"
 #include "spare.h"
 
-const struct hp_hot hp_lookup_hooks, hp_exact_hooks; /* the hooks are not linked in */
+const struct hp_hot hp_exact_hooks; /* the hooks are not linked in */
 
 #define MANY 100
 

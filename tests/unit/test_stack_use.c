@@ -20,7 +20,7 @@
 #define PATTERN 0x5aa5c33c6996f00full
 enum { LEVELS = 200, WINDOW = 64 << 10 };
 
-const struct hp_hot hp_lookup_hooks, hp_exact_hooks; /* the hooks are not linked in */
+const struct hp_hot hp_exact_hooks; /* the hooks are not linked in */
 
 struct use {
     size_t size; /* of the object */
