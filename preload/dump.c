@@ -185,6 +185,7 @@ static int dump_now(const char *path, bool complain)
     struct hp_ledger_view view;
     if (!ledger)
         return -ENOSYS;
+    hp_library_describe(ledger);
     int error = hp_ledger_view_open(&view, ledger, ledger->layout.size);
     if (error < 0)
         return error;

@@ -23,7 +23,10 @@
 
 enum { NOT_STARTED, STARTING, READY, OFF };
 
+#define WAIT_ROUNDS 10000 /* that a thread waits for another one to describe the process */
+
 struct hp_library hp_library;
+static uint32_t description; /* of the process in the ledger: NOT_STARTED, STARTING, or READY */
 static uint32_t exited;
 
 /* A line fits into a pipe that is ready, so the write does not wait; and a pipe that nobody reads any more must not end
@@ -144,7 +147,6 @@ static void move_to_child(int fork_file)
     }
     region->ledger->pid = hp_library.pid;
     region->ledger->uid = hp_sys_getuid();
-    region->ledger->process_start = region->process_start;
     if (getppid() == 0) /* the parent made a pid namespace for its children */
         region->ledger->pid_namespace = pid_namespace();
     region->ledger->parent_pid = parent;
@@ -153,6 +155,8 @@ static void move_to_child(int fork_file)
     hp_trace_forked(region->ledger);
     memset(&region->ledger->resident, 0, sizeof region->ledger->resident);
     hp_thread_forked(region->ledger, &hp_thread);
+    if (description == STARTING) /* by a thread that is not here */
+        description = NOT_STARTED;
     hp_thread.random = 0; /* not the same samples as the parent's, but for the gap that it is in */
     hp_marking_update();
 }
@@ -181,6 +185,23 @@ static void make_fork_guard(void)
     }
 }
 
+/* From the path that was executed, until /proc is asked, which takes time at the start of a process. */
+static void set_exe(struct hp_ledger *ledger)
+{
+    const char *name = (const char *)getauxval(AT_EXECFN);
+    size_t used = 0;
+    if (!name)
+        return;
+    if (*name != '/') {
+        used = strlen(hp_library.directory);
+        memcpy(ledger->exe, hp_library.directory, used);
+        ledger->exe[used++] = '/';
+    }
+    size_t size = strnlen(name, sizeof ledger->exe);
+    if (used + size < sizeof ledger->exe)
+        memcpy(ledger->exe + used, name, size);
+}
+
 static void set_front(struct hp_ledger *ledger)
 {
     struct dl_find_object object;
@@ -198,6 +219,27 @@ static void add_main_module(void)
     uintptr_t entry = getauxval(AT_ENTRY);
     if (hp_find_object(entry, &object))
         hp_module_frame(entry, &object);
+}
+
+void hp_library_describe(struct hp_ledger *ledger)
+{
+    uint32_t state = __atomic_load_n(&description, __ATOMIC_ACQUIRE);
+    for (unsigned round = 0; state == STARTING && round < WAIT_ROUNDS; round++) { /* another thread is at it */
+        hp_syscall(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
+        state = __atomic_load_n(&description, __ATOMIC_ACQUIRE);
+    }
+    if (state == STARTING) /* and was stopped: nobody is to wait for it again */
+        __atomic_store_n(&description, READY, __ATOMIC_RELEASE);
+    if (state != NOT_STARTED || !__atomic_compare_exchange_n(&description, &state, STARTING, false, __ATOMIC_ACQUIRE,
+                                                             __ATOMIC_RELAXED))
+        return;
+    ledger->pid_namespace = pid_namespace();
+    long length = hp_sys_readlink("/proc/self/exe", ledger->exe, sizeof ledger->exe - 1);
+    if (length > 0)
+        ledger->exe[length] = '\0';
+    add_main_module();
+    set_front(ledger);
+    __atomic_store_n(&description, READY, __ATOMIC_RELEASE);
 }
 
 static void set_program(struct hp_ledger *ledger)
@@ -226,8 +268,6 @@ static bool start_ledger(void)
     struct hp_ledger *ledger = hp_library.region.ledger;
     ledger->pid = hp_library.pid;
     ledger->uid = hp_sys_getuid();
-    ledger->process_start = hp_library.region.process_start;
-    ledger->pid_namespace = pid_namespace();
     ledger->start_time_ns = hp_clock_ns(CLOCK_REALTIME);
     ledger->start_clock_ns = hp_clock_ns(CLOCK_MONOTONIC);
     ledger->start_ticks = hp_ticks();
@@ -236,15 +276,9 @@ static bool start_ledger(void)
     hp_library.armed_interval = options->interval ? options->interval : 512 * 1024;
     if (hp_next.version)
         memcpy(ledger->allocator, hp_next.version, strnlen(hp_next.version, sizeof ledger->allocator - 1));
-    long length = hp_sys_readlink("/proc/self/exe", ledger->exe, sizeof ledger->exe - 1);
-    if (length <= 0) {
-        const char *name = (const char *)getauxval(AT_EXECFN);
-        if (name)
-            memcpy(ledger->exe, name, strnlen(name, sizeof ledger->exe - 1));
-    }
+    set_exe(ledger);
     set_program(ledger);
     hp_modules_init(ledger, hp_library.directory);
-    add_main_module();
     return true;
 }
 
@@ -282,7 +316,6 @@ static void start(void)
         __atomic_store_n(&hp_library.state, OFF, __ATOMIC_RELEASE);
         return;
     }
-    set_front(hp_library.region.ledger);
     __atomic_store_n(&hp_library.state, READY, __ATOMIC_RELEASE);
     hp_marking_update();
 }
@@ -375,6 +408,8 @@ int hp_library_set_interval(uint64_t bytes)
 
 void hp_library_before_seccomp(void)
 {
-    if (hp_ledger_now())
+    if (hp_ledger_now()) {
+        hp_library_describe(hp_ledger_now());
         hp_region_seal(&hp_library.region, 4u << 20);
+    }
 }

@@ -37,6 +37,10 @@ bool hp_library_start(void);
 /* True in a child of fork whose handlers were skipped; it then has moved to a ledger of its own. */
 void hp_library_check_fork(void);
 
+/* Put into the ledger, once, what the process executes: before the first sample and before a dump, not at the start, which
+ * it would make 80 us longer. Async-signal-safe. */
+void hp_library_describe(struct hp_ledger *ledger);
+
 /* What happens when the process ends, from the destructor, _exit, _Exit and quick_exit; does nothing the second time. */
 void hp_library_exit(void);
 

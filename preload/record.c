@@ -299,6 +299,7 @@ static bool add_object(struct hp_ledger *ledger, const void *pointer, size_t n, 
 static bool record(struct hp_ledger *ledger, const void *pointer, size_t n, size_t plain, const void *frame_address)
 {
     hp_thread_enter(ledger, &hp_thread);
+    hp_library_describe(ledger);
     size_t room = hp_stack_room();
     hp_offset stack = room < DEEP_ROOM     ? find_stack_shallow(ledger, frame_address)
                       : ledger->depth > 128 ? find_stack_deep(ledger, frame_address)

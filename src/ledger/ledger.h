@@ -35,7 +35,7 @@
 #include "ledger/text.h"
 
 #define HP_LEDGER_MAGIC 0x666f727070616568ull /* "heapprof" */
-#define HP_LEDGER_VERSION 2u
+#define HP_LEDGER_VERSION 3u
 
 #define HP_BLOCK 16384u
 #define HP_BLOCK_MAX 131072u /* blocks in the largest region: 2 GiB */
@@ -172,7 +172,7 @@ struct hp_ledger {
     uint64_t start_time_ns;  /* CLOCK_REALTIME */
     uint64_t start_clock_ns; /* CLOCK_MONOTONIC */
     uint64_t start_ticks;    /* hp_ticks() at that moment */
-    uint64_t process_start;  /* field 22 of /proc/PID/stat; 0 if not read */
+    uint64_t made_ticks;     /* when the ledger was made: hp_boot_ticks() */
     uint64_t pid_namespace;  /* inode of /proc/PID/ns/pid, in which pid counts; 0 if not known */
 
     uint32_t depth;

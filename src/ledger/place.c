@@ -37,6 +37,11 @@ static uint64_t parse_start(char *stat)
     return start;
 }
 
+uint64_t hp_boot_ticks(void)
+{
+    return hp_clock_ns(CLOCK_BOOTTIME) / 10000000;
+}
+
 uint64_t hp_process_start(int pid)
 {
     char text[HP_PATH_MAX];
@@ -62,10 +67,13 @@ int hp_place_folder(char path[HP_PATH_MAX], const char *folder, unsigned uid)
     size_t length = user_folder(path, folder, uid);
     if (length + 64 > HP_PATH_MAX)
         return -ENAMETOOLONG;
-    int error = hp_sys_mkdir(path, 0700);
-    if (error < 0 && error != -EEXIST)
-        return error;
-    error = hp_sys_lstat(path, &status);
+    int error = hp_sys_lstat(path, &status);
+    if (error == -ENOENT) { /* once only: making what is there takes longer than looking */
+        error = hp_sys_mkdir(path, 0700);
+        if (error < 0 && error != -EEXIST)
+            return error;
+        error = hp_sys_lstat(path, &status);
+    }
     if (error < 0)
         return error;
     if (!S_ISDIR(status.st_mode))
@@ -75,26 +83,27 @@ int hp_place_folder(char path[HP_PATH_MAX], const char *folder, unsigned uid)
     return (int)length;
 }
 
-/* Puts PID.START.ledger at path + at; the path's length. */
-static size_t append_name(char *path, size_t at, int pid, uint64_t start)
+/* Puts the name at path + at; the path's length. */
+static size_t append_name(char *path, size_t at, int pid, uint64_t number)
 {
     at = append_number(path, at, (uint64_t)pid);
-    at = append_number(path, append(path, at, "."), start);
+    if (number)
+        at = append_number(path, append(path, at, "."), number);
     return append(path, at, ".ledger");
 }
 
-int hp_place_ledger(char path[HP_PATH_MAX], const char *folder, unsigned uid, int pid, uint64_t start)
+int hp_place_ledger(char path[HP_PATH_MAX], const char *folder, unsigned uid, int pid, uint64_t number)
 {
     size_t at = append(path, user_folder(path, folder, uid), "/");
-    return append_name(path, at, pid, start) + 1 >= HP_PATH_MAX ? -ENAMETOOLONG : 0;
+    return append_name(path, at, pid, number) + 1 >= HP_PATH_MAX ? -ENAMETOOLONG : 0;
 }
 
-int hp_place_beside(char path[HP_PATH_MAX], int pid, uint64_t start)
+int hp_place_beside(char path[HP_PATH_MAX], int pid, uint64_t number)
 {
     char *slash = strrchr(path, '/');
     if (!slash)
         return -ENOENT;
-    return append_name(path, (size_t)(slash + 1 - path), pid, start) + 1 >= HP_PATH_MAX ? -ENAMETOOLONG : 0;
+    return append_name(path, (size_t)(slash + 1 - path), pid, number) + 1 >= HP_PATH_MAX ? -ENAMETOOLONG : 0;
 }
 
 void hp_place_hold(int fd)
@@ -102,7 +111,7 @@ void hp_place_hold(int fd)
     hp_sys_flock(fd, LOCK_EX | LOCK_NB);
 }
 
-bool hp_place_is_held(const char *path)
+bool hp_place_is_held(const char *path, uint64_t *made)
 {
     struct stat status = {0};
     int fd = hp_sys_open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
@@ -112,6 +121,8 @@ bool hp_place_is_held(const char *path)
     bool held = (hp_sys_fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && status.st_size == 0) ||
                 hp_sys_flock(fd, LOCK_SH | LOCK_NB) == -EAGAIN;
     hp_sys_close(fd);
+    if (made) /* what the mapping changes leaves the time as it is */
+        *made = (uint64_t)status.st_mtim.tv_sec * 1000000000u + (uint64_t)status.st_mtim.tv_nsec;
     return held;
 }
 
@@ -132,19 +143,24 @@ static bool take_number(const char **text, uint64_t most, uint64_t *value)
     return good;
 }
 
-bool hp_place_parse(const char *name, int *pid, uint64_t *start)
+bool hp_place_parse(const char *name, int *pid, uint64_t *number)
 {
-    uint64_t number;
-    if (!take_number(&name, INT32_MAX, &number) || *name++ != '.' || !take_number(&name, INT64_MAX, start))
+    uint64_t value;
+    *number = 0;
+    if (!take_number(&name, INT32_MAX, &value) || *name != '.')
         return false;
-    *pid = (int)number;
+    *pid = (int)value;
+    if (name[1] >= '1' && name[1] <= '9') {
+        name++;
+        if (!take_number(&name, INT64_MAX, number))
+            return false;
+    }
     return !strcmp(name, ".ledger");
 }
 
-/* What prune knows of a folder: the dead, oldest first by their start; there is room for as many as are kept, and the
- * one that pushes another out. */
+/* What prune knows of a folder: as many of the dead as are kept, the newest ones. */
 struct dead {
-    uint64_t start;
+    uint64_t made, number;
     int pid;
 };
 
@@ -156,7 +172,7 @@ struct prune {
 
 static void name_ledger(char path[HP_PATH_MAX], const char *folder, const struct dead *dead)
 {
-    append_name(path, append(path, append(path, 0, folder), "/"), dead->pid, dead->start);
+    append_name(path, append(path, append(path, 0, folder), "/"), dead->pid, dead->number);
 }
 
 static void remove_ledger(const char *folder, const struct dead *dead)
@@ -170,18 +186,18 @@ static void consider(struct prune *prune, const char *name)
 {
     struct dead dead;
     char path[HP_PATH_MAX];
-    if (!hp_place_parse(name, &dead.pid, &dead.start) || hp_process_start(dead.pid) == dead.start)
+    if (!hp_place_parse(name, &dead.pid, &dead.number))
         return;
     name_ledger(path, prune->folder, &dead);
-    if (hp_place_is_held(path))
+    if (hp_place_is_held(path, &dead.made))
         return;
     unsigned oldest = 0;
     for (unsigned i = 1; i < prune->count; i++)
-        if (prune->dead[i].start < prune->dead[oldest].start)
+        if (prune->dead[i].made < prune->dead[oldest].made)
             oldest = i;
     if (prune->count < HP_DEAD_MOST) {
         prune->dead[prune->count++] = dead;
-    } else if (dead.start < prune->dead[oldest].start) {
+    } else if (dead.made < prune->dead[oldest].made) {
         remove_ledger(prune->folder, &dead);
     } else {
         remove_ledger(prune->folder, &prune->dead[oldest]);

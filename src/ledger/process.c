@@ -36,20 +36,27 @@ static uint64_t pid_namespace(const char *process)
     return hp_sys_stat(path, &status) == 0 ? (uint64_t)status.st_ino : 0;
 }
 
-pid_t hp_process_find(const char *path, int pid, uint64_t start, uint64_t namespace)
+/* Later ones only have the number of the process that made the ledger. */
+static bool was_there(pid_t pid, uint64_t made)
+{
+    uint64_t start = hp_process_start(pid);
+    return start && start <= made;
+}
+
+pid_t hp_process_find(const char *path, int pid, uint64_t made, uint64_t namespace)
 {
     /* A process that executed a program without the library still has its number and start, but not the mapping. */
-    if (!hp_place_is_held(path))
+    if (!hp_place_is_held(path, NULL))
         return 0;
     if (!namespace || namespace == pid_namespace("self")) {
         bool lives = kill(pid, 0) == 0 || errno == EPERM;
-        return lives && hp_process_start(pid) == start ? pid : 0;
+        return lives && was_there(pid, made) ? pid : 0;
     }
     DIR *processes = opendir("/proc");
     pid_t found = 0;
     for (struct dirent *entry; !found && processes && (entry = readdir(processes));) {
         pid_t candidate = (pid_t)strtol(entry->d_name, NULL, 10);
-        if (candidate > 0 && hp_process_start(candidate) == start && pid_namespace(entry->d_name) == namespace &&
+        if (candidate > 0 && was_there(candidate, made) && pid_namespace(entry->d_name) == namespace &&
             own_pid(candidate) == pid)
             found = candidate;
     }

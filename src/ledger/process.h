@@ -8,9 +8,9 @@
 
 #include "ledger/resident.h"
 
-/* Our number for the process that knows itself as `pid`, started at `start` (place.h), in the pid namespace of that inode
- * (0: not known), and has the ledger at `path` mapped; 0: it is dead. */
-pid_t hp_process_find(const char *path, int pid, uint64_t start, uint64_t namespace);
+/* Our number for the process that knows itself as `pid`, made the ledger at `path` at `made` (hp_boot_ticks), in the pid
+ * namespace of that inode (0: not known), and has it mapped; 0: it is dead. */
+pid_t hp_process_find(const char *path, int pid, uint64_t made, uint64_t namespace);
 
 /* There is no process of this number, or nothing of it but what its parent has not asked for yet. */
 bool hp_process_is_over(pid_t pid);

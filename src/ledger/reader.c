@@ -49,7 +49,7 @@ static int inspect(const char *path, struct hp_ledger_info *info)
     struct hp_mapping mapping = {0};
     struct hp_ledger_view view = {0};
     struct hp_guard guard;
-    volatile uint64_t start = 0, namespace = 0; /* volatile: set before a jump out */
+    volatile uint64_t made = 0, namespace = 0; /* volatile: set before a jump out */
     memset(info, 0, sizeof *info);
     if ((size_t)snprintf(info->path, sizeof info->path, "%s", path) >= sizeof info->path)
         return -ENAMETOOLONG;
@@ -61,14 +61,14 @@ static int inspect(const char *path, struct hp_ledger_info *info)
         error = -EBADMSG;
     } else if ((error = hp_ledger_view_open(&view, mapping.memory, mapping.size)) == 0) {
         read_header(view.ledger, info);
-        start = view.ledger->process_start;
+        made = view.ledger->made_ticks;
         namespace = view.ledger->pid_namespace;
     }
     hp_guard_end(&guard);
     hp_sys_munmap(mapping.memory, mapping.size);
     if (error < 0)
         return error;
-    pid_t pid = hp_process_find(path, info->pid, start, namespace);
+    pid_t pid = hp_process_find(path, info->pid, made, namespace);
     info->running = pid > 0;
     if (pid > 0)
         info->pid = pid;
@@ -83,8 +83,8 @@ static int each_in_user_folder(const char *folder, void (*visit)(void *, const s
         char path[HP_PATH_MAX];
         struct hp_ledger_info info;
         int pid;
-        uint64_t start;
-        if (!hp_place_parse(entry->d_name, &pid, &start) ||
+        uint64_t number;
+        if (!hp_place_parse(entry->d_name, &pid, &number) ||
             (size_t)snprintf(path, sizeof path, "%s/%s", folder, entry->d_name) >= sizeof path)
             continue;
         int error = inspect(path, &info);
@@ -160,14 +160,13 @@ static int say_unreadable(const char *path, int reason, char *error, size_t erro
     return say(error, error_size, reason, "%s: %s", path, strerror(-reason));
 }
 
-/* A running process of ours has its ledger where its number and start say, in most cases; then no other is opened. */
+/* A running process of ours has its ledger where its number says, in most cases; then no other is opened. */
 static bool find_by_name(pid_t pid, struct hp_ledger_info *info)
 {
     const char *const folders[] = {"/dev/shm", "/tmp", given_folder()};
-    uint64_t start = hp_process_start((int)pid);
-    for (size_t i = 0; start && i < sizeof folders / sizeof *folders; i++) {
+    for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
         char path[HP_PATH_MAX];
-        if (folders[i] && hp_place_ledger(path, folders[i], hp_sys_getuid(), (int)pid, start) == 0 &&
+        if (folders[i] && hp_place_ledger(path, folders[i], hp_sys_getuid(), (int)pid, 0) == 0 &&
             inspect(path, info) == 0 && info->running && info->pid == pid)
             return true;
     }

@@ -12,7 +12,7 @@
 
 #define BUDGET_LEAST (1u << 20)
 #define PAGE 4096u
-#define NAMES 16 /* that are tried for the file */
+#define NAMES (4 * HP_DEAD_MOST) /* that are tried for the file */
 
 static bool sealed;
 
@@ -20,6 +20,19 @@ static bool sealed;
 static int populate(struct hp_ledger *ledger, uint64_t offset, uint64_t size)
 {
     return sealed ? -EPERM : hp_sys_madvise((char *)ledger + offset, size, MADV_POPULATE_WRITE);
+}
+
+/* A ledger that nobody holds: of the program that this process ran before exec, or of a dead process? */
+static bool is_our_own(const char *path)
+{
+    uint64_t made = 0;
+    int fd = hp_sys_open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
+    if (fd < 0)
+        return false;
+    bool is_read = hp_sys_pread(fd, &made, sizeof made, offsetof(struct hp_ledger, made_ticks)) == (long)sizeof made;
+    hp_sys_close(fd);
+    uint64_t start = hp_process_start(0);
+    return is_read && start && made >= start;
 }
 
 static int file_in(struct hp_region *region, const char *folder)
@@ -31,17 +44,21 @@ static int file_in(struct hp_region *region, const char *folder)
     int pid = hp_sys_getpid();
     if ((uint32_t)pid * 0x9e3779b1u >> 30 == 0) /* looking at many processes takes time; one start in four is enough */
         hp_place_prune(region->path);
-    region->process_start = hp_process_start(0);
-    for (uint64_t start = region->process_start; start < region->process_start + NAMES; start++) {
-        error = hp_place_ledger(region->path, folder, uid, pid, start);
+    for (uint64_t number = 0; number < NAMES; number++) {
+        error = hp_place_ledger(region->path, folder, uid, pid, number);
         if (error < 0)
             return error;
         int fd = hp_sys_open(region->path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
         if (fd != -EEXIST)
             return fd;
-        if (hp_place_is_held(region->path)) /* in another pid namespace */
+        if (number == 2 * HP_DEAD_MOST) { /* as in containers, where a program has the same number each time */
+            char of_user[HP_PATH_MAX];
+            if (hp_place_folder(of_user, folder, uid) >= 0)
+                hp_place_prune(of_user);
+        }
+        if (hp_place_is_held(region->path, NULL) || !is_our_own(region->path))
             continue;
-        hp_sys_unlink(region->path); /* of the program that this process ran before exec */
+        hp_sys_unlink(region->path);
         return hp_sys_open(region->path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
     }
     return -EEXIST;
@@ -160,6 +177,7 @@ int hp_region_create(struct hp_region *region, const char *folder, uint64_t budg
     if (error < 0)
         return error;
     hp_ledger_init(region->ledger, budget, depth);
+    region->ledger->made_ticks = hp_boot_ticks();
     start_using(region);
     return 0;
 }
@@ -297,10 +315,13 @@ static void name_file(struct hp_region *region, int file)
 {
     char link[HP_PATH_MAX];
     hp_place_descriptor(link, file);
-    region->process_start = hp_process_start(0);
-    bool named = hp_place_beside(region->path, hp_sys_getpid(), region->process_start) == 0 &&
-                 hp_sys_link(link, region->path) == 0;
-    if (!named)
+    int error = -EEXIST;
+    for (uint64_t number = 0; number < NAMES && error == -EEXIST; number++) {
+        error = hp_place_beside(region->path, hp_sys_getpid(), number);
+        if (!error)
+            error = hp_sys_link(link, region->path);
+    }
+    if (error)
         region->path[0] = '\0';
 }
 
@@ -360,6 +381,7 @@ void hp_region_fork_child(struct hp_region *region, int file, bool alone)
         region->ledger = NULL;
         return;
     }
+    ledger->made_ticks = hp_boot_ticks();
     if (was_shared)
         start_using(region);
     if (!alone)

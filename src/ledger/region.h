@@ -12,7 +12,6 @@ struct hp_region {
     struct hp_ledger *ledger;
     bool shared;
     char path[HP_PATH_MAX]; /* of the file; "" when private */
-    uint64_t process_start; /* see place.h; 0 when private */
 };
 
 /* Make a region with room for `budget` bytes. `folder`: where the file goes; "auto": /dev/shm, or /tmp; "none":

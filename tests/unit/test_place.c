@@ -55,21 +55,21 @@ static void destroy(struct hp_region *region)
     hp_ledger_set_reserve(NULL);
 }
 
-static const char *place(int pid, unsigned start)
+static const char *place(int pid, unsigned number)
 {
     static char path[200];
-    snprintf(path, sizeof path, "%s/%d.%u.ledger", inner, pid, start);
+    snprintf(path, sizeof path, "%s/%d.%u.ledger", inner, pid, number);
     return path;
 }
 
-static bool is_there(int pid, unsigned start)
+static bool is_there(int pid, unsigned number)
 {
-    return access(place(pid, start), F_OK) == 0;
+    return access(place(pid, number), F_OK) == 0;
 }
 
-static void write_dead(unsigned start)
+static void write_dead(unsigned number)
 {
-    FILE *file = fopen(place(NOBODY, start), "we");
+    FILE *file = fopen(place(NOBODY, number), "we");
     assert_non_null(file);
     assert_true(fputs("of a process that was killed", file) >= 0);
     assert_int_equal(fclose(file), 0);
@@ -80,14 +80,14 @@ static void is_held_while_mapped(void **state)
     struct hp_region region = create();
     char path[HP_PATH_MAX];
     strcpy(path, region.path);
-    assert_true(hp_place_is_held(path));
-    assert_true(hp_place_is_held(path)); /* asking changes nothing */
+    assert_true(hp_place_is_held(path, NULL));
+    assert_true(hp_place_is_held(path, NULL)); /* asking changes nothing */
     free_ledger(region.ledger);
-    assert_false(hp_place_is_held(path));
+    assert_false(hp_place_is_held(path, NULL));
     unlink(path);
-    assert_false(hp_place_is_held(path));
+    assert_false(hp_place_is_held(path, NULL));
     int fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
-    assert_true(hp_place_is_held(path)); /* being made */
+    assert_true(hp_place_is_held(path, NULL)); /* being made */
     close(fd);
 }
 
@@ -103,8 +103,8 @@ static void is_held_by_forked_children(void **state)
         char word, parent[HP_PATH_MAX] = "";
         close(down[1]);
         hp_region_fork_child(&region, file, true);
-        hp_place_ledger(parent, folder, geteuid(), getppid(), hp_process_start(getppid()));
-        bool good = hp_place_is_held(region.path) && hp_place_is_held(parent);
+        hp_place_ledger(parent, folder, geteuid(), getppid(), 0);
+        bool good = hp_place_is_held(region.path, NULL) && hp_place_is_held(parent, NULL);
         if (write(up[1], region.path, HP_PATH_MAX) != HP_PATH_MAX)
             good = false;
         while (read(down[0], &word, 1) > 0) /* until the parent closes it, or ends */
@@ -115,12 +115,12 @@ static void is_held_by_forked_children(void **state)
     char path[HP_PATH_MAX] = "";
     assert_int_equal(read(up[0], path, sizeof path), sizeof path);
     assert_string_not_equal(path, region.path);
-    assert_true(hp_place_is_held(path));
+    assert_true(hp_place_is_held(path, NULL));
     close(down[1]);
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_int_equal(status, 0);
-    assert_false(hp_place_is_held(path));
-    assert_true(hp_place_is_held(region.path));
+    assert_false(hp_place_is_held(path, NULL));
+    assert_true(hp_place_is_held(region.path, NULL));
     close(up[0]);
     close(up[1]);
     close(down[0]);
@@ -133,13 +133,13 @@ static void prunes_the_oldest_dead_only(void **state)
     /* As it looks to a process in another pid namespace: nobody has that number. */
     assert_int_equal(rename(region.path, place(NOBODY, 5)), 0);
     strcpy(region.path, place(NOBODY, 5));
-    for (unsigned start = 10; start < 10 + 3 * HP_DEAD_MOST; start++)
-        write_dead(start);
+    for (unsigned number = 10; number < 10 + 3 * HP_DEAD_MOST; number++)
+        write_dead(number);
     hp_place_prune(inner);
     assert_true(is_there(NOBODY, 5));
     assert_true(access(own.path, F_OK) == 0);
-    for (unsigned start = 10; start < 10 + 3 * HP_DEAD_MOST; start++)
-        assert_int_equal(is_there(NOBODY, start), start >= 10 + 2 * HP_DEAD_MOST);
+    for (unsigned number = 10; number < 10 + 3 * HP_DEAD_MOST; number++)
+        assert_int_equal(is_there(NOBODY, number), number >= 10 + 2 * HP_DEAD_MOST);
     destroy(&region);
     destroy(&own);
 }
@@ -147,23 +147,22 @@ static void prunes_the_oldest_dead_only(void **state)
 static void leaves_few_alone(void **state)
 {
     struct hp_region region = create();
-    for (unsigned start = 10; start < 10 + HP_DEAD_MOST; start++)
-        write_dead(start);
+    for (unsigned number = 10; number < 10 + HP_DEAD_MOST; number++)
+        write_dead(number);
     hp_place_prune(inner);
-    for (unsigned start = 10; start < 10 + HP_DEAD_MOST; start++)
-        assert_true(is_there(NOBODY, start));
+    for (unsigned number = 10; number < 10 + HP_DEAD_MOST; number++)
+        assert_true(is_there(NOBODY, number));
     destroy(&region);
 }
 
-/* Processes of two pid namespaces may have the same number and start. */
+/* Processes of two pid namespaces may have the same number. */
 static void does_not_take_a_held_name(void **state)
 {
     struct hp_region first = create(), second = create();
     char name[HP_PATH_MAX];
     assert_string_not_equal(first.path, second.path);
-    assert_true(first.process_start == second.process_start);
     strcpy(name, first.path);
-    assert_true(hp_place_is_held(name) && hp_place_is_held(second.path));
+    assert_true(hp_place_is_held(name, NULL) && hp_place_is_held(second.path, NULL));
     free_ledger(first.ledger); /* as exec does */
     struct hp_region third = create();
     assert_string_equal(third.path, name);
@@ -171,13 +170,33 @@ static void does_not_take_a_held_name(void **state)
     destroy(&third);
 }
 
+/* As in a container, in which a program that is killed again and again has the same number each time. */
+static void keeps_the_ledgers_of_dead_processes(void **state)
+{
+    for (unsigned killed = 0; killed < 5 * HP_DEAD_MOST; killed++) {
+        struct hp_region region = create();
+        assert_true(region.shared);
+        if (killed < HP_DEAD_MOST)
+            for (unsigned number = 0; number <= killed; number++) {
+                char path[HP_PATH_MAX];
+                assert_int_equal(hp_place_ledger(path, folder, geteuid(), getpid(), number), 0);
+                assert_int_equal(access(path, F_OK), 0);
+            }
+        region.ledger->made_ticks = 1; /* before this process was there */
+        free_ledger(region.ledger);
+    }
+}
+
 static void reads_names(void **state)
 {
     int pid;
-    uint64_t start;
-    assert_true(hp_place_parse("4711.1234567890123.ledger", &pid, &start));
+    uint64_t number;
+    assert_true(hp_place_parse("4711.1234567890123.ledger", &pid, &number));
     assert_int_equal(pid, 4711);
-    assert_true(start == 1234567890123);
+    assert_true(number == 1234567890123);
+    assert_true(hp_place_parse("12.ledger", &pid, &number));
+    assert_int_equal(pid, 12);
+    assert_true(number == 0);
     static const char *const bad[] = {"",
                                       ".",
                                       "..",
@@ -187,12 +206,14 @@ static void reads_names(void **state)
                                       "4711.1.ledgers",
                                       ".1.ledger",
                                       "4711.1.",
+                                      "4711.0.ledger",
+                                      "4711..ledger",
                                       "99999999999.1.ledger",
                                       "1.99999999999999999999.ledger",
                                       "-1.1.ledger",
                                       "a.1.ledger"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
-        assert_false(hp_place_parse(bad[i], &pid, &start));
+        assert_false(hp_place_parse(bad[i], &pid, &number));
 }
 
 int main(void)
@@ -203,6 +224,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(prunes_the_oldest_dead_only, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(leaves_few_alone, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(does_not_take_a_held_name, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(keeps_the_ledgers_of_dead_processes, make_folder, remove_folder),
         cmocka_unit_test(reads_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -33,7 +33,7 @@ static int make_folder(void **state)
     if (!mkdtemp(folder))
         return -1;
     snprintf(inner, sizeof inner, "%s/heapprof-%u", folder, (unsigned)geteuid());
-    return hp_place_ledger(file, folder, geteuid(), getpid(), hp_process_start(0));
+    return hp_place_ledger(file, folder, geteuid(), getpid(), 0);
 }
 
 static int remove_folder(void **state)
@@ -90,14 +90,14 @@ static void assert_small_pages(const void *memory)
     unsigned long at = (unsigned long)memory, start, limit;
     bool inside = false, found = false;
     char line[1024];
-    FILE *file = fopen("/proc/self/smaps", "re");
-    assert_non_null(file);
-    while (fgets(line, sizeof line, file)) {
+    FILE *smaps = fopen("/proc/self/smaps", "re");
+    assert_non_null(smaps);
+    while (fgets(line, sizeof line, smaps)) {
         if (sscanf(line, "%lx-%lx ", &start, &limit) == 2)
             inside = start <= at && at < limit;
         found = found || (inside && !strncmp(line, "VmFlags:", 8) && strstr(line, " nh"));
     }
-    fclose(file);
+    fclose(smaps);
     assert_true(found || access("/sys/kernel/mm/transparent_hugepage", F_OK) != 0);
 }
 
@@ -155,24 +155,27 @@ static void refuses_links_and_open_folders(void **state)
         assert_falls_back(folder, -EPERM);
         assert_int_equal(chown(inner, 0, 0), 0);
     }
-    /* A folder in the file's place can't be replaced. */
-    assert_int_equal(mkdir(file, 0700), 0);
-    assert_falls_back(folder, -EEXIST);
-    assert_int_equal(rmdir(file), 0);
-    /* A link there is replaced, and what it points to is left alone. */
-    char victim[160];
+    /* What has the file's name and is no ledger is left alone, and what a link points to: there are more names. */
+    char next[HP_PATH_MAX], victim[160];
+    assert_int_equal(hp_place_ledger(next, folder, geteuid(), getpid(), 1), 0);
     snprintf(victim, sizeof victim, "%s/victim", folder);
-    int fd = open(victim, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+    int fd = open(victim, O_CREAT | O_WRONLY | O_CLOEXEC, 0600), error = -1;
     assert_int_equal(write(fd, "precious", 8), 8);
     close(fd);
-    assert_int_equal(symlink(victim, file), 0);
-    int error = -1;
-    assert_int_equal(hp_region_create(&region, folder, BUDGET, 128, &error), 0);
-    assert_true(region.shared);
-    assert_int_equal(lstat(file, &status), 0);
-    assert_true(S_ISREG(status.st_mode));
-    assert_int_equal(stat(victim, &status), 0);
-    assert_int_equal(status.st_size, 8);
+    for (int is_link = 0; is_link < 2; is_link++) {
+        assert_int_equal(is_link ? symlink(victim, file) : mkdir(file, 0700), 0);
+        assert_int_equal(hp_region_create(&region, folder, BUDGET, 128, &error), 0);
+        assert_true(region.shared);
+        assert_string_equal(region.path, next);
+        assert_int_equal(lstat(next, &status), 0);
+        assert_true(S_ISREG(status.st_mode));
+        assert_int_equal(stat(victim, &status), 0);
+        assert_int_equal(status.st_size, 8);
+        hp_region_remove(&region);
+        free_ledger(region.ledger);
+        region = (struct hp_region){0};
+        assert_int_equal(is_link ? unlink(file) : rmdir(file), 0);
+    }
     unlink(victim);
 }
 
@@ -322,7 +325,7 @@ static int fork_file = -1; /* between prepare and parent or child */
 /* The path that the ledger of this process has. */
 static void own_name(char path[HP_PATH_MAX])
 {
-    assert_int_equal(hp_place_ledger(path, folder, getuid(), getpid(), hp_process_start(0)), 0);
+    assert_int_equal(hp_place_ledger(path, folder, getuid(), getpid(), 0), 0);
 }
 
 static bool check_child(void)
