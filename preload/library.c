@@ -408,8 +408,9 @@ int hp_library_set_interval(uint64_t bytes)
 
 void hp_library_before_seccomp(void)
 {
-    if (hp_ledger_now()) {
-        hp_library_describe(hp_ledger_now());
+    struct hp_ledger *ledger = hp_ledger_now();
+    if (ledger) {
+        hp_library_describe(ledger);
         hp_region_seal(&hp_library.region, 4u << 20);
     }
 }

@@ -325,20 +325,37 @@ static void name_file(struct hp_region *region, int file)
         region->path[0] = '\0';
 }
 
+/* The parent, too, has that open file until it gets to closing it, and would hold the ledger with it: for the program that
+ * the child executes meanwhile, it would be that of another process. */
+static int open_alone(const struct hp_region *region, int file)
+{
+    int own = region->path[0] ? hp_sys_open(region->path, O_RDWR | O_NOFOLLOW, 0) : -1;
+    if (own < 0)
+        return file;
+    hp_sys_flock(file, LOCK_UN);
+    hp_sys_close(file);
+    hp_place_hold(own);
+    return own;
+}
+
 /* The child still sees its parent's map, which by now may have more blocks than were written: empty ones here. */
 static bool move_to_file(struct hp_region *region, int file)
 {
     struct hp_ledger *ledger = region->ledger;
     if (file < 0)
         return false;
-    bool moved = write_at(file, ledger->block_map, sizeof ledger->block_map, offsetof(struct hp_ledger, block_map)) == 0 &&
-                 hp_sys_mmap(ledger, ledger->layout.size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, file) &&
-                 populate_marked(ledger);
-    if (moved) {
-        hp_place_hold(file);
-        name_file(region, file);
+    if (write_at(file, ledger->block_map, sizeof ledger->block_map, offsetof(struct hp_ledger, block_map)) < 0) {
+        hp_sys_close(file);
+        return false;
     }
+    hp_place_hold(file);
+    name_file(region, file);
+    file = open_alone(region, file);
+    bool moved = hp_sys_mmap(ledger, ledger->layout.size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, file) &&
+                 populate_marked(ledger);
     hp_sys_close(file);
+    if (!moved)
+        hp_region_remove(region);
     return moved;
 }
 
