@@ -144,11 +144,14 @@ same "empty settings" glibc HEAPPROF_INTERVAL= HEAPPROF_OUTPUT= HEAPPROF_SIGNAL=
 HEAPPROF_FOLLOW=1 with glibc HEAPPROF_INTERVAL=x "$guest" >with.out 2>&-
 expect "no standard error" 4 $?
 
-# The loop of a steady target makes no system call.
+# The loop of a steady target makes no system call, but where the profiler's own memory grows by 16 KiB. That comes to an
+# end; but chance, which puts samples into the slots of the live table, may keep the last one or two for late.
 if command -v strace >/dev/null && strace -o /dev/null true 2>/dev/null; then
     for interval in 512K 4K; do
         with glibc strace -E HEAPPROF_INTERVAL=$interval -o trace "$guest" steady >/dev/null
-        sed '1,/"begin/d; /"end/,$d' trace >calls
+        sed '1,/"begin/d; /"end/,$d' trace >all
+        grep -v '^madvise(0x[0-9a-f]*, 16384, MADV_POPULATE_WRITE) *= 0$' all >calls
+        [ "$(grep -c MADV_POPULATE_WRITE all)" -le 2 ] || fail "the profiler's memory still grows at $interval: $(cat all)"
         grep -q '"end' trace || fail "steady loop: no end in $(tail -3 trace)"
         expect "system calls of a steady loop at $interval" "" "$(head -5 calls)"
     done
