@@ -33,8 +33,8 @@ cat >config.h <<END
 END
 cat config.h
 for i in $(seq 60); do (test $((i % 7)) = 0 && exit 1; true) || echo "subshell $i"; done
-kill -USR1 $$ &
 trap 'echo signal' USR1
+kill -USR1 $$ &
 wait
 mapfile -t all < <(seq 20000)
 echo "${#all[@]} ${all[777]}"
