@@ -59,7 +59,7 @@ void hp_marking_update(void)
     if (!interval && !samples)
         mask = UINT32_MAX;
     else if ((interval && interval < hp_next.mark_least) || __atomic_load_n(&unmarked, __ATOMIC_ACQUIRE) ||
-             (hp_next.marks_are_common && samples < LIVE_FEW))
+             (hp_next.marks_are_mixed && samples < LIVE_FEW))
         mask = 0;
     __atomic_store_n(&hp_look_mask, mask, __ATOMIC_RELEASE);
 }
