@@ -47,26 +47,34 @@ static void look_always(bool on)
             change_filter(&hp_filter[slot], on ? 1 : -1);
 }
 
+static uint32_t wanted_mask(const struct hp_ledger *ledger)
+{
+    uint64_t interval = hp_interval_now(ledger), samples = __atomic_load_n(&live, __ATOMIC_SEQ_CST);
+    if (!interval && !samples)
+        return UINT32_MAX;
+    bool all = (interval && interval < hp_next.mark_least) || __atomic_load_n(&unmarked, __ATOMIC_SEQ_CST) ||
+               (hp_next.marks_are_mixed && samples < LIVE_FEW);
+    return all ? 0 : HP_MARK - 1;
+}
+
 void hp_marking_update(void)
 {
     const struct hp_ledger *ledger = hp_ledger_now();
     if (!ledger)
         return;
-    uint64_t interval = hp_interval_now(ledger), samples = __atomic_load_n(&live, __ATOMIC_ACQUIRE);
-    look_always(interval == 1);
-    hp_next_set_exact(interval == 1);
-    uint32_t mask = HP_MARK - 1;
-    if (!interval && !samples)
-        mask = UINT32_MAX;
-    else if ((interval && interval < hp_next.mark_least) || __atomic_load_n(&unmarked, __ATOMIC_ACQUIRE) ||
-             (hp_next.marks_are_mixed && samples < LIVE_FEW))
-        mask = 0;
-    __atomic_store_n(&hp_look_mask, mask, __ATOMIC_RELEASE);
+    bool exact = hp_interval_now(ledger) == 1;
+    look_always(exact);
+    hp_next_set_exact(exact);
+    uint32_t mask;
+    do { /* until no other thread's samples came or went meanwhile: it may have stored its mask before ours */
+        mask = wanted_mask(ledger);
+        __atomic_store_n(&hp_look_mask, mask, __ATOMIC_SEQ_CST);
+    } while (wanted_mask(ledger) != mask);
 }
 
 static void change_count(uint64_t *count, int64_t change, uint64_t few)
 {
-    uint64_t before = __atomic_fetch_add(count, (uint64_t)change, __ATOMIC_ACQ_REL);
+    uint64_t before = __atomic_fetch_add(count, (uint64_t)change, __ATOMIC_SEQ_CST);
     if ((before < few) != (before + (uint64_t)change < few))
         hp_marking_update();
 }
