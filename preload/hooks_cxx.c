@@ -30,20 +30,29 @@ static const char *const names[OPERATORS] = {
     "_ZdlPvmSt11align_val_t", "_ZdaPvmSt11align_val_t", "_ZdlPvSt11align_val_tRKSt9nothrow_t",
     "_ZdaPvSt11align_val_tRKSt9nothrow_t"};
 
-typedef void *new_function(size_t, uintptr_t, uintptr_t);
-typedef void delete_function(void *, uintptr_t, uintptr_t);
+/* `which` says which form was called: a fourth word, which the operators behind us do not look at. */
+typedef void *new_function(size_t, uintptr_t, uintptr_t, uintptr_t which);
+typedef void delete_function(void *, uintptr_t, uintptr_t, uintptr_t which);
 
 enum mode { UNKNOWN, FORWARD, COUNT };
 
 static void *next[OPERATORS]; /* the operators behind us */
-static enum mode modes[DELETE]; /* of each form of new; that of NEW stands for all forms of delete */
 
-static void *fallback_new(size_t size, uintptr_t b, uintptr_t c)
+/* What the hooks jump to: what finds out which kind the operator is; then the operator itself, or what counts. */
+static new_function first_new;
+static delete_function first_delete;
+static new_function *hot_new[DELETE] = {first_new, first_new, first_new, first_new,
+                                        first_new, first_new, first_new, first_new};
+static delete_function *hot_delete[OPERATORS - DELETE] = {first_delete, first_delete, first_delete, first_delete,
+                                                          first_delete, first_delete, first_delete, first_delete,
+                                                          first_delete, first_delete, first_delete, first_delete};
+
+static void *fallback_new(size_t size, uintptr_t b, uintptr_t c, uintptr_t which)
 {
     return hp_next.malloc(size ? size : 1);
 }
 
-static void fallback_delete(void *pointer, uintptr_t b, uintptr_t c)
+static void fallback_delete(void *pointer, uintptr_t b, uintptr_t c, uintptr_t which)
 {
     hp_next.free(pointer);
 }
@@ -73,13 +82,18 @@ __attribute__((constructor)) static void find_early(void)
     find_operators(false);
 }
 
-static void *call_new(unsigned which, size_t size, uintptr_t b, uintptr_t c)
+static void *call_new(uintptr_t which, size_t size, uintptr_t b, uintptr_t c)
 {
-    return ((new_function *)next[which])(size, b, c);
+    return ((new_function *)next[which])(size, b, c, which);
+}
+
+static void call_delete(uintptr_t which, void *pointer, uintptr_t b, uintptr_t c)
+{
+    ((delete_function *)next[which])(pointer, b, c, which);
 }
 
 /* By a call that is not counted, and one byte that is given back. */
-static enum mode learn(unsigned which)
+static enum mode learn(uintptr_t which)
 {
     struct hp_thread *thread = &hp_thread;
     static const char nothrow = 0; /* std::nothrow_t is empty */
@@ -99,15 +113,14 @@ static enum mode learn(unsigned which)
     thread->own_call = true;
     void *probe = call_new(which, 1, aligned ? 16 : (uintptr_t)&nothrow, (uintptr_t)&nothrow);
     enum mode mode = thread->own_hit ? FORWARD : COUNT; /* told by new alone: jemalloc's delete calls free */
-    unsigned back = (aligned ? DELETE_ALIGNED : DELETE) + (which & 1);
-    ((delete_function *)next[back])(probe, aligned ? 16 : 0, 0);
+    uintptr_t back = (aligned ? DELETE_ALIGNED : DELETE) + (which & 1);
+    call_delete(back, probe, aligned ? 16 : 0, 0);
     thread->own_call = kept;
     thread->left = left;
-    __atomic_store_n(&modes[which], mode, __ATOMIC_RELEASE);
     return mode;
 }
 
-static HP_COLD void *sampled_new(unsigned which, size_t size, uintptr_t b, uintptr_t c)
+static HP_COLD void *sampled_new(size_t size, uintptr_t b, uintptr_t c, uintptr_t which)
 {
     if (!hp_due(size))
         return call_new(which, size, b, c);
@@ -118,181 +131,192 @@ static HP_COLD void *sampled_new(unsigned which, size_t size, uintptr_t b, uintp
     return pointer;
 }
 
-static HP_COLD void *first_new(unsigned which, size_t size, uintptr_t b, uintptr_t c)
+static void *counted_new(size_t size, uintptr_t b, uintptr_t c, uintptr_t which)
 {
-    enum mode mode = learn(which);
-    if (mode == COUNT && hp_charge(size))
-        return sampled_new(which, size, b, c);
-    hp_thread.asked = mode == FORWARD && which >= NEW_ALIGNED ? size + 1 : 0;
-    return call_new(which, size, b, c);
-}
-
-static inline __attribute__((always_inline)) void *new_object(unsigned which, size_t size, uintptr_t b, uintptr_t c)
-{
-    enum mode mode = modes[which];
-    if (__builtin_expect(mode == UNKNOWN, 0))
-        return first_new(which, size, b, c);
-    if (mode == COUNT && __builtin_expect(hp_charge(size), 0))
-        return sampled_new(which, size, b, c);
+    if (__builtin_expect(hp_charge(size), 0))
+        return sampled_new(size, b, c, which);
     return call_new(which, size, b, c);
 }
 
 /* libstdc++ rounds the size up to a multiple of the alignment before it calls aligned_alloc, which has to count what the
  * program asked for. */
-static inline __attribute__((always_inline)) void *new_aligned(unsigned which, size_t size, uintptr_t b, uintptr_t c)
+static void *told_new(size_t size, uintptr_t b, uintptr_t c, uintptr_t which)
 {
-    hp_thread.asked = modes[which] == FORWARD ? size + 1 : 0;
-    return new_object(which, size, b, c);
+    hp_thread.asked = size + 1;
+    return call_new(which, size, b, c);
+}
+
+static HP_COLD void *first_new(size_t size, uintptr_t b, uintptr_t c, uintptr_t which)
+{
+    enum mode mode = learn(which);
+    new_function *found = mode == COUNT ? counted_new : which >= NEW_ALIGNED ? told_new : (new_function *)next[which];
+    if (mode != UNKNOWN)
+        __atomic_store_n(&hot_new[which], found, __ATOMIC_RELEASE);
+    return found(size, b, c, which);
 }
 
 /* The size of a marked object must not reach the allocator: it was allocated larger, to be aligned. */
-static HP_COLD void sampled_delete(unsigned which, void *pointer, uintptr_t b, uintptr_t c)
+static HP_COLD void sampled_delete(void *pointer, uintptr_t b, uintptr_t c, uintptr_t which)
 {
     struct hp_thread *thread = &hp_thread;
     bool kept = thread->own_call;
     hp_forget(pointer);
     thread->own_call = true; /* where it ends in a call of free, that must not look for the object again */
     if (hp_is_marked(pointer))
-        ((delete_function *)next[DELETE + (which & 1)])(pointer, 0, 0);
+        call_delete(DELETE + (which & 1), pointer, 0, 0);
     else
-        ((delete_function *)next[which])(pointer, b, c);
+        call_delete(which, pointer, b, c);
     thread->own_call = kept;
 }
 
-static HP_COLD void first_delete(unsigned which, void *pointer, uintptr_t b, uintptr_t c)
+static void counted_delete(void *pointer, uintptr_t b, uintptr_t c, uintptr_t which)
 {
-    if (learn(NEW) == COUNT)
-        sampled_delete(which, pointer, b, c);
-    else
-        ((delete_function *)next[which])(pointer, b, c);
+    if (__builtin_expect(hp_maybe_sampled(pointer), 0))
+        return sampled_delete(pointer, b, c, which);
+    call_delete(which, pointer, b, c);
 }
 
-static inline __attribute__((always_inline)) void delete_object(unsigned which, void *pointer, uintptr_t b, uintptr_t c)
+/* One answer for all forms of delete. */
+static HP_COLD void first_delete(void *pointer, uintptr_t b, uintptr_t c, uintptr_t which)
 {
-    if (__builtin_expect(modes[NEW] == UNKNOWN, 0))
-        return first_delete(which, pointer, b, c);
-    if (modes[NEW] == COUNT && __builtin_expect(hp_maybe_sampled(pointer), 0))
-        return sampled_delete(which, pointer, b, c);
-    ((delete_function *)next[which])(pointer, b, c);
+    enum mode mode = learn(NEW);
+    for (unsigned i = DELETE; i < OPERATORS && mode != UNKNOWN; i++)
+        __atomic_store_n(&hot_delete[i - DELETE], mode == COUNT ? counted_delete : (delete_function *)next[i],
+                         __ATOMIC_RELEASE);
+    if (mode == COUNT)
+        return counted_delete(pointer, b, c, which);
+    call_delete(which, pointer, b, c);
 }
 
-HP_HOOK void *_Znwm(size_t size);
-HP_HOOK void *_Znam(size_t size);
-HP_HOOK void *_ZnwmRKSt9nothrow_t(size_t size, uintptr_t nothrow);
-HP_HOOK void *_ZnamRKSt9nothrow_t(size_t size, uintptr_t nothrow);
-HP_HOOK void *_ZnwmSt11align_val_t(size_t size, uintptr_t alignment);
-HP_HOOK void *_ZnamSt11align_val_t(size_t size, uintptr_t alignment);
-HP_HOOK void *_ZnwmSt11align_val_tRKSt9nothrow_t(size_t size, uintptr_t alignment, uintptr_t nothrow);
-HP_HOOK void *_ZnamSt11align_val_tRKSt9nothrow_t(size_t size, uintptr_t alignment, uintptr_t nothrow);
-HP_HOOK void _ZdlPv(void *pointer);
-HP_HOOK void _ZdaPv(void *pointer);
-HP_HOOK void _ZdlPvm(void *pointer, size_t size);
-HP_HOOK void _ZdaPvm(void *pointer, size_t size);
-HP_HOOK void _ZdlPvRKSt9nothrow_t(void *pointer, uintptr_t nothrow);
-HP_HOOK void _ZdaPvRKSt9nothrow_t(void *pointer, uintptr_t nothrow);
-HP_HOOK void _ZdlPvSt11align_val_t(void *pointer, uintptr_t alignment);
-HP_HOOK void _ZdaPvSt11align_val_t(void *pointer, uintptr_t alignment);
-HP_HOOK void _ZdlPvmSt11align_val_t(void *pointer, size_t size, uintptr_t alignment);
-HP_HOOK void _ZdaPvmSt11align_val_t(void *pointer, size_t size, uintptr_t alignment);
-HP_HOOK void _ZdlPvSt11align_val_tRKSt9nothrow_t(void *pointer, uintptr_t alignment, uintptr_t nothrow);
-HP_HOOK void _ZdaPvSt11align_val_tRKSt9nothrow_t(void *pointer, uintptr_t alignment, uintptr_t nothrow);
-
-void *_Znwm(size_t size)
+/* All three words are handed on, also those that a form does not have: a jump, with nothing to set but `which`. */
+static inline __attribute__((always_inline)) void *new_object(uintptr_t which, size_t size, uintptr_t b, uintptr_t c)
 {
-    return new_object(NEW, size, 0, 0);
+    return hot_new[which](size, b, c, which);
 }
 
-void *_Znam(size_t size)
+static inline __attribute__((always_inline)) void delete_object(uintptr_t which, void *pointer, uintptr_t b,
+                                                                uintptr_t c)
 {
-    return new_object(NEW_ARRAY, size, 0, 0);
+    hot_delete[which - DELETE](pointer, b, c, which);
 }
 
-void *_ZnwmRKSt9nothrow_t(size_t size, uintptr_t nothrow)
+HP_HOOK void *_Znwm(size_t size, uintptr_t b, uintptr_t c);
+HP_HOOK void *_Znam(size_t size, uintptr_t b, uintptr_t c);
+HP_HOOK void *_ZnwmRKSt9nothrow_t(size_t size, uintptr_t b, uintptr_t c);
+HP_HOOK void *_ZnamRKSt9nothrow_t(size_t size, uintptr_t b, uintptr_t c);
+HP_HOOK void *_ZnwmSt11align_val_t(size_t size, uintptr_t b, uintptr_t c);
+HP_HOOK void *_ZnamSt11align_val_t(size_t size, uintptr_t b, uintptr_t c);
+HP_HOOK void *_ZnwmSt11align_val_tRKSt9nothrow_t(size_t size, uintptr_t b, uintptr_t c);
+HP_HOOK void *_ZnamSt11align_val_tRKSt9nothrow_t(size_t size, uintptr_t b, uintptr_t c);
+HP_HOOK void _ZdlPv(void *pointer, uintptr_t b, uintptr_t c);
+HP_HOOK void _ZdaPv(void *pointer, uintptr_t b, uintptr_t c);
+HP_HOOK void _ZdlPvm(void *pointer, uintptr_t b, uintptr_t c);
+HP_HOOK void _ZdaPvm(void *pointer, uintptr_t b, uintptr_t c);
+HP_HOOK void _ZdlPvRKSt9nothrow_t(void *pointer, uintptr_t b, uintptr_t c);
+HP_HOOK void _ZdaPvRKSt9nothrow_t(void *pointer, uintptr_t b, uintptr_t c);
+HP_HOOK void _ZdlPvSt11align_val_t(void *pointer, uintptr_t b, uintptr_t c);
+HP_HOOK void _ZdaPvSt11align_val_t(void *pointer, uintptr_t b, uintptr_t c);
+HP_HOOK void _ZdlPvmSt11align_val_t(void *pointer, uintptr_t b, uintptr_t c);
+HP_HOOK void _ZdaPvmSt11align_val_t(void *pointer, uintptr_t b, uintptr_t c);
+HP_HOOK void _ZdlPvSt11align_val_tRKSt9nothrow_t(void *pointer, uintptr_t b, uintptr_t c);
+HP_HOOK void _ZdaPvSt11align_val_tRKSt9nothrow_t(void *pointer, uintptr_t b, uintptr_t c);
+
+void *_Znwm(size_t size, uintptr_t b, uintptr_t c)
 {
-    return new_object(NEW_NOTHROW, size, nothrow, 0);
+    return new_object(NEW, size, b, c);
 }
 
-void *_ZnamRKSt9nothrow_t(size_t size, uintptr_t nothrow)
+void *_Znam(size_t size, uintptr_t b, uintptr_t c)
 {
-    return new_object(NEW_ARRAY_NOTHROW, size, nothrow, 0);
+    return new_object(NEW_ARRAY, size, b, c);
 }
 
-void *_ZnwmSt11align_val_t(size_t size, uintptr_t alignment)
+void *_ZnwmRKSt9nothrow_t(size_t size, uintptr_t b, uintptr_t c)
 {
-    return new_aligned(NEW_ALIGNED, size, alignment, 0);
+    return new_object(NEW_NOTHROW, size, b, c);
 }
 
-void *_ZnamSt11align_val_t(size_t size, uintptr_t alignment)
+void *_ZnamRKSt9nothrow_t(size_t size, uintptr_t b, uintptr_t c)
 {
-    return new_aligned(NEW_ARRAY_ALIGNED, size, alignment, 0);
+    return new_object(NEW_ARRAY_NOTHROW, size, b, c);
 }
 
-void *_ZnwmSt11align_val_tRKSt9nothrow_t(size_t size, uintptr_t alignment, uintptr_t nothrow)
+void *_ZnwmSt11align_val_t(size_t size, uintptr_t b, uintptr_t c)
 {
-    return new_aligned(NEW_ALIGNED_NOTHROW, size, alignment, nothrow);
+    return new_object(NEW_ALIGNED, size, b, c);
 }
 
-void *_ZnamSt11align_val_tRKSt9nothrow_t(size_t size, uintptr_t alignment, uintptr_t nothrow)
+void *_ZnamSt11align_val_t(size_t size, uintptr_t b, uintptr_t c)
 {
-    return new_aligned(NEW_ARRAY_ALIGNED_NOTHROW, size, alignment, nothrow);
+    return new_object(NEW_ARRAY_ALIGNED, size, b, c);
 }
 
-void _ZdlPv(void *pointer)
+void *_ZnwmSt11align_val_tRKSt9nothrow_t(size_t size, uintptr_t b, uintptr_t c)
 {
-    delete_object(DELETE, pointer, 0, 0);
+    return new_object(NEW_ALIGNED_NOTHROW, size, b, c);
 }
 
-void _ZdaPv(void *pointer)
+void *_ZnamSt11align_val_tRKSt9nothrow_t(size_t size, uintptr_t b, uintptr_t c)
 {
-    delete_object(DELETE_ARRAY, pointer, 0, 0);
+    return new_object(NEW_ARRAY_ALIGNED_NOTHROW, size, b, c);
 }
 
-void _ZdlPvm(void *pointer, size_t size)
+void _ZdlPv(void *pointer, uintptr_t b, uintptr_t c)
 {
-    delete_object(DELETE_SIZED, pointer, size, 0);
+    delete_object(DELETE, pointer, b, c);
 }
 
-void _ZdaPvm(void *pointer, size_t size)
+void _ZdaPv(void *pointer, uintptr_t b, uintptr_t c)
 {
-    delete_object(DELETE_ARRAY_SIZED, pointer, size, 0);
+    delete_object(DELETE_ARRAY, pointer, b, c);
 }
 
-void _ZdlPvRKSt9nothrow_t(void *pointer, uintptr_t nothrow)
+void _ZdlPvm(void *pointer, uintptr_t b, uintptr_t c)
 {
-    delete_object(DELETE_NOTHROW, pointer, nothrow, 0);
+    delete_object(DELETE_SIZED, pointer, b, c);
 }
 
-void _ZdaPvRKSt9nothrow_t(void *pointer, uintptr_t nothrow)
+void _ZdaPvm(void *pointer, uintptr_t b, uintptr_t c)
 {
-    delete_object(DELETE_ARRAY_NOTHROW, pointer, nothrow, 0);
+    delete_object(DELETE_ARRAY_SIZED, pointer, b, c);
 }
 
-void _ZdlPvSt11align_val_t(void *pointer, uintptr_t alignment)
+void _ZdlPvRKSt9nothrow_t(void *pointer, uintptr_t b, uintptr_t c)
 {
-    delete_object(DELETE_ALIGNED, pointer, alignment, 0);
+    delete_object(DELETE_NOTHROW, pointer, b, c);
 }
 
-void _ZdaPvSt11align_val_t(void *pointer, uintptr_t alignment)
+void _ZdaPvRKSt9nothrow_t(void *pointer, uintptr_t b, uintptr_t c)
 {
-    delete_object(DELETE_ARRAY_ALIGNED, pointer, alignment, 0);
+    delete_object(DELETE_ARRAY_NOTHROW, pointer, b, c);
 }
 
-void _ZdlPvmSt11align_val_t(void *pointer, size_t size, uintptr_t alignment)
+void _ZdlPvSt11align_val_t(void *pointer, uintptr_t b, uintptr_t c)
 {
-    delete_object(DELETE_SIZED_ALIGNED, pointer, size, alignment);
+    delete_object(DELETE_ALIGNED, pointer, b, c);
 }
 
-void _ZdaPvmSt11align_val_t(void *pointer, size_t size, uintptr_t alignment)
+void _ZdaPvSt11align_val_t(void *pointer, uintptr_t b, uintptr_t c)
 {
-    delete_object(DELETE_ARRAY_SIZED_ALIGNED, pointer, size, alignment);
+    delete_object(DELETE_ARRAY_ALIGNED, pointer, b, c);
 }
 
-void _ZdlPvSt11align_val_tRKSt9nothrow_t(void *pointer, uintptr_t alignment, uintptr_t nothrow)
+void _ZdlPvmSt11align_val_t(void *pointer, uintptr_t b, uintptr_t c)
 {
-    delete_object(DELETE_ALIGNED_NOTHROW, pointer, alignment, nothrow);
+    delete_object(DELETE_SIZED_ALIGNED, pointer, b, c);
 }
 
-void _ZdaPvSt11align_val_tRKSt9nothrow_t(void *pointer, uintptr_t alignment, uintptr_t nothrow)
+void _ZdaPvmSt11align_val_t(void *pointer, uintptr_t b, uintptr_t c)
 {
-    delete_object(DELETE_ARRAY_ALIGNED_NOTHROW, pointer, alignment, nothrow);
+    delete_object(DELETE_ARRAY_SIZED_ALIGNED, pointer, b, c);
+}
+
+void _ZdlPvSt11align_val_tRKSt9nothrow_t(void *pointer, uintptr_t b, uintptr_t c)
+{
+    delete_object(DELETE_ALIGNED_NOTHROW, pointer, b, c);
+}
+
+void _ZdaPvSt11align_val_tRKSt9nothrow_t(void *pointer, uintptr_t b, uintptr_t c)
+{
+    delete_object(DELETE_ARRAY_ALIGNED_NOTHROW, pointer, b, c);
 }

@@ -21,22 +21,39 @@ void hp_modules_init(struct hp_ledger *region, const char *directory)
     start_directory = directory;
 }
 
-bool hp_find_object(uintptr_t address, struct dl_find_object *object)
+/* The mappings of the program, from its first to its last segment; 0: not looked up yet. They never change, so that it
+ * does not matter which thread stores them. */
+static uintptr_t program_start, program_limit;
+
+static void find_program(uintptr_t base)
 {
     const ElfW(Phdr) *segment = (const ElfW(Phdr) *)getauxval(AT_PHDR);
+    uintptr_t start = UINTPTR_MAX, limit = 0;
+    for (unsigned long left = segment ? getauxval(AT_PHNUM) : 0; left; left--, segment++) {
+        if (segment->p_type != PT_LOAD)
+            continue;
+        uintptr_t low = base + (segment->p_vaddr & ~4095ul), high = base + segment->p_vaddr + segment->p_memsz;
+        start = low < start ? low : start;
+        limit = high > limit ? high : limit;
+    }
+    __atomic_store_n(&program_start, start, __ATOMIC_RELAXED);
+    __atomic_store_n(&program_limit, limit, __ATOMIC_RELEASE);
+}
+
+bool hp_find_object(uintptr_t address, struct dl_find_object *object)
+{
     if (_dl_find_object((void *)address, object) != 0)
         return false;
     const struct link_map *map = object->dlfo_link_map;
-    if (map->l_prev || !map->l_name || *map->l_name || !segment)
+    if (map->l_prev || !map->l_name || *map->l_name)
         return true; /* no program: ld.so maps libraries in one piece */
-    for (unsigned long left = getauxval(AT_PHNUM); left; left--, segment++) {
-        uintptr_t start = map->l_addr + (segment->p_vaddr & ~4095ul);
-        uintptr_t limit = map->l_addr + segment->p_vaddr + segment->p_memsz;
-        if (segment->p_type == PT_LOAD && start < (uintptr_t)object->dlfo_map_start)
-            object->dlfo_map_start = (void *)start;
-        if (segment->p_type == PT_LOAD && limit > (uintptr_t)object->dlfo_map_end)
-            object->dlfo_map_end = (void *)limit;
-    }
+    if (!__atomic_load_n(&program_limit, __ATOMIC_ACQUIRE))
+        find_program(map->l_addr);
+    uintptr_t start = __atomic_load_n(&program_start, __ATOMIC_RELAXED);
+    if (start < (uintptr_t)object->dlfo_map_start)
+        object->dlfo_map_start = (void *)start;
+    if (program_limit > (uintptr_t)object->dlfo_map_end)
+        object->dlfo_map_end = (void *)program_limit;
     return true;
 }
 
@@ -235,15 +252,27 @@ uint64_t hp_module_frame(uintptr_t address, const struct dl_find_object *object)
            ((address - object->dlfo_link_map->l_addr) & HP_FRAME_OFFSET_MASK);
 }
 
-bool hp_module_frame_holds(uint64_t frame)
+static bool frame_holds(uint64_t frame)
 {
-    uint64_t number = frame >> HP_FRAME_MODULE_SHIFT;
+    uint32_t index = (uint32_t)(frame >> HP_FRAME_MODULE_SHIFT) - 1;
     struct dl_find_object object;
-    if (!number || number > HP_MODULES)
-        return true;
-    const struct hp_ledger_module *module = module_at((uint32_t)number - 1);
+    const struct hp_ledger_module *module = index < HP_MODULES ? module_at(index) : NULL;
     if (!module)
         return true;
     uintptr_t address = __atomic_load_n(&module->base, __ATOMIC_RELAXED) + (frame & HP_FRAME_OFFSET_MASK) - 1;
-    return hp_find_object(address, &object) && is_load((uint32_t)number - 1, &object);
+    return hp_find_object(address, &object) && is_load(index, &object);
+}
+
+bool hp_modules_hold(const uint64_t *frames, size_t depth)
+{
+    uint64_t seen = 1; /* modules by number; 0: no module */
+    for (size_t i = 0; i < depth; i++) {
+        uint64_t number = frames[i] >> HP_FRAME_MODULE_SHIFT, bit = number < 64 ? 1ull << number : 0;
+        if (seen & bit)
+            continue;
+        if (!frame_holds(frames[i]))
+            return false;
+        seen |= bit;
+    }
+    return true;
 }

@@ -28,8 +28,8 @@ uint64_t hp_module_frame(uintptr_t address, const struct dl_find_object *object)
 /* After an object was unloaded: look at all of them again, by their contents. */
 void hp_modules_forget(void);
 
-/* True if the module that `frame` names is still the one at its address: it is not when it was unloaded and something
+/* True if the modules that the frames name are still those at their addresses: one is not when it was unloaded and something
  * else was loaded there after the frame was cached. */
-bool hp_module_frame_holds(uint64_t frame);
+bool hp_modules_hold(const uint64_t *frames, size_t depth);
 
 #endif

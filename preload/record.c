@@ -227,13 +227,10 @@ static hp_offset find_stack(struct hp_ledger *ledger, const void *frame_address,
     hp_offset stack = hp_ledger_find_stack(ledger, frames, depth, hash);
     if (!stack) {
         /* A stack never seen may come from a stale cache: some object was unloaded and another took its place. */
-        for (unsigned i = 0; i < depth; i++) {
-            if (!hp_module_frame_holds(frames[i])) {
-                hp_step_forget();
-                depth = hp_unwind(frame_address, frames, most, &truncated);
-                hash = hp_hash_frames(frames, depth);
-                break;
-            }
+        if (!hp_modules_hold(frames, depth)) {
+            hp_step_forget();
+            depth = hp_unwind(frame_address, frames, most, &truncated);
+            hash = hp_hash_frames(frames, depth);
         }
         stack = hp_ledger_add_stack(ledger, frames, depth, hash);
     }
