@@ -31,9 +31,8 @@ void free_aligned_sized(void *pointer, size_t alignment, size_t size);
 /* Uninitialised, at a marked address. */
 static void *marked_malloc(size_t size)
 {
-    if (hp_next.allocator == HP_ALLOCATOR_GLIBC && size <= HP_SPARE_SIZE)
-        return hp_spare_take();
-    return hp_next.memalign(HP_MARK, size);
+    void *spare = hp_spare_take(size);
+    return spare ? spare : hp_next.memalign(HP_MARK, size);
 }
 
 void *hp_mark_fresh(void *pointer, size_t size, size_t alignment)
@@ -86,7 +85,7 @@ static inline __attribute__((always_inline)) void look_and_free(void *pointer)
 {
     if (__builtin_expect(hp_is_in_filter(pointer), 0))
         return found_free(pointer);
-    hp_next.free(pointer);
+    hp_spare_free(pointer);
 }
 
 HP_HOOK void free(void *pointer)

@@ -401,7 +401,7 @@ int hp_library_set_interval(uint64_t bytes)
         __atomic_store_n(&ledger->armed_epoch, epoch, __ATOMIC_RELEASE);
         __atomic_store_n(&hp_library.armed_interval, bytes, __ATOMIC_RELAXED);
     }
-    __atomic_store_n(&ledger->epoch, epoch, __ATOMIC_RELEASE);
+    __atomic_store_n(&ledger->epoch, epoch, __ATOMIC_SEQ_CST); /* before the samples are looked at */
     hp_marking_update();
     return 0;
 }

@@ -172,7 +172,6 @@ static void identify(const struct hp_symbol *symbols)
         hp_next.allocator = HP_ALLOCATOR_UNKNOWN;
         set_version("unknown", "");
     }
-    hp_next.marks_are_mixed = hp_next.allocator == HP_ALLOCATOR_TCMALLOC;
     hp_next.mark_least = !symbols[SYMBOL_MEMALIGN].address || symbols[SYMBOL_MEMALIGN].object != object ? UINT64_MAX
                          : hp_next.allocator == HP_ALLOCATOR_GLIBC ? HP_MARK_LEAST_GLIBC
                                                                      : HP_MARK_LEAST;

@@ -40,7 +40,6 @@ struct hp_next {
     int (*prctl)(int, unsigned long, unsigned long, unsigned long, unsigned long);
 
     enum hp_allocator allocator;
-    bool marks_are_mixed; /* of the objects that are freed, some look marked, some not, as chance has it */
     uint64_t mark_least; /* the smallest interval, in bytes, at which sampled objects get marked addresses */
     const char *version;
     int (*mallctl)(const char *, void *, size_t *, void *, size_t);

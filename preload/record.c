@@ -9,6 +9,7 @@
 #include "modules.h"
 #include "next.h"
 #include "sampler.h"
+#include "spare.h"
 #include "thread.h"
 #include "trace.h"
 #include "step.h"
@@ -17,11 +18,10 @@
 /* Frames kept when little of the stack is left, or nobody knows how much. */
 #define SHALLOW_DEPTH 64
 #define DEEP_ROOM (24u << 10)
-#define LIVE_FEW (HP_FILTER_SLOTS / 16) /* samples, of which the filter has room for more without much confusion */
 #define GLIBC_MAPPED (128u << 10) /* its threshold for mmap, before it adapts */
 
 uint8_t hp_filter[HP_FILTER_SLOTS];
-uint32_t hp_look_mask = UINT32_MAX;
+uint64_t hp_look = UINT32_MAX;
 static uint64_t live;     /* samples in the ledger */
 static uint64_t unmarked; /* those of them that hp_is_marked() does not tell */
 
@@ -49,12 +49,21 @@ static void look_always(bool on)
 
 static uint32_t wanted_mask(const struct hp_ledger *ledger)
 {
-    uint64_t interval = hp_interval_now(ledger), samples = __atomic_load_n(&live, __ATOMIC_SEQ_CST);
-    if (!interval && !samples)
+    uint64_t interval = hp_interval_now(ledger);
+    if (!interval && !__atomic_load_n(&live, __ATOMIC_SEQ_CST))
         return UINT32_MAX;
-    bool all = (interval && interval < hp_next.mark_least) || __atomic_load_n(&unmarked, __ATOMIC_SEQ_CST) ||
-               (hp_next.marks_are_mixed && samples < LIVE_FEW);
+    bool all = (interval && interval < hp_next.mark_least) || __atomic_load_n(&unmarked, __ATOMIC_SEQ_CST);
     return all ? 0 : HP_MARK - 1;
+}
+
+/* With a number in the upper half, so that no thread's answer replaces one that another found later. */
+static void update_mask(const struct hp_ledger *ledger)
+{
+    uint64_t before = __atomic_load_n(&hp_look, __ATOMIC_SEQ_CST), after;
+    do
+        after = ((before >> 32) + 1) << 32 | wanted_mask(ledger);
+    while (!__atomic_compare_exchange_n(&hp_look, &before, after, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST));
+    hp_spare_catch_some((uint32_t)after == HP_MARK - 1);
 }
 
 void hp_marking_update(void)
@@ -65,35 +74,24 @@ void hp_marking_update(void)
     bool exact = hp_interval_now(ledger) == 1;
     look_always(exact);
     hp_next_set_exact(exact);
-    uint32_t mask;
-    do { /* until no other thread's samples came or went meanwhile: it may have stored its mask before ours */
-        mask = wanted_mask(ledger);
-        __atomic_store_n(&hp_look_mask, mask, __ATOMIC_SEQ_CST);
-    } while (wanted_mask(ledger) != mask);
-}
-
-static void change_count(uint64_t *count, int64_t change, uint64_t few)
-{
-    uint64_t before = __atomic_fetch_add(count, (uint64_t)change, __ATOMIC_SEQ_CST);
-    if ((before < few) != (before + (uint64_t)change < few))
-        hp_marking_update();
+    update_mask(ledger);
 }
 
 /* Before the address of an object gets out, so that its free is looked up; and when it is gone. */
-static void count_in(bool is_marked)
+static void count_in(const struct hp_ledger *ledger, bool is_marked)
 {
-    change_count(&live, 1, LIVE_FEW);
-    if (!is_marked)
-        change_count(&unmarked, 1, 1);
-    if (__atomic_load_n(&hp_look_mask, __ATOMIC_RELAXED) == UINT32_MAX) /* sampling was just turned off */
-        hp_marking_update();
+    __atomic_fetch_add(&live, 1, __ATOMIC_SEQ_CST);
+    bool first = !is_marked && __atomic_fetch_add(&unmarked, 1, __ATOMIC_SEQ_CST) == 0;
+    if (first || !hp_interval_now(ledger)) /* sampling was just turned off, maybe by one who did not see us */
+        update_mask(ledger);
 }
 
-static void count_out(bool was_marked)
+static void count_out(const struct hp_ledger *ledger, bool was_marked)
 {
-    change_count(&live, -1, LIVE_FEW);
-    if (!was_marked)
-        change_count(&unmarked, -1, 1);
+    bool none = __atomic_fetch_sub(&live, 1, __ATOMIC_SEQ_CST) == 1;
+    bool last = !was_marked && __atomic_fetch_sub(&unmarked, 1, __ATOMIC_SEQ_CST) == 1;
+    if (last || (none && !hp_interval_now(ledger)))
+        update_mask(ledger);
 }
 
 bool hp_due(size_t n)
@@ -157,7 +155,7 @@ void hp_forget_taken(struct hp_live_ref *ref)
     hp_pair_add(&entry->freed, 1, ref->data->size);
     hp_live_drop(ref);
     change_filter(hp_filter_slot(ref->address), -1);
-    count_out(was_marked);
+    count_out(ledger, was_marked);
 }
 
 bool hp_take(const void *pointer, struct hp_live_ref *ref)
@@ -287,11 +285,11 @@ static bool add_object(struct hp_ledger *ledger, const void *pointer, size_t n, 
         hp_forget_taken(&stale);
         hp_count(&ledger->audit.unmatched_frees, 1u);
     }
-    count_in(data.plain);
+    count_in(ledger, data.plain);
     change_filter(hp_filter_slot((uintptr_t)pointer), 1);
     if (!hp_live_insert(ledger, (uint64_t)(uintptr_t)pointer, &data)) {
         change_filter(hp_filter_slot((uintptr_t)pointer), -1);
-        count_out(data.plain);
+        count_out(ledger, data.plain);
         return false;
     }
     hp_pair_add(&entry->alloc, 1, n);

@@ -35,12 +35,6 @@ static inline uint8_t *hp_filter_slot(uintptr_t address)
     return &hp_filter[address / HP_FILTER_BYTES % HP_FILTER_SLOTS];
 }
 
-/* The bits of addresses that are zero in those that are looked up: HP_MARK - 1 while all samples are marked, 0 (for all
- * addresses) while one is not, and all bits when there is none and none is to come. In tcmalloc the objects that a
- * thread has at hand look marked in one size class and not in the next: processors guess wrong what comes (1.2 ns a
- * pair), so that all are looked up while there are few samples. 32 bits, for which gcc needs one instruction less. */
-extern uint32_t hp_look_mask __attribute__((visibility("hidden")));
-
 /* What was written before the target got the pointer that is asked about. Plain reads, for which gcc has one instruction
  * less; ThreadSanitizer (tests/unit/meson.build) is told that they are meant. */
 #ifdef HP_THREAD_SANITIZER
@@ -49,9 +43,19 @@ extern uint32_t hp_look_mask __attribute__((visibility("hidden")));
 #define HP_READ(place) (*(place))
 #endif
 
+/* Its lower half: the bits of addresses that are zero in those that are looked up. HP_MARK - 1 while all samples are
+ * marked, 0 (for all addresses) while one is not, and all bits when there is none and none is to come. 32 bits, for which
+ * gcc needs one instruction less. */
+extern uint64_t hp_look __attribute__((visibility("hidden")));
+
+static inline uint32_t hp_look_mask(void)
+{
+    return (uint32_t)HP_READ(&hp_look);
+}
+
 static inline bool hp_looks_sampled(const void *pointer)
 {
-    return ((uint32_t)(uintptr_t)pointer & HP_READ(&hp_look_mask)) == 0;
+    return ((uint32_t)(uintptr_t)pointer & hp_look_mask()) == 0;
 }
 
 static inline bool hp_is_in_filter(const void *pointer)

@@ -2,6 +2,7 @@
  * changing stacks, while others change the interval, unload what the unwinder knows, dump, and read
  * the ledger as another process would. Exit status 66 (ThreadSanitizer's own): a data race; 1:
  * figures that do not agree. */
+#include <malloc.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
@@ -17,6 +18,7 @@
 #include "next.h"
 #include "record.h"
 #include "sampler.h"
+#include "spare.h"
 #include "step.h"
 #include "unwind.h"
 
@@ -64,9 +66,27 @@ static void descend(uint64_t way, unsigned levels, void *object, size_t size)
 
 static void *allocate(uint64_t *random, size_t size)
 {
-    return test_random(random) & 3
+    void *spare = test_random(random) & 1 ? hp_spare_take(size) : NULL;
+    if (spare)
+        return spare;
+    /* One or two without a mark at a time: whether frees look at marks changes all the time. */
+    return test_random(random) & 127
                ? aligned_alloc(HP_MARK, (size + HP_MARK - 1) / HP_MARK * HP_MARK)
                : malloc(size);
+}
+
+/* As the hook of free does. */
+static void release(void *object)
+{
+    if (hp_maybe_sampled(object) && hp_forget(object)) {
+        hp_count(&forgotten, 1u);
+        if (!hp_spare_keep(object))
+            free(object);
+    } else if (hp_looks_sampled(object)) {
+        HP_READ(&hp_spare_free)(object);
+    } else {
+        free(object);
+    }
 }
 
 /* As realloc does: out of sight, then either back, or gone. */
@@ -106,8 +126,7 @@ static void *allocate_much(void *state)
         } else if (!(test_random(&random) & 7)) {
             hp_usable_size(*object, size);
         } else {
-            hp_count(&forgotten, hp_maybe_sampled(*object) && hp_forget(*object) ? 1u : 0u);
-            free(*object);
+            release(*object);
             *object = NULL;
             hp_after_free(NULL);
         }
@@ -181,6 +200,13 @@ int main(void)
     pthread_t threads[THREADS + 1];
     if (!hp_library_start())
         return 1;
+    /* ThreadSanitizer's allocator, whose objects look like samples by chance; caught only where it is not glibc's. */
+    hp_next.allocator = HP_ALLOCATOR_UNKNOWN;
+    hp_next.mark_least = 65536;
+    hp_next.free = free;
+    hp_next.memalign = memalign;
+    hp_next.malloc_usable_size = malloc_usable_size;
+    hp_marking_update();
     for (uintptr_t i = 0; i <= THREADS; i++)
         if (pthread_create(&threads[i], NULL, i < THREADS ? allocate_much : disturb, (void *)i))
             return 1;
