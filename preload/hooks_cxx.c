@@ -16,6 +16,7 @@
 #include "next.h"
 #include "record.h"
 #include "sampler.h"
+#include "spare.h"
 #include "symbols.h"
 
 enum { NEW, NEW_ARRAY, NEW_NOTHROW, NEW_ARRAY_NOTHROW, NEW_ALIGNED, NEW_ARRAY_ALIGNED, NEW_ALIGNED_NOTHROW,
@@ -160,7 +161,8 @@ static HP_COLD void sampled_delete(void *pointer, uintptr_t b, uintptr_t c, uint
 {
     struct hp_thread *thread = &hp_thread;
     bool kept = thread->own_call;
-    hp_forget(pointer);
+    if (hp_forget(pointer) && hp_spare_keep(pointer))
+        return;
     thread->own_call = true; /* where it ends in a call of free, that must not look for the object again */
     if (hp_is_marked(pointer))
         call_delete(DELETE + (which & 1), pointer, 0, 0);
@@ -169,10 +171,18 @@ static HP_COLD void sampled_delete(void *pointer, uintptr_t b, uintptr_t c, uint
     thread->own_call = kept;
 }
 
+static void look_and_delete(void *pointer, uintptr_t b, uintptr_t c, uintptr_t which)
+{
+    if (__builtin_expect(hp_is_in_filter(pointer), 0))
+        return sampled_delete(pointer, b, c, which);
+    if (hp_spare_free == hp_next.free || !hp_spare_catch(pointer))
+        call_delete(which, pointer, b, c);
+}
+
 static void counted_delete(void *pointer, uintptr_t b, uintptr_t c, uintptr_t which)
 {
-    if (__builtin_expect(hp_maybe_sampled(pointer), 0))
-        return sampled_delete(pointer, b, c, which);
+    if (__builtin_expect(hp_looks_sampled(pointer), 0))
+        return look_and_delete(pointer, b, c, which);
     call_delete(which, pointer, b, c);
 }
 

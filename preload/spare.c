@@ -96,7 +96,8 @@ bool hp_spare_catch(void *pointer)
     if (!tries || !pointer || !hp_is_marked(pointer))
         return false;
     size_t usable = hp_next.malloc_usable_size(pointer);
-    return usable < HP_MARK && push(pointer, usable);
+    /* Not what is smaller than others' alignment: jemalloc's 8 bytes, of which half are not aligned to 16. */
+    return usable >= 16 && usable < HP_MARK && push(pointer, usable);
 }
 
 void *hp_spare_take(size_t size)

@@ -16,21 +16,27 @@ difference() { # PRELOAD DIVISOR MORE LESS: what MORE takes beyond LESS, both wo
     local more less
     more=$(count "$1" $3) less=$(count "$1" $4)
     [ -n "$more" ] && [ -n "$less" ] || fail "valgrind counted nothing for '$3' or '$4' with '$1'"
+    [ "${more:-0}" -gt "${less:-0}" ] || fail "'$3' takes no more than '$4' with '$1'"
     awk "BEGIN { print (${more:-0} - ${less:-0}) / $2 }"
 }
 
 at_most() { # WHAT BOUND VALUE
     echo "$1: $3 instructions, at most $2"
-    awk "BEGIN { exit !($3 <= $2 && $3 > 0) }" || fail "$1: $3 instructions, more than $2"
+    awk "BEGIN { exit !($3 <= $2) }" || fail "$1: $3 instructions, more than $2"
 }
 
 pairs=$TARGETS/pairs objects="$TARGETS/work alloc"
-declare -A most=([glibc]=8.6 [jemalloc]=15.2 [tcmalloc]=15.2 [mimalloc]=10)
+# mimalloc's own work shrinks by 50 in this loop: with an object kept as a spare, its pages are not empty after each free.
+# jemalloc's operator delete calls free, which is hooked as well.
+declare -A most_cxx=([glibc]=13 [jemalloc]=18 [tcmalloc]=15 [mimalloc]=15)
 for allocator in $(allocators); do
     behind=${allocator_files[$allocator]:-}
     without=$(difference "$behind" 2e6 "$pairs 1 2.2" "$pairs 1 0.2")
     with=$(difference "$LIBHEAPPROF $behind" 2e6 "$pairs 1 2.2" "$pairs 1 0.2")
-    at_most "$allocator: added to a pair" ${most[$allocator]} $(awk "BEGIN { print $with - $without }")
+    at_most "$allocator: added to a pair" 8.5 $(awk "BEGIN { print $with - $without }")
+    without=$(difference "$behind" 1e6 "$TARGETS/pairs_cxx 1.2" "$TARGETS/pairs_cxx 0.2")
+    with=$(difference "$LIBHEAPPROF $behind" 1e6 "$TARGETS/pairs_cxx 1.2" "$TARGETS/pairs_cxx 0.2")
+    at_most "$allocator: added to a pair of new and delete" ${most_cxx[$allocator]} $(awk "BEGIN { print $with - $without }")
 done
 
 # Each object of 1 KiB is sampled with p = 1 - exp(-1024 / 4096) = 0.2212. The interval is below the one from which on
