@@ -15,6 +15,8 @@
 #define TRIES_FIRST 512
 #define TRIES_MORE 16
 
+/* Bytes: not what is smaller than others' alignment, as jemalloc's 8 bytes, of which half are not aligned to 16. */
+#define SMALLEST 16u
 /* The usable size fits into the bits that the mark leaves. */
 #define UNIT 8u
 static uintptr_t spares[SPARES]; /* address | usable bytes / UNIT */
@@ -96,8 +98,7 @@ bool hp_spare_catch(void *pointer)
     if (!tries || !pointer || !hp_is_marked(pointer))
         return false;
     size_t usable = hp_next.malloc_usable_size(pointer);
-    /* Not what is smaller than others' alignment: jemalloc's 8 bytes, of which half are not aligned to 16. */
-    return usable >= 16 && usable < HP_MARK && push(pointer, usable);
+    return usable >= SMALLEST && usable < HP_MARK && push(pointer, usable);
 }
 
 void *hp_spare_take(size_t size)
@@ -124,13 +125,13 @@ static void give_back(void)
 
 bool hp_spare_keep(void *pointer)
 {
-    if (!hp_is_marked(pointer))
+    if (!hp_is_marked(pointer) || !hp_marking())
         return false;
     if (__atomic_add_fetch(&freed_in_a_row, 1, __ATOMIC_RELAXED) >= SHRINKS) {
         give_back();
         return false;
     }
     size_t usable = hp_next.malloc_usable_size(pointer);
-    bool is_own = hp_next.allocator != HP_ALLOCATOR_GLIBC || usable >= HP_SPARE_SIZE;
-    return is_own && usable < HP_SPARE_MOST && push(pointer, usable);
+    size_t least = hp_next.allocator == HP_ALLOCATOR_GLIBC ? HP_SPARE_SIZE : SMALLEST;
+    return usable >= least && usable < HP_SPARE_MOST && push(pointer, usable);
 }
