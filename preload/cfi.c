@@ -12,30 +12,36 @@ enum { PE_ABSPTR = 0x00, PE_ULEB128 = 0x01, PE_UDATA2, PE_UDATA4, PE_UDATA8, PE_
 
 #define REMEMBERED_MOST 4
 
-/* A place to read from; after a read beyond `end` all further reads give 0. */
+/* A place to read from; after a read beyond `end` it is at the end, and all further reads give 0. */
 struct cursor {
     const uint8_t *at, *end;
     bool bad;
 };
 
-static uint64_t read_fixed(struct cursor *cursor, unsigned size)
+static uint64_t read_beyond(struct cursor *cursor)
+{
+    cursor->at = cursor->end;
+    cursor->bad = true;
+    return 0;
+}
+
+/* Inline, so that `size` is a constant: a program's first samples spend most of their time here. */
+static inline __attribute__((always_inline)) uint64_t read_fixed(struct cursor *cursor, unsigned size)
 {
     uint64_t value = 0;
-    if (cursor->bad || (size_t)(cursor->end - cursor->at) < size) {
-        cursor->bad = true;
-        return 0;
-    }
+    if ((size_t)(cursor->end - cursor->at) < size)
+        return read_beyond(cursor);
     memcpy(&value, cursor->at, size);
     cursor->at += size;
     return value;
 }
 
-static uint8_t read_byte(struct cursor *cursor)
+static inline uint8_t read_byte(struct cursor *cursor)
 {
     return (uint8_t)read_fixed(cursor, 1);
 }
 
-static uint64_t read_uleb(struct cursor *cursor)
+static __attribute__((noinline)) uint64_t read_long_uleb(struct cursor *cursor)
 {
     uint64_t value = 0;
     for (unsigned shift = 0;; shift += 7) {
@@ -45,6 +51,12 @@ static uint64_t read_uleb(struct cursor *cursor)
         if (!(byte & 0x80))
             return value;
     }
+}
+
+/* Nearly all are one byte long. */
+static inline uint64_t read_uleb(struct cursor *cursor)
+{
+    return cursor->at < cursor->end && *cursor->at < 0x80 ? *cursor->at++ : read_long_uleb(cursor);
 }
 
 static int64_t read_sleb(struct cursor *cursor)
@@ -99,8 +111,8 @@ static uintptr_t read_encoded(struct cursor *cursor, uint8_t encoding)
 
 static void skip(struct cursor *cursor, uint64_t size)
 {
-    if (cursor->bad || size > (uint64_t)(cursor->end - cursor->at))
-        cursor->bad = true;
+    if (size > (uint64_t)(cursor->end - cursor->at))
+        read_beyond(cursor);
     else
         cursor->at += size;
 }
@@ -398,8 +410,13 @@ bool hp_cfi_row(const struct dl_find_object *object, uintptr_t pc, struct hp_row
         skip(&cursor, read_uleb(&cursor));
     if (cursor.bad || pc - start >= size)
         return false;
-    struct machine machine = {.row = row, .pc = pc, .common = &common};
+    struct machine machine; /* field by field: rows that nothing was remembered in need no zeroes */
+    machine.row = row;
+    machine.depth = 0;
+    machine.pc = pc;
+    machine.common = &common;
     *row = (struct hp_row){.record = fde, .limit = limit, .signal_frame = common.signal_frame};
+    machine.initial = *row;
     machine.location = 0; /* the CIE's instructions apply everywhere */
     if (!execute(&machine, common.instructions))
         return false;

@@ -7,6 +7,7 @@
 
 #include "ledger/sys.h"
 #include "ledger/words.h"
+#include "library.h"
 #include "modules.h"
 #include "next.h"
 #include "sampler.h"
@@ -15,6 +16,7 @@
 #define AGE_COSTS 1000 /* the figures are kept for this many times what it took to read them */
 #define COST_FIRST_NS 20000ull /* what that is taken to be, before it was measured */
 
+#define JEMALLOC_FIRST_NS 20000000ull /* after the start */
 #define CHUNK_NS 20 /* a free chunk costs glibc 3 to 50 ns, as near as it is */
 
 static uint64_t due_at_ns; /* CLOCK_MONOTONIC; but for what was freed since */
@@ -56,10 +58,26 @@ static uint64_t jemalloc_value(const char *name)
     return hp_next.mallctl(name, &value, &size, NULL, 0) == 0 ? value : 0;
 }
 
-static void read_jemalloc(struct hp_figures *figures)
+/* "jemalloc" becomes "jemalloc 5.3.0"; without the commit that follows. Whoever reads meanwhile sees the one or the
+ * other. */
+static void add_jemalloc_version(char *name, size_t size)
+{
+    const char *version = "";
+    size_t given = sizeof version, length = strnlen(name, size);
+    if (strchr(name, ' ') || hp_next.mallctl("version", &version, &given, NULL, 0) != 0)
+        return;
+    size_t more = strcspn(version, "-");
+    if (!more || length + 1 + more >= size)
+        return;
+    memcpy(name + length + 1, version, more);
+    __atomic_store_n(name + length, ' ', __ATOMIC_RELEASE);
+}
+
+static void read_jemalloc(struct hp_ledger *ledger, struct hp_figures *figures)
 {
     uint64_t epoch = 1;
     size_t size = sizeof epoch;
+    add_jemalloc_version(ledger->allocator, sizeof ledger->allocator);
     hp_next.mallctl("epoch", &epoch, &size, &epoch, sizeof epoch); /* figures are as of the last such call */
     figures->alloc = jemalloc_value("stats.allocated");
     figures->inuse = jemalloc_value("stats.active");
@@ -179,23 +197,39 @@ static bool may_hold_locks(uintptr_t caller)
             (hp_next.allocator != HP_ALLOCATOR_GLIBC && is_in_object_of(&object, (uintptr_t)hp_next.malloc)));
 }
 
+/* jemalloc, when first asked, makes room for its answers: half a millisecond, which a short process can do without unless
+ * it is to leave a profile by itself. */
+static uint64_t first_due_ns(const struct hp_ledger *ledger)
+{
+    const struct hp_options *options = &hp_library.options;
+    bool leaves_profiles = options->at_exit || options->every_ns || options->growth || options->trace_ns;
+    return hp_next.allocator == HP_ALLOCATOR_JEMALLOC && !leaves_profiles ? ledger->start_clock_ns + JEMALLOC_FIRST_NS : 0;
+}
+
+static bool is_due(const struct hp_ledger *ledger)
+{
+    uint64_t due = __atomic_load_n(&due_at_ns, __ATOMIC_RELAXED);
+    if (!due)
+        due = first_due_ns(ledger);
+    return hp_clock_ns(CLOCK_MONOTONIC_COARSE) >= due + AGE_COSTS * freed_cost_ns();
+}
+
 void hp_figures_refresh(struct hp_ledger *ledger, bool now)
 {
     struct hp_figures figures = {0};
-    uint64_t start = hp_clock_ns(CLOCK_MONOTONIC_COARSE);
-    if (!now && start < __atomic_load_n(&due_at_ns, __ATOMIC_RELAXED) + AGE_COSTS * freed_cost_ns())
+    if (!now && !is_due(ledger))
         return;
     if (may_hold_locks(hp_thread.caller))
         return;
     if (hp_next.allocator == HP_ALLOCATOR_UNKNOWN || __atomic_exchange_n(&reading, 1, __ATOMIC_ACQUIRE))
         return;
-    start = hp_clock_ns(CLOCK_MONOTONIC);
+    uint64_t start = hp_clock_ns(CLOCK_MONOTONIC);
     uint64_t expected_ns = cost_ns + freed_cost_ns();
     __atomic_store_n(&freed, 0, __ATOMIC_RELAXED);
     /* The others do not allocate while they tell; what a signal handler allocates meanwhile is lost, and counted. */
     hp_thread.own_call = hp_next.allocator == HP_ALLOCATOR_TCMALLOC || hp_next.allocator == HP_ALLOCATOR_MIMALLOC;
     if (hp_next.allocator == HP_ALLOCATOR_JEMALLOC)
-        read_jemalloc(&figures);
+        read_jemalloc(ledger, &figures);
     else if (hp_next.allocator == HP_ALLOCATOR_TCMALLOC)
         read_tcmalloc(&figures);
     else if (hp_next.allocator == HP_ALLOCATOR_MIMALLOC)

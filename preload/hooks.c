@@ -25,8 +25,8 @@ void free_sized(void *pointer, size_t size);
 void free_aligned_sized(void *pointer, size_t alignment, size_t size);
 
 #define LARGE (128u << 10)     /* glibc's threshold for mmap, before it adapts */
-/* Larger objects are not copied to mark them: the copy costs more than looking up all frees while such a sample lives. */
-#define MOVE_MOST LARGE
+/* Larger objects are not copied to mark them: the copy costs more than looking up some frees while such a sample lives. */
+#define MOVE_MOST (32u << 10)
 
 /* Uninitialised, at a marked address. */
 static void *marked_malloc(size_t size)
@@ -164,7 +164,8 @@ static void *resize(void *pointer, size_t size, size_t *plain)
     struct hp_live_ref ref;
     if (!hp_maybe_sampled(pointer) || !hp_take(pointer, &ref))
         return hp_next.realloc(pointer, size);
-    *plain = ref.data->plain;
+    if (hp_is_marked(pointer))
+        *plain = ref.data->plain;
     void *moved = hp_next.realloc(pointer, size);
     if (moved || size == 0)
         hp_forget_taken(&ref);
@@ -179,8 +180,9 @@ static HP_COLD void *moved_realloc(void *pointer, size_t size)
     return resize(pointer, size, &plain);
 }
 
-/* Mark a sampled object that realloc did not leave at a marked address; large ones stay, and are looked up. */
-static void *mark_moved(void *pointer, size_t size)
+/* Mark a sampled object that realloc did not leave at a marked address; large ones stay, and are looked up. Not cold: that
+ * would make the copy one for size, byte by byte. */
+static __attribute__((noinline)) void *mark_moved(void *pointer, size_t size)
 {
     if (!hp_marking() || hp_is_marked(pointer) || size > MOVE_MOST)
         return pointer;

@@ -119,9 +119,6 @@ static void set_version(const char *name, const char *version)
     if (more) {
         version_text[length] = ' ';
         memcpy(version_text + length + 1, version, more + 1);
-        char *dash = strchr(version_text, '-'); /* jemalloc gives a commit after the number */
-        if (dash)
-            *dash = '\0';
     }
     hp_next.version = version_text;
 }
@@ -143,13 +140,9 @@ static void identify(const struct hp_symbol *symbols)
 {
     uintptr_t object = symbols[SYMBOL_MALLOC].object;
     if (symbols[SYMBOL_MALLCTL].address && symbols[SYMBOL_MALLCTL].object == object) {
-        const char *version = "";
-        size_t size = sizeof version;
         hp_next.allocator = HP_ALLOCATOR_JEMALLOC;
         hp_next.mallctl = (int (*)(const char *, void *, size_t *, void *, size_t))symbols[SYMBOL_MALLCTL].address;
-        if (hp_next.mallctl("version", &version, &size, NULL, 0) != 0)
-            version = "";
-        set_version("jemalloc", version);
+        set_version("jemalloc", ""); /* to ask for more takes half a millisecond the first time: figures.c does */
     } else if (symbols[SYMBOL_TC_VERSION].address && symbols[SYMBOL_TC_VERSION].object == object) {
         const char *(*version)(int *, int *, const char **) =
             (const char *(*)(int *, int *, const char **))symbols[SYMBOL_TC_VERSION].address;

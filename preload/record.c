@@ -23,7 +23,9 @@
 uint8_t hp_filter[HP_FILTER_SLOTS];
 uint64_t hp_look = UINT32_MAX;
 static uint64_t live;     /* samples in the ledger */
-static uint64_t unmarked; /* those of them that hp_is_marked() does not tell */
+/* Those of them that hp_is_marked() does not tell: HP_PLAIN_NO_MARKS, and HP_PLAIN_UNMARKED with that bit in the address. */
+static uint64_t without_marks;
+static uint64_t with_bit[HP_MARK_BITS];
 
 bool hp_marking(void)
 {
@@ -52,8 +54,13 @@ static uint32_t wanted_mask(const struct hp_ledger *ledger)
     uint64_t interval = hp_interval_now(ledger);
     if (!interval && !__atomic_load_n(&live, __ATOMIC_SEQ_CST))
         return UINT32_MAX;
-    bool all = (interval && interval < hp_next.mark_least) || __atomic_load_n(&unmarked, __ATOMIC_SEQ_CST);
-    return all ? 0 : HP_MARK - 1;
+    if ((interval && interval < hp_next.mark_least) || __atomic_load_n(&without_marks, __ATOMIC_SEQ_CST))
+        return 0;
+    uint32_t mask = HP_MARK - 1;
+    for (unsigned bit = 0; bit < HP_MARK_BITS; bit++)
+        if (__atomic_load_n(&with_bit[bit], __ATOMIC_SEQ_CST))
+            mask &= ~(1u << bit);
+    return mask;
 }
 
 /* With a number in the upper half, so that no thread's answer replaces one that another found later. */
@@ -77,19 +84,33 @@ void hp_marking_update(void)
     update_mask(ledger);
 }
 
+/* True if one of the counters left 0, or came back to it. */
+static bool count_unmarked(uintptr_t address, uint32_t plain, int change)
+{
+    uint64_t before = change > 0 ? 0 : 1;
+    if (plain == HP_PLAIN_NO_MARKS)
+        return __atomic_fetch_add(&without_marks, (uint64_t)change, __ATOMIC_SEQ_CST) == before;
+    if (plain != HP_PLAIN_UNMARKED)
+        return false;
+    bool changed = false;
+    for (uintptr_t bits = address & (HP_MARK - 1); bits; bits &= bits - 1)
+        changed |= __atomic_fetch_add(&with_bit[__builtin_ctzl(bits)], (uint64_t)change, __ATOMIC_SEQ_CST) == before;
+    return changed;
+}
+
 /* Before the address of an object gets out, so that its free is looked up; and when it is gone. */
-static void count_in(const struct hp_ledger *ledger, bool is_marked)
+static void count_in(const struct hp_ledger *ledger, uintptr_t address, uint32_t plain)
 {
     __atomic_fetch_add(&live, 1, __ATOMIC_SEQ_CST);
-    bool first = !is_marked && __atomic_fetch_add(&unmarked, 1, __ATOMIC_SEQ_CST) == 0;
+    bool first = count_unmarked(address, plain, 1);
     if (first || !hp_interval_now(ledger)) /* sampling was just turned off, maybe by one who did not see us */
         update_mask(ledger);
 }
 
-static void count_out(const struct hp_ledger *ledger, bool was_marked)
+static void count_out(const struct hp_ledger *ledger, uintptr_t address, uint32_t plain)
 {
     bool none = __atomic_fetch_sub(&live, 1, __ATOMIC_SEQ_CST) == 1;
-    bool last = !was_marked && __atomic_fetch_sub(&unmarked, 1, __ATOMIC_SEQ_CST) == 1;
+    bool last = count_unmarked(address, plain, -1);
     if (last || (none && !hp_interval_now(ledger)))
         update_mask(ledger);
 }
@@ -148,14 +169,14 @@ void hp_forget_taken(struct hp_live_ref *ref)
 {
     struct hp_ledger *ledger = hp_ledger_now();
     struct hp_entry *entry = hp_ledger_at(ledger, ref->data->entry);
-    bool was_marked = ref->data->plain;
+    uint32_t plain = ref->data->plain;
     uint64_t weight = weight_of(ledger, ref->data);
     __atomic_fetch_sub(&ledger->live_estimate, weight, __ATOMIC_RELAXED);
     hp_figures_freed(objects_of(ref->data, weight));
     hp_pair_add(&entry->freed, 1, ref->data->size);
     hp_live_drop(ref);
     change_filter(hp_filter_slot(ref->address), -1);
-    count_out(ledger, was_marked);
+    count_out(ledger, ref->address, plain);
 }
 
 bool hp_take(const void *pointer, struct hp_live_ref *ref)
@@ -202,7 +223,7 @@ size_t hp_usable_size(const void *pointer, size_t usable)
     if (!ledger || !pointer || !hp_is_marked(pointer) || !hp_is_in_filter(pointer) || !hp_marking() ||
         !hp_live_take(ledger, (uint64_t)(uintptr_t)pointer, &ref))
         return usable;
-    size_t plain = ref.data->plain ? ref.data->plain : usable;
+    size_t plain = ref.data->plain;
     hp_live_restore(&ref);
     return plain < usable ? plain : usable;
 }
@@ -265,10 +286,10 @@ static uint32_t milliseconds_since_start(const struct hp_ledger *ledger)
 static uint32_t plain_of(const void *pointer, size_t n, size_t plain)
 {
     if (!hp_is_marked(pointer))
-        return 0;
+        return hp_marking() ? HP_PLAIN_UNMARKED : HP_PLAIN_NO_MARKS;
     if (!plain)
         plain = plain_usable_size(n);
-    return plain < UINT32_MAX ? (uint32_t)plain : UINT32_MAX;
+    return plain < HP_PLAIN_UNKNOWN ? (uint32_t)plain : HP_PLAIN_UNKNOWN;
 }
 
 static bool add_object(struct hp_ledger *ledger, const void *pointer, size_t n, size_t plain, hp_offset entry_at)
@@ -285,11 +306,11 @@ static bool add_object(struct hp_ledger *ledger, const void *pointer, size_t n, 
         hp_forget_taken(&stale);
         hp_count(&ledger->audit.unmatched_frees, 1u);
     }
-    count_in(ledger, data.plain);
+    count_in(ledger, (uintptr_t)pointer, data.plain);
     change_filter(hp_filter_slot((uintptr_t)pointer), 1);
     if (!hp_live_insert(ledger, (uint64_t)(uintptr_t)pointer, &data)) {
         change_filter(hp_filter_slot((uintptr_t)pointer), -1);
-        count_out(ledger, data.plain);
+        count_out(ledger, (uintptr_t)pointer, data.plain);
         return false;
     }
     hp_pair_add(&entry->alloc, 1, n);

@@ -14,7 +14,8 @@
 
 /* Sampled objects are asked for at multiples of this, so that a free can tell most other pointers by themselves. Larger:
  * fewer other pointers look marked; smaller: less memory goes into the alignment. */
-#define HP_MARK 1024ul
+#define HP_MARK_BITS 10
+#define HP_MARK (1ul << HP_MARK_BITS)
 static inline bool hp_is_marked(const void *pointer)
 {
     return ((uintptr_t)pointer & (HP_MARK - 1)) == 0;
@@ -44,8 +45,9 @@ static inline uint8_t *hp_filter_slot(uintptr_t address)
 #endif
 
 /* Its lower half: the bits of addresses that are zero in those that are looked up. HP_MARK - 1 while all samples are
- * marked, 0 (for all addresses) while one is not, and all bits when there is none and none is to come. 32 bits, for which
- * gcc needs one instruction less. */
+ * marked; of a large one that realloc left where it was, the bits of its address are taken out; 0 (for all addresses)
+ * while nothing is marked; and all bits when there are no samples and none are to come. 32 bits, for which gcc needs one
+ * instruction less. */
 extern uint64_t hp_look __attribute__((visibility("hidden")));
 
 static inline uint32_t hp_look_mask(void)

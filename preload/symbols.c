@@ -63,17 +63,22 @@ static bool is_match(const struct tables *tables, uint32_t index, const char *na
     return !strcmp(tables->strings + symbol->st_name, name);
 }
 
-/* Format: https://sourceware.org/legacy-ml/binutils/2006-10/msg00377.html (DT_GNU_HASH), System V ABI (DT_HASH). */
-static uint32_t find_gnu(const struct tables *tables, const char *name)
+/* Formats: https://sourceware.org/legacy-ml/binutils/2006-10/msg00377.html (DT_GNU_HASH), System V ABI (DT_HASH). */
+static uint32_t hash_gnu(const char *name)
+{
+    uint32_t hash = 5381;
+    for (const char *p = name; *p; p++)
+        hash = hash * 33 + (unsigned char)*p;
+    return hash;
+}
+
+static uint32_t find_gnu(const struct tables *tables, const char *name, uint32_t hash)
 {
     const uint32_t *header = tables->gnu_hash;
     uint32_t bucket_count = header[0], first = header[1], bloom_count = header[2], shift = header[3];
     const uint64_t *bloom = (const uint64_t *)(header + 4);
     const uint32_t *buckets = (const uint32_t *)(bloom + bloom_count);
     const uint32_t *chain = buckets + bucket_count;
-    uint32_t hash = 5381;
-    for (const char *p = name; *p; p++)
-        hash = hash * 33 + (unsigned char)*p;
     if (!bucket_count)
         return 0;
     uint64_t word = bloom[hash / 64 % bloom_count];
@@ -126,7 +131,8 @@ static int search_object(struct dl_phdr_info *info, size_t size, void *state)
         struct hp_symbol *wanted = &search->symbols[i];
         if (wanted->address)
             continue;
-        uint32_t index = tables.gnu_hash ? find_gnu(&tables, wanted->name) : find_sysv(&tables, wanted->name);
+        uint32_t index = tables.gnu_hash ? find_gnu(&tables, wanted->name, wanted->hash)
+                                         : find_sysv(&tables, wanted->name);
         if (!index)
             continue;
         const ElfW(Sym) *symbol = &tables.symbols[index];
@@ -142,6 +148,8 @@ static int search_object(struct dl_phdr_info *info, size_t size, void *state)
 void hp_find_symbols(struct hp_symbol *symbols, unsigned count, enum hp_symbol_scope scope)
 {
     struct search search = {.symbols = symbols, .count = count, .scope = HP_SYMBOLS_NEXT};
+    for (unsigned i = 0; i < count; i++)
+        symbols[i].hash = hash_gnu(symbols[i].name);
     dl_iterate_phdr(search_object, &search);
     if (scope == HP_SYMBOLS_ANY) {
         search.scope = HP_SYMBOLS_ANY;

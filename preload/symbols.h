@@ -21,6 +21,7 @@ struct hp_symbol {
     const char *name;
     void *address;
     uintptr_t object;
+    uint32_t hash; /* of the name, as DT_GNU_HASH has it; filled in as well */
 };
 
 /* Look all of them up in one pass over the objects; those already found are left alone. */
