@@ -301,7 +301,7 @@ static bool add_object(struct hp_ledger *ledger, const void *pointer, size_t n, 
                                       .time_ms = milliseconds_since_start(ledger),
                                       .thread = hp_thread.number,
                                       .plain = plain_of(pointer, n, plain)};
-    if (hp_live_take(ledger, (uint64_t)(uintptr_t)pointer, &stale)) {
+    if (hp_is_in_filter(pointer) && hp_live_take(ledger, (uint64_t)(uintptr_t)pointer, &stale)) {
         /* It was freed by a way around the hooks: the allocator gives its address out again. */
         hp_forget_taken(&stale);
         hp_count(&ledger->audit.unmatched_frees, 1u);

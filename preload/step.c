@@ -62,6 +62,16 @@ static bool simplify_fp(const struct hp_row *row, struct hp_step *step)
     }
 }
 
+static uint8_t simple_flags(const struct hp_step *step)
+{
+    int32_t least = step->kind == HP_STEP_SP ? -step->cfa : -16; /* of rbp's place, so that it is not below rsp */
+    if ((step->kind != HP_STEP_SP && step->kind != HP_STEP_FP) || step->fp_kind == HP_FP_AT_FP || step->cfa < 16 ||
+        step->cfa % 8 || step->fp % 8 || step->fp > -8 || step->fp < least)
+        return 0;
+    return (uint8_t)(HP_SIMPLE | (step->kind == HP_STEP_FP ? HP_SIMPLE_FROM_FP : 0) |
+                     (step->fp_kind == HP_FP_AT_CFA ? HP_SIMPLE_RESTORES_FP : 0));
+}
+
 static void learn(uintptr_t pc, bool exact, struct hp_step *step)
 {
     struct dl_find_object object;
@@ -83,13 +93,12 @@ static void learn(uintptr_t pc, bool exact, struct hp_step *step)
     else if (ra->kind != HP_RULE_OFFSET || ra->value != -8 || !simplify_cfa(&row, inside, step) ||
              !simplify_fp(&row, step))
         step->kind = HP_STEP_COMPLEX;
-    if ((step->kind == HP_STEP_SP || step->kind == HP_STEP_FP) && step->fp_kind != HP_FP_AT_FP && step->fp % 8 == 0)
-        step->simple = (uint8_t)(HP_SIMPLE | (step->kind == HP_STEP_FP ? HP_SIMPLE_FROM_FP : 0) |
-                                 (step->fp_kind == HP_FP_AT_CFA ? HP_SIMPLE_RESTORES_FP : 0));
+    step->simple = simple_flags(step);
 }
 
-static void store_step(struct hp_cached_step *slot, uint64_t key, const struct hp_step *step)
+static void store_step(uint64_t key, const struct hp_step *step)
 {
+    struct hp_cached_step *slot = hp_step_slot(key);
     uint64_t before = __atomic_load_n(&slot->key, __ATOMIC_RELAXED);
     if (before == HP_STEP_BUSY || !__atomic_compare_exchange_n(&slot->key, &before, HP_STEP_BUSY, false, __ATOMIC_ACQUIRE,
                                                        __ATOMIC_RELAXED))
@@ -97,15 +106,15 @@ static void store_step(struct hp_cached_step *slot, uint64_t key, const struct h
     __atomic_thread_fence(__ATOMIC_RELEASE);
     uint64_t words[2];
     memcpy(words, step, sizeof words);
-    __atomic_store_n(&slot->step[0], words[0], __ATOMIC_RELAXED);
-    __atomic_store_n(&slot->step[1], words[1], __ATOMIC_RELAXED);
+    __atomic_store_n(&slot->words[0], words[0], __ATOMIC_RELAXED);
+    __atomic_store_n(&slot->words[1], words[1], __ATOMIC_RELAXED);
     __atomic_store_n(&slot->key, key, __ATOMIC_RELEASE);
 }
 
 void hp_step_learn(uint64_t key, uintptr_t pc, bool exact, struct hp_step *step)
 {
     learn(pc, exact, step);
-    store_step(hp_step_slot(pc), key, step);
+    store_step(key | (step->simple && !exact ? HP_STEP_SIMPLE : 0), step);
 }
 
 void hp_step_forget(void)

@@ -22,7 +22,8 @@ enum hp_step_kind {
 
 enum hp_fp_kind { HP_FP_SAME, HP_FP_AT_CFA, HP_FP_AT_FP };
 
-/* What walk_simple takes: CFA counted from rsp or rbp, rbp kept or saved below the CFA, all aligned. */
+/* What walk_simple takes: CFA counted from rsp or rbp and at least 16 bytes beyond rsp, as it is at every call; rbp kept, or
+ * saved between rsp and the CFA. All offsets multiples of 8. */
 enum { HP_SIMPLE = 1, HP_SIMPLE_FROM_FP = 2, HP_SIMPLE_RESTORES_FP = 4 };
 
 struct hp_step {
@@ -33,19 +34,23 @@ struct hp_step {
     uint8_t simple;
 };
 
-/* Direct-mapped by return address. key: the address, HP_STEP_EXACT when it is no return address, and the generation in
- * which the step was found. A step is written, word by word, only while its key is HP_STEP_BUSY, and is always the same
- * for the same key: a reader that finds the key before and after it read the step has the right one. Zero-filled is
- * valid: address 0 is nobody's. */
+/* Direct-mapped. key: the return address, the generation in which the step was found, HP_STEP_EXACT when it is no return
+ * address, and HP_STEP_SIMPLE when walk_simple takes it: so it need not ask. A step is written only while its key is
+ * HP_STEP_BUSY, and is always the same for the same key: a reader that finds the key before and after it read the step has
+ * the right one. Zero-filled is valid: no key is 0. */
 struct hp_cached_step {
     uint64_t key;
-    uint64_t step[sizeof(struct hp_step) / sizeof(uint64_t)];
+    union {
+        struct hp_step step;
+        uint64_t words[sizeof(struct hp_step) / sizeof(uint64_t)];
+    };
 } __attribute__((aligned(32))); /* never in two cache lines */
 
 #define HP_STEP_CACHE_SIZE 4096u
 #define HP_STEP_EXACT (1ull << 63)
+#define HP_STEP_SIMPLE (1ull << 62)
 #define HP_STEP_GENERATION_SHIFT 48 /* addresses of user space are smaller */
-#define HP_STEP_GENERATIONS (1u << 15)
+#define HP_STEP_GENERATIONS (1u << 14)
 #define HP_STEP_BUSY 1ull
 
 extern struct hp_cached_step hp_step_cache[HP_STEP_CACHE_SIZE] __attribute__((visibility("hidden")));
@@ -56,11 +61,12 @@ void hp_step_learn(uint64_t key, uintptr_t pc, bool exact, struct hp_step *step)
 /* Forget everything: an object was unloaded, and its addresses may belong to another one now. */
 void hp_step_forget(void);
 
-static inline struct hp_cached_step *hp_step_slot(uint64_t address)
+static inline struct hp_cached_step *hp_step_slot(uint64_t key)
 {
-    return &hp_step_cache[(address * 0x9e3779b97f4a7c15ull) >> 52];
+    return &hp_step_cache[(key * 0x9e3779b97f4a7c15ull) >> 52];
 }
 
+/* Of an address, with flags. */
 static inline uint64_t hp_step_key(uint64_t address)
 {
     uint64_t now = __atomic_load_n(&hp_step_generation, __ATOMIC_RELAXED) % HP_STEP_GENERATIONS;
@@ -68,12 +74,13 @@ static inline uint64_t hp_step_key(uint64_t address)
 }
 
 /* False: it is not there, or another thread is writing it. */
-static inline bool hp_step_recall(const struct hp_cached_step *slot, uint64_t key, struct hp_step *step)
+static inline bool hp_step_recall(uint64_t key, struct hp_step *step)
 {
+    const struct hp_cached_step *slot = hp_step_slot(key);
     if (__atomic_load_n(&slot->key, __ATOMIC_ACQUIRE) != key)
         return false;
-    const uint64_t words[] = {__atomic_load_n(&slot->step[0], __ATOMIC_RELAXED),
-                              __atomic_load_n(&slot->step[1], __ATOMIC_RELAXED)};
+    const uint64_t words[] = {__atomic_load_n(&slot->words[0], __ATOMIC_RELAXED),
+                              __atomic_load_n(&slot->words[1], __ATOMIC_RELAXED)};
     memcpy(step, words, sizeof *step);
     __atomic_thread_fence(__ATOMIC_ACQUIRE);
     return __atomic_load_n(&slot->key, __ATOMIC_RELAXED) == key;
@@ -82,7 +89,7 @@ static inline bool hp_step_recall(const struct hp_cached_step *slot, uint64_t ke
 static inline void hp_step_find(uintptr_t pc, bool exact, struct hp_step *step)
 {
     uint64_t key = hp_step_key(pc | (exact ? HP_STEP_EXACT : 0));
-    if (!hp_step_recall(hp_step_slot(pc), key, step))
+    if (!hp_step_recall(key, step) && !hp_step_recall(key | HP_STEP_SIMPLE, step))
         hp_step_learn(key, pc, exact, step);
 }
 

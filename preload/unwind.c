@@ -206,29 +206,34 @@ static bool follows_call(uintptr_t pc)
     return false;
 }
 
-/* As find_step and take_step, for as many frames as are of the most common kinds, are in the cache, and lie in memory
- * that is known to be readable; nine of ten are. A function of its own, so that its variables stay in registers. */
+/* As hp_step_find and take_step, for as many frames as are of the most common kinds, are in the cache, and lie in memory
+ * that is known to be readable; nine of ten are. A function of its own, so that its variables stay in registers. A caller
+ * of 0 ends it; that is found when it is looked for, for it is in no cache. */
 static __attribute__((noinline)) unsigned walk_simple(struct walk *walk, uint64_t *frames, unsigned count, unsigned most)
 {
     uintptr_t pc = walk->pc, sp = walk->sp, fp = walk->fp;
-    const uintptr_t low = walk->range.low, last = walk->range.high - sizeof pc;
-    const uint64_t now = hp_step_key(0);
-    if (walk->range.high - low < sizeof pc)
-        return count;
-    while (count < most) {
-        struct hp_step step;
-        if (!hp_step_recall(hp_step_slot(pc), pc | now, &step) || !(step.simple & HP_SIMPLE))
+    const uintptr_t high = walk->range.high;
+    const uint64_t now = hp_step_key(HP_STEP_SIMPLE);
+    for (; count < most; count++) {
+        const uint64_t key = pc | now;
+        const struct hp_cached_step *slot = hp_step_slot(key);
+        __asm__("" : "+r"(slot)); /* else gcc computes the address of each field anew */
+        if (__atomic_load_n(&slot->key, __ATOMIC_ACQUIRE) != key)
             break;
-        uintptr_t cfa = (step.simple & HP_SIMPLE_FROM_FP ? fp : sp) + (uintptr_t)(intptr_t)step.cfa;
-        uintptr_t pc_at = cfa - sizeof pc, fp_at = cfa + (uintptr_t)(intptr_t)step.fp;
-        if (cfa <= sp || pc_at > last || fp_at - low > last - low || cfa % sizeof pc)
+        const uint64_t frame = __atomic_load_n(&slot->step.frame, __ATOMIC_RELAXED);
+        const intptr_t to_cfa = __atomic_load_n(&slot->step.cfa, __ATOMIC_RELAXED);
+        const intptr_t to_fp = __atomic_load_n(&slot->step.fp, __ATOMIC_RELAXED);
+        const unsigned simple = __atomic_load_n(&slot->step.simple, __ATOMIC_RELAXED);
+        __atomic_thread_fence(__ATOMIC_ACQUIRE);
+        if (__atomic_load_n(&slot->key, __ATOMIC_RELAXED) != key)
             break;
-        uintptr_t caller = *(const uintptr_t *)pc_at, saved = *(const uintptr_t *)fp_at;
-        if (!caller)
+        const uintptr_t cfa = (simple & HP_SIMPLE_FROM_FP ? fp : sp) + (uintptr_t)to_cfa;
+        if (cfa < sp + 16 || cfa > high) /* rsp is in the range, and with it all that lies between */
             break;
-        frames[count++] = step.frame;
-        fp = step.simple & HP_SIMPLE_RESTORES_FP ? saved : fp;
-        pc = caller;
+        pc = ((const uintptr_t *)cfa)[-1];
+        const uintptr_t saved = *(const uintptr_t *)(cfa + (uintptr_t)to_fp);
+        frames[count] = frame;
+        fp = simple & HP_SIMPLE_RESTORES_FP ? saved : fp;
         sp = cfa;
     }
     walk->pc = pc;
@@ -251,6 +256,8 @@ static unsigned walk_cfi(const void *frame_address, uint64_t *frames, unsigned m
         struct hp_step step;
         if (!guessing && !walk.exact)
             sure = count = walk_simple(&walk, frames, count, most);
+        if (!walk.pc)
+            break;
         hp_step_find(walk.pc, walk.exact, &step);
         if (step.kind == HP_STEP_COMPLEX && !guessed) /* after a guess only rsp and rbp are known */
             return walk_fully(start_sp, frames, most, truncated);

@@ -83,7 +83,10 @@ static bool reserve_block(struct hp_ledger *ledger, uint64_t block)
 
 bool hp_ledger_reserve(struct hp_ledger *ledger, uint64_t offset, uint64_t size)
 {
-    for (uint64_t block = offset / HP_BLOCK; block <= (offset + size - 1) / HP_BLOCK; block++)
+    const uint64_t first = offset / HP_BLOCK, last = (offset + size - 1) / HP_BLOCK;
+    if (first == last && hp_ledger_is_reserved(ledger, offset)) /* nearly always */
+        return true;
+    for (uint64_t block = first; block <= last; block++)
         if (!reserve_block(ledger, block))
             return false;
     return true;
@@ -120,8 +123,8 @@ static uint64_t mix(uint64_t value)
 uint64_t hp_hash_frames(const uint64_t *frames, size_t depth)
 {
     uint64_t hash = depth;
-    for (size_t i = 0; i < depth; i++)
-        hash = (hash ^ frames[i]) * 0x9e3779b97f4a7c15ull, hash ^= hash >> 29;
+    for (size_t i = 0; i < depth; i++) /* the rotation brings down what multiplying moves up */
+        hash = ((hash << 29 | hash >> 35) ^ frames[i]) * 0x9e3779b97f4a7c15ull;
     return mix(hash);
 }
 
