@@ -13,7 +13,7 @@
 #include "sampler.h"
 
 #define AGE_LEAST_NS 10000000ull
-#define AGE_COSTS 1000 /* the figures are kept for this many times what it took to read them */
+#define AGE_COSTS 500 /* the figures are kept for this many times what it took to read them */
 #define COST_FIRST_NS 20000ull /* what that is taken to be, before it was measured */
 
 #define JEMALLOC_FIRST_NS 20000000ull /* after the start */
