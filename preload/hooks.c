@@ -85,7 +85,7 @@ static inline __attribute__((always_inline)) void look_and_free(void *pointer)
 {
     if (__builtin_expect(hp_is_in_filter(pointer), 0))
         return found_free(pointer);
-    hp_spare_free(pointer);
+    hp_frees.unsampled(pointer);
 }
 
 HP_HOOK void free(void *pointer)

@@ -175,7 +175,7 @@ static void look_and_delete(void *pointer, uintptr_t b, uintptr_t c, uintptr_t w
 {
     if (__builtin_expect(hp_is_in_filter(pointer), 0))
         return sampled_delete(pointer, b, c, which);
-    if (hp_spare_free == hp_next.free || !hp_spare_catch(pointer))
+    if (hp_frees.unsampled == hp_next.free || !hp_spare_catch(pointer))
         call_delete(which, pointer, b, c);
 }
 

@@ -17,6 +17,7 @@
 #include "next.h"
 #include "record.h"
 #include "sampler.h"
+#include "step.h"
 #include "thread.h"
 #include "trace.h"
 #include "unwind.h"
@@ -25,7 +26,7 @@ enum { NOT_STARTED, STARTING, READY, OFF };
 
 #define WAIT_ROUNDS 10000 /* that a thread waits for another one to describe the process */
 
-struct hp_library hp_library;
+struct hp_library hp_library __attribute__((aligned(4096)));
 static uint32_t description; /* of the process in the ledger: NOT_STARTED, STARTING, or READY */
 static uint32_t exited;
 
@@ -221,6 +222,14 @@ static void add_main_module(void)
         hp_module_frame(entry, &object);
 }
 
+/* Most pages of these tables are touched by the first samples, one here and one there: at once they cost a tenth of what
+ * they do one by one (sqlite3 ran 1 % slower). Before Linux 5.14 nothing happens. */
+static void populate_tables(void)
+{
+    hp_sys_madvise(hp_filter, sizeof hp_filter, MADV_POPULATE_WRITE);
+    hp_sys_madvise(hp_step_cache, sizeof hp_step_cache, MADV_POPULATE_WRITE);
+}
+
 void hp_library_describe(struct hp_ledger *ledger)
 {
     uint32_t state = __atomic_load_n(&description, __ATOMIC_ACQUIRE);
@@ -237,6 +246,7 @@ void hp_library_describe(struct hp_ledger *ledger)
     long length = hp_sys_readlink("/proc/self/exe", ledger->exe, sizeof ledger->exe - 1);
     if (length > 0)
         ledger->exe[length] = '\0';
+    populate_tables();
     add_main_module();
     set_front(ledger);
     __atomic_store_n(&description, READY, __ATOMIC_RELEASE);

@@ -12,15 +12,16 @@
 #include "ledger/region.h"
 #include "options.h"
 
+/* What holds paths comes last, as in hp_options. */
 struct hp_library {
     uint32_t state; /* 0: not started, 1: starting, 2: ready, 3: off (setuid, or no memory at all) */
     int pid;
-    struct hp_region region;
+    uint64_t armed_interval;    /* what heapprof_enable(1) goes back to */
+    uint64_t stderr_file[2];    /* device and inode of descriptor 2 at the start */
+    const uint32_t *fork_guard; /* reads 0 in a child, whichever way it was forked */
     struct hp_options options;
+    struct hp_region region;
     char directory[HP_PATH_MAX]; /* where the target started */
-    uint64_t armed_interval;     /* what heapprof_enable(1) goes back to */
-    uint64_t stderr_file[2];     /* device and inode of descriptor 2 at the start */
-    const uint32_t *fork_guard;  /* reads 0 in a child, whichever way it was forked */
 };
 
 extern struct hp_library hp_library __attribute__((visibility("hidden")));

@@ -13,7 +13,7 @@ struct load {
 
 static struct hp_ledger *ledger;
 static const char *start_directory;
-static struct load loads[HP_MODULES];
+static struct load loads[HP_MODULES] __attribute__((aligned(4096)));
 
 void hp_modules_init(struct hp_ledger *region, const char *directory)
 {

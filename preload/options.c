@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stddef.h>
 #include <string.h>
 
 #define DEFAULT_OUTPUT "heapprof.%e.%p.%n.heap"
@@ -123,15 +124,6 @@ static bool parse_engine(const char *text, enum hp_engine *engine)
     return false;
 }
 
-static bool copy_path(char *to, const char *from)
-{
-    size_t size = strlen(from) + 1;
-    if (size > HP_PATH_MAX || size == 1)
-        return false;
-    memcpy(to, from, size);
-    return true;
-}
-
 /* The folder's own percent signs are doubled: they mean nothing. */
 static size_t pattern_size(const char *directory)
 {
@@ -192,7 +184,7 @@ void hp_options_read(struct hp_options *options, char **environment, const char 
 {
     const struct reader reader = {environment, complain};
     const char *value;
-    memset(options, 0, sizeof *options);
+    memset(options, 0, offsetof(struct hp_options, output));
     options->interval = 512 * 1024;
     options->signal = SIGUSR2;
     options->depth = 128;
@@ -201,7 +193,7 @@ void hp_options_read(struct hp_options *options, char **environment, const char 
     options->follow = true;
     if (!parse_output(DEFAULT_OUTPUT, options->output, directory))
         memcpy(options->output, DEFAULT_OUTPUT, sizeof DEFAULT_OUTPUT);
-    memcpy(options->ledger, "auto", 5);
+    options->ledger = "auto";
 
     if ((value = get(&reader, "HEAPPROF_INTERVAL")))
         check(&reader, "HEAPPROF_INTERVAL", value, hp_parse_size(value, &options->interval), "512K");
@@ -229,9 +221,9 @@ void hp_options_read(struct hp_options *options, char **environment, const char 
         options->memory = small ? MEMORY_LEAST : large ? MEMORY_MOST : bytes;
     }
     if ((value = get(&reader, "HEAPPROF_LEDGER"))) {
-        bool good = copy_path(options->ledger, value);
-        if (!good)
-            memcpy(options->ledger, "auto", 5);
+        bool good = strlen(value) < HP_PATH_MAX;
+        if (good)
+            options->ledger = value;
         check(&reader, "HEAPPROF_LEDGER", value, good, "auto");
     }
     if ((value = get(&reader, "HEAPPROF_FOLLOW")))

@@ -13,19 +13,20 @@
 
 enum hp_engine { HP_ENGINE_CFI, HP_ENGINE_LIBUNWIND, HP_ENGINE_FP };
 
+/* Paths come last, so that what a process touches at its start lies in few pages. */
 struct hp_options {
     uint64_t interval;              /* bytes; 0: not sampling */
-    char output[HP_PATH_MAX];       /* pattern, absolute */
     int signal;                     /* 0: none */
     bool at_exit;
+    bool follow;
     uint64_t every_ns;              /* 0: off */
     uint64_t growth;                /* bytes, 0: off */
     uint64_t trace_ns;              /* 0: off */
     uint32_t depth;
     enum hp_engine engine;
     uint64_t memory;                /* bytes */
-    char ledger[HP_PATH_MAX];       /* "auto", "none" or a folder */
-    bool follow;
+    const char *ledger;             /* "auto", "none" or a folder; in the environment, so it is for the start only */
+    char output[HP_PATH_MAX];       /* pattern, absolute */
 };
 
 typedef void hp_complain_fn(const char *variable, const char *value, const char *default_used);

@@ -20,9 +20,16 @@
 #define DEEP_ROOM (24u << 10)
 #define GLIBC_MAPPED (128u << 10) /* its threshold for mmap, before it adapts */
 
-uint8_t hp_filter[HP_FILTER_SLOTS];
-uint64_t hp_look = UINT32_MAX;
-static uint64_t live;     /* samples in the ledger */
+uint8_t hp_filter[HP_FILTER_SLOTS] __attribute__((aligned(4096)));
+
+static void free_unsampled(void *pointer)
+{
+    hp_next.free(pointer);
+}
+
+struct hp_frees hp_frees = {.look = UINT32_MAX, .unsampled = free_unsampled};
+
+static uint64_t live; /* samples in the ledger */
 /* Those of them that hp_is_marked() does not tell: HP_PLAIN_NO_MARKS, and HP_PLAIN_UNMARKED with that bit in the address. */
 static uint64_t without_marks;
 static uint64_t with_bit[HP_MARK_BITS];
@@ -66,10 +73,10 @@ static uint32_t wanted_mask(const struct hp_ledger *ledger)
 /* With a number in the upper half, so that no thread's answer replaces one that another found later. */
 static void update_mask(const struct hp_ledger *ledger)
 {
-    uint64_t before = __atomic_load_n(&hp_look, __ATOMIC_SEQ_CST), after;
+    uint64_t before = __atomic_load_n(&hp_frees.look, __ATOMIC_SEQ_CST), after;
     do
         after = ((before >> 32) + 1) << 32 | wanted_mask(ledger);
-    while (!__atomic_compare_exchange_n(&hp_look, &before, after, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST));
+    while (!__atomic_compare_exchange_n(&hp_frees.look, &before, after, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST));
     hp_spare_catch_some((uint32_t)after == HP_MARK - 1);
 }
 

@@ -44,15 +44,22 @@ static inline uint8_t *hp_filter_slot(uintptr_t address)
 #define HP_READ(place) (*(place))
 #endif
 
-/* Its lower half: the bits of addresses that are zero in those that are looked up. HP_MARK - 1 while all samples are
- * marked; of a large one that realloc left where it was, the bits of its address are taken out; 0 (for all addresses)
- * while nothing is marked; and all bits when there are no samples and none are to come. 32 bits, for which gcc needs one
- * instruction less. */
-extern uint64_t hp_look __attribute__((visibility("hidden")));
+/* What all frees read; in a cache line of its own, because samples write what would lie beside it. */
+struct hp_frees {
+    /* Lower half: the bits of addresses that are zero in those that are looked up. HP_MARK - 1 while all samples are
+     * marked; of a large one that realloc left where it was, the bits of its address are taken out; 0 (for all addresses)
+     * while nothing is marked; and all bits when there are no samples and none are to come. 32 bits, for which gcc needs
+     * one instruction less. Upper half: how often it was decided. */
+    uint64_t look;
+    /* What is to be done with an object that looked like a sample and is none: the allocator's free, or what catches it
+     * (spare.h). */
+    void (*unsampled)(void *pointer);
+} __attribute__((aligned(64)));
+extern struct hp_frees hp_frees __attribute__((visibility("hidden")));
 
 static inline uint32_t hp_look_mask(void)
 {
-    return (uint32_t)HP_READ(&hp_look);
+    return (uint32_t)HP_READ(&hp_frees.look);
 }
 
 static inline bool hp_looks_sampled(const void *pointer)

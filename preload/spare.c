@@ -24,13 +24,6 @@ static uint32_t freed_in_a_row;
 static uint32_t tries_left = TRIES_FIRST;
 static bool catching; /* asked for; done while there are tries */
 
-static void pass_on(void *pointer)
-{
-    hp_next.free(pointer);
-}
-
-void (*hp_spare_free)(void *pointer) = pass_on;
-
 static void *object_of(uintptr_t spare)
 {
     return (void *)(spare & ~(HP_MARK - 1));
@@ -78,8 +71,8 @@ static void choose_free(void)
 {
     bool on = __atomic_load_n(&catching, __ATOMIC_RELAXED) && __atomic_load_n(&tries_left, __ATOMIC_RELAXED);
     void (*wanted)(void *) = on ? catch_or_free : hp_next.free;
-    if (__atomic_load_n(&hp_spare_free, __ATOMIC_RELAXED) != wanted)
-        __atomic_store_n(&hp_spare_free, wanted, __ATOMIC_RELAXED);
+    if (__atomic_load_n(&hp_frees.unsampled, __ATOMIC_RELAXED) != wanted)
+        __atomic_store_n(&hp_frees.unsampled, wanted, __ATOMIC_RELAXED);
 }
 
 void hp_spare_catch_some(bool wanted)

@@ -33,13 +33,10 @@ void *hp_spare_take(size_t size);
 /* The object of a sample that the target has freed: true if it was kept, else free it. */
 bool hp_spare_keep(void *pointer);
 
-/* While objects are marked, and their marks looked at: catch what looks like them. */
+/* While objects are marked, and their marks looked at: catch what looks like them, by hp_frees.unsampled. */
 void hp_spare_catch_some(bool wanted);
 
-/* What a free jumps to when the object only looked like a sample's: the allocator's free, or what catches it. */
-extern void (*hp_spare_free)(void *pointer) __attribute__((visibility("hidden")));
-
-/* The same where the object must not go to free in the end: true if it was caught. */
+/* For an object that looks like a sample and is none: true if it was caught, else free it. */
 bool hp_spare_catch(void *pointer);
 
 #endif

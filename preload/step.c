@@ -5,7 +5,7 @@
 #include "cfi.h"
 #include "modules.h"
 
-struct hp_cached_step hp_step_cache[HP_STEP_CACHE_SIZE];
+struct hp_cached_step hp_step_cache[HP_STEP_CACHE_SIZE] __attribute__((aligned(4096)));
 uint32_t hp_step_generation;
 
 static bool equals(const struct hp_expression *expression, const char *bytes, size_t size)

@@ -83,7 +83,7 @@ static void release(void *object)
         if (!hp_spare_keep(object))
             free(object);
     } else if (hp_looks_sampled(object)) {
-        HP_READ(&hp_spare_free)(object);
+        HP_READ(&hp_frees.unsampled)(object);
     } else {
         free(object);
     }

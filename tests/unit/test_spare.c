@@ -111,13 +111,13 @@ static void catches_what_looks_marked(void **state)
     void *small = memalign(HP_MARK, 100), *large = memalign(HP_MARK, 600), *huge = memalign(HP_MARK, 2 * HP_MARK);
     char *odd = memalign(HP_MARK, 100);
     assert_null(hp_spare_take(1));
-    hp_spare_free(NULL);
-    hp_spare_free(huge); /* many of its size look marked */
+    hp_frees.unsampled(NULL);
+    hp_frees.unsampled(huge); /* many of its size look marked */
     assert_false(hp_spare_catch(odd + 16));
     free(odd);
     assert_null(hp_spare_take(1));
-    hp_spare_free(small);
-    hp_spare_free(large);
+    hp_frees.unsampled(small);
+    hp_frees.unsampled(large);
     assert_ptr_equal(hp_spare_take(500), large);
     assert_null(hp_spare_take(500));
     assert_ptr_equal(hp_spare_take(100), small);
@@ -130,11 +130,11 @@ static void stops_catching_in_vain(void **state)
     void *huge = memalign(HP_MARK, 2 * HP_MARK);
     unsigned tries = 0;
     assert_null(hp_spare_take(1)); /* with each sample that is taken, a few more */
-    for (; hp_spare_free != hp_next.free && tries < 1000; tries++)
+    for (; hp_frees.unsampled != hp_next.free && tries < 1000; tries++)
         assert_false(hp_spare_catch(huge));
     assert_in_range(tries, 1, 999);
     assert_null(hp_spare_take(1));
-    assert_ptr_not_equal(hp_spare_free, hp_next.free);
+    assert_ptr_not_equal(hp_frees.unsampled, hp_next.free);
     free(huge);
 }
 
