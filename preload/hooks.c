@@ -296,9 +296,17 @@ HP_HOOK void *pvalloc(size_t size)
     return pointer;
 }
 
-HP_HOOK size_t malloc_usable_size(void *pointer)
+static HP_COLD size_t sampled_usable_size(void *pointer)
 {
     return hp_usable_size(pointer, hp_next.malloc_usable_size(pointer));
+}
+
+/* redis calls it at each allocation and each free. */
+HP_HOOK size_t malloc_usable_size(void *pointer)
+{
+    if (__builtin_expect(hp_maybe_sampled(pointer), 0))
+        return sampled_usable_size(pointer);
+    return hp_next.malloc_usable_size(pointer);
 }
 
 /* C23. A sampled object is larger than its size says (it was aligned), so the size must not reach the allocator; a

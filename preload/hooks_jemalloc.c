@@ -107,8 +107,9 @@ size_t xallocx(void *pointer, size_t size, size_t extra, int flags)
 
 size_t sallocx(const void *pointer, int flags)
 {
-    return hp_usable_size(pointer, hp_next.sallocx ? hp_next.sallocx(pointer, flags)
-                                                   : hp_next.malloc_usable_size((void *)(uintptr_t)pointer));
+    size_t usable = hp_next.sallocx ? hp_next.sallocx(pointer, flags)
+                                    : hp_next.malloc_usable_size((void *)(uintptr_t)pointer);
+    return hp_maybe_sampled(pointer) ? hp_usable_size(pointer, usable) : usable;
 }
 
 static void next_dallocx(void *pointer, int flags)

@@ -13,7 +13,7 @@
 /* Frees that are looked at, at first and more with each sample taken: where all look marked because of their size, that
  * would go on in vain. */
 #define TRIES_FIRST 512
-#define TRIES_MORE 16
+#define TRIES_MORE 4
 
 /* Bytes: not what is smaller than others' alignment, as jemalloc's 8 bytes, of which half are not aligned to 16. */
 #define SMALLEST 16u

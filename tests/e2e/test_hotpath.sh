@@ -18,7 +18,7 @@ path() {
 case $(uname -m) in
 x86_64)
     # Charge, test, jump on; a free need not charge. C++'s operators say which they are, and jump to what counts or to libstdc++'s.
-    for hot in malloc:4 free:3 _Znwm:2 _Znam:2 _ZnwmSt11align_val_t:2 _ZdlPv:2 _ZdaPv:2 _ZdlPvm:2 _ZdlPvmSt11align_val_t:2; do
+    for hot in malloc:4 free:3 malloc_usable_size:3 _Znwm:2 _Znam:2 _ZnwmSt11align_val_t:2 _ZdlPv:2 _ZdaPv:2 _ZdlPvm:2 _ZdlPvmSt11align_val_t:2; do
         code=$(path ${hot%:*})
         count=$(grep -c . <<<"$code")
         [ "$count" -ge 2 ] && [ "$count" -le ${hot#*:} ] ||
