@@ -301,11 +301,18 @@ static HP_COLD size_t sampled_usable_size(void *pointer)
     return hp_usable_size(pointer, hp_next.malloc_usable_size(pointer));
 }
 
+static inline __attribute__((always_inline)) size_t look_and_tell(void *pointer)
+{
+    if (__builtin_expect(hp_is_in_filter(pointer), 0))
+        return sampled_usable_size(pointer);
+    return hp_next.malloc_usable_size(pointer);
+}
+
 /* redis calls it at each allocation and each free. */
 HP_HOOK size_t malloc_usable_size(void *pointer)
 {
-    if (__builtin_expect(hp_maybe_sampled(pointer), 0))
-        return sampled_usable_size(pointer);
+    if (__builtin_expect(hp_looks_sampled(pointer), 0))
+        return look_and_tell(pointer);
     return hp_next.malloc_usable_size(pointer);
 }
 
