@@ -24,6 +24,22 @@ static uint32_t freed_in_a_row;
 static uint32_t tries_left = TRIES_FIRST;
 static bool catching; /* asked for; done while there are tries */
 
+/* Usable bytes of the smallest object that is kept; SIZE_MAX: none is. Of an allocator that is not known it is not even
+ * certain that the malloc_usable_size behind us is its own. */
+static size_t smallest(void)
+{
+    switch (hp_next.allocator) {
+    case HP_ALLOCATOR_GLIBC:
+        return HP_SPARE_SIZE;
+    case HP_ALLOCATOR_JEMALLOC:
+    case HP_ALLOCATOR_TCMALLOC:
+    case HP_ALLOCATOR_MIMALLOC:
+        return SMALLEST;
+    default:
+        return SIZE_MAX;
+    }
+}
+
 static void *object_of(uintptr_t spare)
 {
     return (void *)(spare & ~(HP_MARK - 1));
@@ -77,7 +93,7 @@ static void choose_free(void)
 
 void hp_spare_catch_some(bool wanted)
 {
-    __atomic_store_n(&catching, wanted && hp_next.allocator != HP_ALLOCATOR_GLIBC, __ATOMIC_RELAXED);
+    __atomic_store_n(&catching, wanted && smallest() < HP_MARK, __ATOMIC_RELAXED); /* not of glibc, whose all are larger */
     choose_free();
 }
 
@@ -91,7 +107,7 @@ bool hp_spare_catch(void *pointer)
     if (!tries || !pointer || !hp_is_marked(pointer))
         return false;
     size_t usable = hp_next.malloc_usable_size(pointer);
-    return usable >= SMALLEST && usable < HP_MARK && push(pointer, usable);
+    return usable >= smallest() && usable < HP_MARK && push(pointer, usable);
 }
 
 void *hp_spare_take(size_t size)
@@ -118,13 +134,12 @@ static void give_back(void)
 
 bool hp_spare_keep(void *pointer)
 {
-    if (!hp_is_marked(pointer) || !hp_marking())
+    if (!hp_is_marked(pointer) || !hp_marking() || smallest() == SIZE_MAX)
         return false;
     if (__atomic_add_fetch(&freed_in_a_row, 1, __ATOMIC_RELAXED) >= SHRINKS) {
         give_back();
         return false;
     }
     size_t usable = hp_next.malloc_usable_size(pointer);
-    size_t least = hp_next.allocator == HP_ALLOCATOR_GLIBC ? HP_SPARE_SIZE : SMALLEST;
-    return usable >= least && usable < HP_SPARE_MOST && push(pointer, usable);
+    return usable >= smallest() && usable < HP_SPARE_MOST && push(pointer, usable);
 }

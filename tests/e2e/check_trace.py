@@ -12,7 +12,7 @@ def check(exact, churned, lines):
     if len(lines) < 10:
         return f"only {len(lines)} lines in a second"
     before, at = 0.0, 0.0
-    allocated, misses = 0.0, 0
+    allocated, misses, built = 0.0, 0, 0
     for number, line in enumerate(lines, 1):
         match = FORM.fullmatch(line)
         if not match:
@@ -25,11 +25,17 @@ def check(exact, churned, lines):
         at, before = values[1], live
         # One object of 10,000 bytes may be live beside those that are kept.
         allowed = 0.1 if exact else error * 1.5 + 0.1
+        # On a slow machine the first lines come while the target still builds what it keeps.
+        if not built and live < KEPT - allowed:
+            continue
+        built += 1
         misses += abs(live - KEPT) > allowed
         if exact != (error == 0) or error > 3 or not 0 <= share <= 100:
             return f"error or share: {line}"
         if not 0.7 * KEPT < inuse < 4 * KEPT:
             return f"inuse: {line}"
+    if built < 10:
+        return f"only {built} lines of {len(lines)} when all was built"
     if misses:
         return f"{misses} live estimates of {len(lines)} off: {lines[-1]}"
     # What came after the last line is missing.

@@ -25,6 +25,9 @@ x86_64)
             fail "${hot%:*} takes $count instructions, more than ${hot#*:}:"$'\n'"$code"
         tail -1 <<<"$code" | grep -q 'jmp .*\*0x.*(%rip)' || fail "${hot%:*} does not end in a jump to the allocator"
         grep -q call <<<"$code" && fail "${hot%:*} calls something"
+        # Nothing is written but the thread's own counter, so that threads share no cache line that changes.
+        grep -E '^ *[0-9a-f]+:[[:space:]]+(lock|xchg|inc|dec|(mov|add|sub|and|or|xor)[bwlq]?[[:space:]].*,[^%,]*\([^()]*\)$)' <<<"$code" &&
+            fail "${hot%:*} writes into memory that threads share"
     done ;;
 *) echo "note: the instructions are not counted on $(uname -m)" ;;
 esac

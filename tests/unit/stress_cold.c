@@ -201,7 +201,7 @@ int main(void)
     if (!hp_library_start())
         return 1;
     /* ThreadSanitizer's allocator, whose objects look like samples by chance; caught only where it is not glibc's. */
-    hp_next.allocator = HP_ALLOCATOR_UNKNOWN;
+    hp_next.allocator = HP_ALLOCATOR_TCMALLOC;
     hp_next.mark_least = 65536;
     hp_next.free = free;
     hp_next.memalign = memalign;

@@ -92,7 +92,7 @@ static void gives_all_back_when_the_target_shrinks(void **state)
 /* As with allocators other than glibc, whose objects are the same to the store. */
 static int catch_some(void **state)
 {
-    hp_next.allocator = HP_ALLOCATOR_UNKNOWN;
+    hp_next.allocator = HP_ALLOCATOR_TCMALLOC;
     for (void *left = hp_spare_take(0); left; left = hp_spare_take(0))
         free(left);
     hp_spare_catch_some(true);
