@@ -24,14 +24,16 @@ static void complain(const char *variable, const char *value, const char *used)
     snprintf(complaint[2], sizeof complaint[2], "%s", used);
 }
 
-/* The options made by one setting. */
+/* The options made by one setting, which stays in the environment until the next one. */
 static const struct hp_options *read_setting(const char *setting)
 {
     static struct hp_options options;
-    char other[] = "PATH=/bin", *copy = strdup(setting), *environment[] = {other, copy, NULL};
+    static char *copy;
+    free(copy);
+    copy = strdup(setting);
+    char other[] = "PATH=/bin", *environment[] = {other, copy, NULL};
     complaints = 0;
     hp_options_read(&options, environment, "/start", complain);
-    free(copy);
     return &options;
 }
 
