@@ -1,3 +1,6 @@
+/* What a sample does, and what frees look at because of it. A little over 400 lines, because both change together: a
+ * sample is counted before its address gets out, and the answer to which frees look up depends on that order.
+ */
 #include "record.h"
 
 #include <errno.h>
