@@ -27,13 +27,15 @@ at_most() { # WHAT BOUND VALUE
 
 pairs=$TARGETS/pairs objects="$TARGETS/work alloc"
 # mimalloc's own work shrinks by 50 in this loop: with an object kept as a spare, its pages are not empty after each free.
+# 8.0 to 8.5 were measured; in these figures are those of the allocators, which are read by the clock: jemalloc's vary by 0.1.
 # jemalloc's operator delete calls free, which is hooked as well.
-declare -A most_cxx=([glibc]=13 [jemalloc]=18 [tcmalloc]=15 [mimalloc]=15)
+declare -A most=([glibc]=8.6 [jemalloc]=8.8 [tcmalloc]=8.8 [mimalloc]=8.8)
+declare -A most_cxx=([glibc]=13 [jemalloc]=18.5 [tcmalloc]=15.5 [mimalloc]=15)
 for allocator in $(allocators); do
     behind=${allocator_files[$allocator]:-}
     without=$(difference "$behind" 2e6 "$pairs 1 2.2" "$pairs 1 0.2")
     with=$(difference "$LIBHEAPPROF $behind" 2e6 "$pairs 1 2.2" "$pairs 1 0.2")
-    at_most "$allocator: added to a pair" 8.5 $(awk "BEGIN { print $with - $without }")
+    at_most "$allocator: added to a pair" ${most[$allocator]} $(awk "BEGIN { print $with - $without }")
     without=$(difference "$behind" 1e6 "$TARGETS/pairs_cxx 1.2" "$TARGETS/pairs_cxx 0.2")
     with=$(difference "$LIBHEAPPROF $behind" 1e6 "$TARGETS/pairs_cxx 1.2" "$TARGETS/pairs_cxx 0.2")
     at_most "$allocator: added to a pair of new and delete" ${most_cxx[$allocator]} $(awk "BEGIN { print $with - $without }")
@@ -43,7 +45,7 @@ done
 # sampled objects are marked, so that a pair costs more than above: that part is taken off.
 samples=$(HEAPPROF_INTERVAL=4K difference "$LIBHEAPPROF" 1e5 "$objects 110000 30" "$objects 10000 30")
 none=$(HEAPPROF_INTERVAL=1G difference "$LIBHEAPPROF" 1e5 "$objects 110000 30" "$objects 10000 30")
-at_most "a sample of a stack of 30 frames" 5000 $(awk "BEGIN { print ($samples - $none) / 0.2212 }")
+at_most "a sample of a stack of 30 frames" 3900 $(awk "BEGIN { print ($samples - $none) / 0.2212 }")
 
 at_most "the start of a process" 200000 \
     $(awk "BEGIN { print $(count "$LIBHEAPPROF" true) - $(count '' true) }")
