@@ -2,6 +2,7 @@
 
 #include <elf.h>
 #include <link.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/auxv.h>
 
@@ -50,10 +51,11 @@ bool hp_find_object(uintptr_t address, struct dl_find_object *object)
     if (!__atomic_load_n(&program_limit, __ATOMIC_ACQUIRE))
         find_program(map->l_addr);
     uintptr_t start = __atomic_load_n(&program_start, __ATOMIC_RELAXED);
+    uintptr_t limit = __atomic_load_n(&program_limit, __ATOMIC_RELAXED);
     if (start < (uintptr_t)object->dlfo_map_start)
         object->dlfo_map_start = (void *)start;
-    if (program_limit > (uintptr_t)object->dlfo_map_end)
-        object->dlfo_map_end = (void *)program_limit;
+    if (limit > (uintptr_t)object->dlfo_map_end)
+        object->dlfo_map_end = (void *)limit;
     return true;
 }
 
@@ -168,19 +170,20 @@ static uint32_t known_count(void)
     return count < HP_MODULES ? count : HP_MODULES;
 }
 
+/* The link map last, and read first: who finds it finds the module that was described before. */
 static void remember_load(uint32_t index, const struct dl_find_object *object)
 {
     struct load *load = &loads[index];
-    __atomic_store_n(&load->link_map, object->dlfo_link_map, __ATOMIC_RELAXED);
     __atomic_store_n(&load->start, object->dlfo_map_start, __ATOMIC_RELAXED);
     __atomic_store_n(&load->eh_frame, object->dlfo_eh_frame, __ATOMIC_RELAXED);
+    __atomic_store_n(&load->link_map, object->dlfo_link_map, __ATOMIC_RELEASE);
 }
 
 /* One that is half written matches nothing: its parts are of two loads. */
 static bool is_load(uint32_t index, const struct dl_find_object *object)
 {
     const struct load *load = &loads[index];
-    return __atomic_load_n(&load->link_map, __ATOMIC_RELAXED) == object->dlfo_link_map &&
+    return __atomic_load_n(&load->link_map, __ATOMIC_ACQUIRE) == object->dlfo_link_map &&
            __atomic_load_n(&load->start, __ATOMIC_RELAXED) == object->dlfo_map_start &&
            __atomic_load_n(&load->eh_frame, __ATOMIC_RELAXED) == object->dlfo_eh_frame;
 }
@@ -199,7 +202,9 @@ static uint32_t add_module(const struct hp_ledger_module *described, const struc
     if (!path_at || !hp_ledger_reserve(ledger, at, sizeof *described))
         return HP_MODULES;
     struct hp_ledger_module *module = (struct hp_ledger_module *)((char *)ledger + at);
-    *module = *described;
+    /* All but the state, which others may be looking at. */
+    const size_t rest = offsetof(struct hp_ledger_module, build_id_size);
+    memcpy((char *)module + rest, (const char *)described + rest, sizeof *described - rest);
     module->path_at = path_at;
     __atomic_store_n(&module->state, HP_MODULE_LOADED, __ATOMIC_RELEASE);
     return index;

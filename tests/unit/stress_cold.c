@@ -28,6 +28,7 @@ const struct hp_hot hp_exact_hooks; /* the hooks are not linked in */
 
 static uint64_t recorded, forgotten;
 static unsigned working = THREADS;
+static pthread_barrier_t begin; /* so that all meet the first of everything at once */
 
 static void pause_at_random(uint64_t *random)
 {
@@ -110,6 +111,7 @@ static void *allocate_much(void *state)
 {
     uint64_t random = 77 * (uint64_t)(uintptr_t)state + 1;
     void *objects[OWN] = {NULL};
+    pthread_barrier_wait(&begin);
     for (unsigned round = 0; round < ROUNDS; round++) {
         void **object = &objects[test_random(&random) % OWN];
         size_t size = 1 + test_random(&random) % 5000;
@@ -207,6 +209,8 @@ int main(void)
     hp_next.memalign = memalign;
     hp_next.malloc_usable_size = malloc_usable_size;
     hp_marking_update();
+    if (pthread_barrier_init(&begin, NULL, THREADS))
+        return 1;
     for (uintptr_t i = 0; i <= THREADS; i++)
         if (pthread_create(&threads[i], NULL, i < THREADS ? allocate_much : disturb, (void *)i))
             return 1;
