@@ -3,8 +3,6 @@
 #include <errno.h>
 #include <langinfo.h>
 #include <locale.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +19,7 @@
 #include "report/memory.h"
 #include "report/series.h"
 #include "report/timeline.h"
+#include "serve/ticker.h"
 
 #define FIGURES_MOST 1024
 #define NAMES_TRIED 1000
@@ -33,13 +32,9 @@ struct kept {
 
 struct hp_keeper {
     pid_t pid;
-    uint64_t every_ns;
     const char *pattern;
-    pthread_t thread;
-    pthread_mutex_t lock; /* guards `stopping` */
-    pthread_cond_t woken;
-    bool stopping;
-    /* The thread's until it has ended. */
+    struct hp_ticker ticker;
+    /* The ticker's until it is stopped. */
     struct hp_ledger_info ledger; /* pid 0: not found yet */
     struct kept *files;           /* oldest first */
     size_t file_count, file_capacity;
@@ -204,8 +199,9 @@ static void keep_file(struct hp_keeper *keeper, const struct hp_memory *text,
 
 /* What can't be read now may be there next time: a program that executes another has no ledger for
  * a moment. */
-static void take_moment(struct hp_keeper *keeper)
+static void take_moment(void *state)
 {
+    struct hp_keeper *keeper = state;
     struct hp_memory text = {0};
     struct hp_profile *profile;
     struct hp_error error;
@@ -221,61 +217,21 @@ static void take_moment(struct hp_keeper *keeper)
     free(text.data);
 }
 
-/* ------------------------------------------------------------------ the thread */
-
-static void *keep(void *state)
-{
-    struct hp_keeper *keeper = state;
-    struct timespec due;
-    clock_gettime(CLOCK_MONOTONIC, &due);
-    pthread_mutex_lock(&keeper->lock);
-    while (!keeper->stopping) {
-        uint64_t next = (uint64_t)due.tv_nsec + keeper->every_ns;
-        due.tv_sec += (time_t)(next / 1000000000);
-        due.tv_nsec = (long)(next % 1000000000);
-        while (!keeper->stopping &&
-               pthread_cond_timedwait(&keeper->woken, &keeper->lock, &due) != ETIMEDOUT)
-            continue;
-        if (keeper->stopping)
-            break;
-        pthread_mutex_unlock(&keeper->lock);
-        take_moment(keeper);
-        pthread_mutex_lock(&keeper->lock);
-    }
-    pthread_mutex_unlock(&keeper->lock);
-    return NULL;
-}
-
 struct hp_keeper *hp_keeper_start(pid_t pid, uint64_t every_ns, const char *pattern)
 {
     struct hp_keeper *keeper = hp_alloc(1, sizeof *keeper);
-    *keeper = (struct hp_keeper){.pid = pid, .every_ns = every_ns, .pattern = pattern};
-    pthread_condattr_t monotonic;
-    sigset_t most, mask;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&keeper->woken, &monotonic);
-    pthread_condattr_destroy(&monotonic);
-    pthread_mutex_init(&keeper->lock, NULL);
-    sigfillset(&most); /* but for what a cut file raises in the reader of ledgers */
-    sigdelset(&most, SIGBUS);
-    pthread_sigmask(SIG_SETMASK, &most, &mask);
-    int status = pthread_create(&keeper->thread, NULL, keep, keeper);
-    pthread_sigmask(SIG_SETMASK, &mask, NULL);
+    *keeper = (struct hp_keeper){.pid = pid, .pattern = pattern};
+    int status = hp_ticker_start(&keeper->ticker, every_ns, take_moment, keeper);
     if (!status)
         return keeper;
-    hp_fail("--every: %s", strerror(status));
+    hp_fail("--every: %s", strerror(-status));
     free(keeper);
     return NULL;
 }
 
 void hp_keeper_stop(struct hp_keeper *keeper, bool killed)
 {
-    pthread_mutex_lock(&keeper->lock);
-    keeper->stopping = true;
-    pthread_cond_signal(&keeper->woken);
-    pthread_mutex_unlock(&keeper->lock);
-    pthread_join(keeper->thread, NULL);
+    hp_ticker_stop(&keeper->ticker);
     if (killed)
         take_moment(keeper);
 }
@@ -309,7 +265,5 @@ void hp_keeper_free(struct hp_keeper *keeper)
         free(keeper->files[i].path);
     free(keeper->files);
     free(keeper->figures);
-    pthread_cond_destroy(&keeper->woken);
-    pthread_mutex_destroy(&keeper->lock);
     free(keeper);
 }

@@ -1,12 +1,11 @@
 #include "serve/history.h"
 
-#include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <time.h>
 
 #include "report/memory.h"
+#include "serve/ticker.h"
 
 #define MOMENTS_MOST 64
 #define COUNTS_MOST (64u << 20) /* bytes */
@@ -15,10 +14,8 @@
 struct hp_history {
     struct hp_feed *feed;
     unsigned every_ms;
-    pthread_t thread;
-    pthread_mutex_t lock; /* guards all below */
-    pthread_cond_t woken;
-    bool stopping;
+    struct hp_ticker ticker;
+    pthread_mutex_t lock; /* guards `series` */
     struct hp_series series;
 };
 
@@ -41,26 +38,21 @@ static int take(struct hp_history *history, struct hp_error *error)
     return status;
 }
 
-static void *remember(void *state)
+static void free_all(struct hp_history *history)
+{
+    hp_series_free(&history->series);
+    pthread_mutex_destroy(&history->lock);
+    free(history);
+}
+
+static void remember(void *state)
 {
     struct hp_history *history = state;
-    struct timespec due;
     struct hp_error error;
     pthread_mutex_lock(&history->lock);
-    while (!history->stopping) {
-        if (!history->series.count || hp_feed_running(history->feed))
-            take(history, &error); /* what went wrong is said to whoever asks */
-        clock_gettime(CLOCK_MONOTONIC, &due);
-        due.tv_sec += history->every_ms / 1000;
-        due.tv_nsec += history->every_ms % 1000 * 1000000;
-        due.tv_sec += due.tv_nsec / 1000000000;
-        due.tv_nsec %= 1000000000;
-        while (!history->stopping &&
-               pthread_cond_timedwait(&history->woken, &history->lock, &due) != ETIMEDOUT)
-            continue;
-    }
+    if (!history->series.count || hp_feed_running(history->feed))
+        take(history, &error); /* what went wrong is said to whoever asks */
     pthread_mutex_unlock(&history->lock);
-    return NULL;
 }
 
 struct hp_history *hp_history_start(struct hp_feed *feed, unsigned every_ms)
@@ -69,21 +61,11 @@ struct hp_history *hp_history_start(struct hp_feed *feed, unsigned every_ms)
         return NULL;
     struct hp_history *history = hp_alloc(1, sizeof *history);
     *history = (struct hp_history){.feed = feed, .every_ms = every_ms};
-    pthread_condattr_t monotonic;
-    sigset_t most, mask;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&history->woken, &monotonic);
-    pthread_condattr_destroy(&monotonic);
     pthread_mutex_init(&history->lock, NULL);
-    sigfillset(&most);
-    sigdelset(&most, SIGBUS); /* raised by a cut file in the reader of ledgers */
-    pthread_sigmask(SIG_SETMASK, &most, &mask);
-    int status = pthread_create(&history->thread, NULL, remember, history);
-    pthread_sigmask(SIG_SETMASK, &mask, NULL);
-    if (!status)
+    remember(history);
+    if (!hp_ticker_start(&history->ticker, every_ms * 1000000ull, remember, history))
         return history;
-    free(history);
+    free_all(history);
     return NULL;
 }
 
@@ -91,15 +73,8 @@ void hp_history_stop(struct hp_history *history)
 {
     if (!history)
         return;
-    pthread_mutex_lock(&history->lock);
-    history->stopping = true;
-    pthread_cond_signal(&history->woken);
-    pthread_mutex_unlock(&history->lock);
-    pthread_join(history->thread, NULL);
-    hp_series_free(&history->series);
-    pthread_cond_destroy(&history->woken);
-    pthread_mutex_destroy(&history->lock);
-    free(history);
+    hp_ticker_stop(&history->ticker);
+    free_all(history);
 }
 
 unsigned hp_history_every_ms(const struct hp_history *history)

@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "heapprof.h"
+#include "sites.h"
 
 #define LEVELS 6
 #define SITES 64
@@ -31,25 +32,6 @@ __attribute__((noinline)) static void fill_cache(void)
 {
     keep(3000);
     __asm__ volatile("# cache");
-}
-
-/* The calls are as the bits of the site's number say. */
-__attribute__((noinline)) static void *site(unsigned number, int level, size_t size);
-
-__attribute__((noinline)) static void *other_site(unsigned number, int level, size_t size)
-{
-    void *pointer = site(number >> 1, level - 1, size);
-    __asm__ volatile("# other" : "+r"(pointer));
-    return pointer;
-}
-
-__attribute__((noinline)) static void *site(unsigned number, int level, size_t size)
-{
-    void *pointer = level == 0   ? malloc(size)
-                    : number & 1 ? other_site(number, level, size)
-                                 : site(number >> 1, level - 1, size);
-    __asm__ volatile("# site" : "+r"(pointer));
-    return pointer;
 }
 
 static void work(int dump, int dumps)

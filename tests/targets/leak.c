@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "heapprof.h"
+#include "sites.h"
 
 #define LEVELS 8
 #define SITES 200
@@ -25,25 +26,6 @@ __attribute__((noinline)) static void leak_here(size_t size)
 {
     leak_inlined(size);
     __asm__ volatile("");
-}
-
-/* The calls are as the bits of the site's number say: 256 stacks. */
-__attribute__((noinline)) static void *site(unsigned number, int level, size_t size);
-
-__attribute__((noinline)) static void *other_site(unsigned number, int level, size_t size)
-{
-    void *pointer = site(number >> 1, level - 1, size);
-    __asm__ volatile("# other" : "+r"(pointer));
-    return pointer;
-}
-
-__attribute__((noinline)) static void *site(unsigned number, int level, size_t size)
-{
-    void *pointer = level == 0   ? malloc(size)
-                    : number & 1 ? other_site(number, level, size)
-                                 : site(number >> 1, level - 1, size);
-    __asm__ volatile("# site" : "+r"(pointer));
-    return pointer;
 }
 
 static void churn(unsigned rounds, size_t leak)

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "sampler.h"
+#include "uniform.h"
 
 /* As the hooks do it. */
 static bool allocate(size_t size, uint64_t interval, uint32_t epoch)
@@ -23,23 +24,6 @@ static void start_thread(uint64_t seed)
 {
     memset(&hp_thread, 0, sizeof hp_thread);
     hp_thread.random = seed;
-}
-
-static int compare_doubles(const void *a, const void *b)
-{
-    double left = *(const double *)a, right = *(const double *)b;
-    return (left > right) - (left < right);
-}
-
-/* Anderson and Darling's A^2 of values that should be uniform; above 3.857 in 1 of 100 (Marsaglia and Marsaglia,
- * Evaluating the Anderson-Darling Distribution, 2004). */
-static double anderson_darling(double *uniform, size_t count)
-{
-    double sum = 0;
-    qsort(uniform, count, sizeof *uniform, compare_doubles);
-    for (size_t i = 0; i < count; i++)
-        sum += (double)(2 * i + 1) * (log(uniform[i]) + log1p(-uniform[count - 1 - i]));
-    return -(double)count - sum / (double)count;
 }
 
 static void gaps_are_exponential(void **state)
