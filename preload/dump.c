@@ -178,6 +178,13 @@ static void complain_of_dump(const char *path, int error)
     hp_complain(parts, 4);
 }
 
+/* All rows will be written: their pages are had at once for less than one by one. */
+static void populate_rows(struct work *work, uint64_t size)
+{
+    uint64_t start = (sizeof *work + hp_ledger_view_base_size()) / 4096 * 4096;
+    hp_sys_madvise((char *)work + start, size - start, MADV_POPULATE_WRITE);
+}
+
 /* The caller holds `dumping`. */
 static int dump_now(const char *path, bool complain)
 {
@@ -198,6 +205,7 @@ static int dump_now(const char *path, bool complain)
         return -ENOMEM;
     }
     hp_sys_madvise(work, size, MADV_DONTDUMP); /* keeps it a mapping of its own in smaps */
+    populate_rows(work, size);
     work->view = view;
     work->size = size;
     work->scratch_size = scratch_size;

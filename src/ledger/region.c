@@ -6,10 +6,6 @@
 #include "ledger/place.h"
 #include "ledger/sys.h"
 
-#ifndef MADV_POPULATE_WRITE
-#define MADV_POPULATE_WRITE 23 /* Linux 5.14 */
-#endif
-
 #define BUDGET_LEAST (1u << 20)
 #define PAGE 4096u
 #define NAMES (4 * HP_DEAD_MOST) /* that are tried for the file */

@@ -13,6 +13,11 @@ const void *hp_ledger_view_bytes(const struct hp_ledger_view *view, uint64_t at,
 const void *hp_ledger_view_record(const struct hp_ledger_view *view, hp_offset offset, enum hp_record_kind kind,
                                   uint64_t size);
 
+/* Have the processor fetch what will be read in a moment: records lie in the order in which they were made, and are read in
+ * another. Any offset will do. HP_AHEAD: so many records before. */
+#define HP_AHEAD 32
+void hp_ledger_view_expect(const struct hp_ledger_view *view, hp_offset offset);
+
 /* The interval that the profile is given in: the one in force, or, when sampling is off, the last one that was. */
 uint64_t hp_ledger_view_interval(const struct hp_ledger_view *view);
 

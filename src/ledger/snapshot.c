@@ -344,8 +344,11 @@ int hp_ledger_view_write_rows(const struct hp_ledger_view *view, const struct hp
     uint64_t front =
         view->ledger->front_module ? address_of(bases, module_count(view), front_frame) : 0;
     hp_text_header(text, &sums, interval);
-    for (uint64_t i = 0; i < count && !text->error; i++)
+    for (uint64_t i = 0; i < count && !text->error; i++) {
+        if (i + HP_AHEAD < count)
+            hp_ledger_view_expect(view, rows[i + HP_AHEAD].stack);
         write_entry(view, bases, &rows[i], interval, front, text);
+    }
     if (exact)
         hp_text_fact_string(text, "heapprof.exact", "every allocation was recorded, nothing is estimated");
     write_own_facts(view, moment, front, text);

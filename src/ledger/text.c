@@ -119,10 +119,30 @@ void hp_text_header(struct hp_text *text, const struct hp_counts *total, uint64_
     hp_text_line_end(text);
 }
 
+/* The eight hexadecimal digits of `value`, first one in the lowest byte: each digit gets a byte of its own, and those
+ * above 9 the distance from '9' + 1 to 'a'. */
+static uint64_t hex_digits(uint32_t value)
+{
+    uint64_t digits = value;
+    digits = (digits << 16 | digits) & 0x0000ffff0000ffff;
+    digits = (digits << 8 | digits) & 0x00ff00ff00ff00ff;
+    digits = (digits << 4 | digits) & 0x0f0f0f0f0f0f0f0f;
+    uint64_t letters = (digits + 0x0606060606060606) >> 4 & 0x0101010101010101;
+    return __builtin_bswap64(digits + 0x3030303030303030 + letters * ('a' - '9' - 1));
+}
+
+/* All at once, not digit by digit: a profile consists of these nearly alone. */
 static void put_address(struct hp_text *text, uint64_t address)
 {
-    hp_text_put(text, " 0x");
-    hp_text_put_hex(text, address);
+    const unsigned count = (unsigned)(63 - __builtin_clzll(address | 1)) / 4 + 1;
+    const uint64_t shifted = address << (64 - 4 * count); /* the first digit to the front */
+    const uint64_t digits[2] = {hex_digits((uint32_t)(shifted >> 32)), hex_digits((uint32_t)shifted)};
+    if (HP_TEXT_BUFFER - text->used < 3 + sizeof digits)
+        flush(text);
+    char *p = text->buffer + text->used;
+    memcpy(p, " 0x", 3);
+    memcpy(p + 3, digits, sizeof digits);
+    text->used += 3 + count;
 }
 
 void hp_text_entry(struct hp_text *text, const struct hp_counts *counts, uint64_t front, const uint64_t *addresses,

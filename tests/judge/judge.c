@@ -4,6 +4,7 @@
  *
  *   stacks  PROGRAM TAB all TAB equal TAB longer TAB shorter TAB different TAB frames
  *   part    PROGRAM TAB class TAB count TAB last common frame TAB ours TAB theirs
+ *   time    PROGRAM TAB ns of ours TAB frames TAB ns of libunwind's TAB frames
  *
  * longer: libunwind stopped, our stack goes on; shorter: the other way round; different: both go on, elsewhere.
  */
@@ -17,6 +18,8 @@
 
 #include "hooks.h"
 #include "ledger/region.h"
+#include "ledger/snapshot.h"
+#include "ledger/sys.h"
 #include "modules.h"
 #include "next.h"
 #include "unwind.h"
@@ -36,6 +39,7 @@ struct part {
 static struct hp_region region;
 static int (*libunwind_backtrace)(void **, int);
 static uint64_t every = 1, verdicts[VERDICTS], frames_seen;
+static uint64_t turns, our_ticks, their_ticks, their_frames; /* theirs begin in this library */
 static struct part parts[PARTS];
 static uint32_t parts_busy;
 static __thread uint64_t countdown __attribute__((tls_model("initial-exec")));
@@ -76,15 +80,36 @@ static bool same(uint64_t frame, const void *address)
     return ours == (uintptr_t)address || ours == (uintptr_t)address + 1; /* of a signal frame ours is one more */
 }
 
+static void note_time(uint64_t ours, uint64_t theirs)
+{
+    __atomic_add_fetch(&our_ticks, ours, __ATOMIC_RELAXED);
+    __atomic_add_fetch(&their_ticks, theirs, __ATOMIC_RELAXED);
+}
+
 static __attribute__((noinline)) void compare(const void *frame_address)
 {
     uint64_t ours[ROOM];
     void *theirs[ROOM];
     uintptr_t caller = ((const uintptr_t *)frame_address)[1];
     bool truncated;
-    unsigned most = hp_unwind(frame_address, ours, DEPTH, &truncated), first = 0, i = 0;
-    int found = libunwind_backtrace(theirs, ROOM);
+    unsigned most, first = 0, i = 0;
+    int found;
+    uint64_t start = hp_ticks(), middle;
+    if (__atomic_fetch_add(&turns, 1, __ATOMIC_RELAXED) & 1) { /* who comes second finds the stack in the cache */
+        found = libunwind_backtrace(theirs, ROOM);
+        middle = hp_ticks();
+        most = hp_unwind(frame_address, ours, DEPTH, &truncated);
+        uint64_t end = hp_ticks();
+        note_time(end - middle, middle - start);
+    } else {
+        most = hp_unwind(frame_address, ours, DEPTH, &truncated);
+        middle = hp_ticks();
+        found = libunwind_backtrace(theirs, ROOM);
+        uint64_t end = hp_ticks();
+        note_time(middle - start, end - middle);
+    }
     unsigned count = found > 0 ? (unsigned)found : 0;
+    __atomic_add_fetch(&their_frames, count, __ATOMIC_RELAXED);
     while (first < count && (uintptr_t)theirs[first] != caller)
         first++;
     count -= first;
@@ -141,6 +166,8 @@ __attribute__((constructor)) static void start(void)
         every = (uint64_t)atoi(wanted);
     if (hp_region_create(&region, "none", 64 << 20, DEPTH, &file_error) < 0)
         return;
+    region.ledger->start_clock_ns = hp_clock_ns(CLOCK_MONOTONIC);
+    region.ledger->start_ticks = hp_ticks();
     if (!getcwd(directory, sizeof directory))
         return;
     hp_modules_init(region.ledger, directory);
@@ -177,6 +204,11 @@ __attribute__((destructor)) static void finish(void)
     fprintf(file, "stacks\t%s\t%lu\t%lu\t%lu\t%lu\t%lu\t%lu\n", program_invocation_short_name, (unsigned long)all,
             (unsigned long)verdicts[EQUAL], (unsigned long)verdicts[LONGER], (unsigned long)verdicts[SHORTER],
             (unsigned long)verdicts[DIFFERENT], (unsigned long)frames_seen);
+    const struct hp_ledger *ledger = region.ledger;
+    uint64_t ticks = hp_ticks(), clock_ns = hp_clock_ns(CLOCK_MONOTONIC);
+    fprintf(file, "time\t%s\t%lu\t%lu\t%lu\t%lu\n", program_invocation_short_name,
+            (unsigned long)hp_ticks_to_ns(ledger, our_ticks, ticks, clock_ns), (unsigned long)frames_seen,
+            (unsigned long)hp_ticks_to_ns(ledger, their_ticks, ticks, clock_ns), (unsigned long)their_frames);
     for (unsigned i = 0; i < PARTS && parts[i].count; i++) {
         fprintf(file, "part\t%s\t%s\t%lu", program_invocation_short_name, verdict_names[parts[i].verdict],
                 (unsigned long)parts[i].count);

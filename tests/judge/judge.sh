@@ -29,11 +29,13 @@ run() {
 report() {
     awk -F'\t' -v name="$1" -v promised="$2" '
         $1 == "stacks" { all += $3; equal += $4; longer += $5; shorter += $6; different += $7; frames += $8 }
+        $1 == "time" { ours += $3; our_frames += $4; theirs += $5; their_frames += $6 }
         $1 == "part" { key = $3 "\t" $5 "\t" $6 "\t" $7; count[key] += $4 }
         END {
             share = all ? (equal + longer) / all : 0
-            printf "%-14s stacks %9d  equal %9d  longer %6d  shorter %6d  different %6d  mean depth %5.1f  %8.4f %%\n",
-                name, all, equal, longer, shorter, different, all ? frames / all : 0, 100 * share
+            printf "%-14s stacks %9d  equal %9d  longer %6d  shorter %6d  different %6d  mean depth %5.1f  %8.4f %%  ns a stack %5.0f  a frame %5.1f, libunwind %5.1f\n",
+                name, all, equal, longer, shorter, different, all ? frames / all : 0, 100 * share,
+                all ? ours / all : 0, our_frames ? ours / our_frames : 0, their_frames ? theirs / their_frames : 0
             for (key in count) printf "    %8d %s\n", count[key], key | "sort -rn | head -12"
             exit !(share >= promised / 1000 && all >= 10000)
         }' "$1.judge" || { echo "$1: fewer stacks agree than promised ($2 in 1,000), or too few were taken"; failed=1; }

@@ -4,17 +4,20 @@
  *   work grow MIB           one buffer grows to that size by realloc, 16 MiB at a time, and is written to
  *   work fork COUNT MIB     forks, one after the other, of a process that holds so much in objects of 1 KiB
  *   work alloc COUNT DEPTH  objects of 1 KiB, freed in turn, allocated under DEPTH frames
- *   work stacks COUNT DEPTH as many different stacks of DEPTH frames, one object of 64 bytes each; then waits to be killed
+ *   work stacks COUNT DEPTH as many different stacks of DEPTH frames, one object of 64 bytes each; then prints "ready"
  *
- * All but the last print the microseconds of CPU that one took: one handoff, MiB, fork or object.
+ * All but the last print the microseconds of CPU that one took: one handoff, MiB, fork or object. After "ready", a thread
+ * allocates and frees, and each line of input is answered by the most microseconds that this took since the last one.
  */
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define RING 1024u
@@ -106,6 +109,42 @@ static void *left(unsigned long choices, long depth, size_t size)
     return object;
 }
 
+static _Atomic uint64_t longest_ns;
+
+static uint64_t now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+static void *go_on(void *unused)
+{
+    for (uint64_t last = now_ns();;) {
+        free(left(0, 30, 64));
+        uint64_t now = now_ns();
+        if (now - last > atomic_load_explicit(&longest_ns, memory_order_relaxed))
+            atomic_store_explicit(&longest_ns, now - last, memory_order_relaxed);
+        last = now;
+    }
+    return unused;
+}
+
+static int answer(void)
+{
+    pthread_t thread;
+    char line[16];
+    if (pthread_create(&thread, NULL, go_on, NULL))
+        return 1;
+    puts("ready");
+    fflush(stdout);
+    while (fgets(line, sizeof line, stdin)) {
+        printf("%.1f\n", (double)atomic_exchange(&longest_ns, 0) / 1000);
+        fflush(stdout);
+    }
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     const char *what = argc > 2 ? argv[1] : "";
@@ -126,10 +165,7 @@ int main(int argc, char **argv)
     } else if (!strcmp(what, "stacks") && argc > 3) {
         for (long i = 0; i < count; i++)
             left((unsigned long)i, second, 64);
-        puts("ready");
-        fflush(stdout);
-        for (;;)
-            pause();
+        return answer();
     } else {
         return fprintf(stderr, "usage: work handoff|grow COUNT, or work fork|alloc|stacks COUNT NUMBER\n"), 2;
     }
