@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include "ledger/rows.h"
 #include "ledger/snapshot.h"
 #include "ledger_help.h"
 
@@ -168,6 +169,36 @@ static void sums_and_order_hold(void **state)
     hp_profile_free(profile);
     free(text.data);
     free_ledger(ledger);
+}
+
+static bool in_order(const struct hp_entry_row *a, const struct hp_entry_row *b)
+{
+    if (a->counts.live_bytes != b->counts.live_bytes)
+        return a->counts.live_bytes > b->counts.live_bytes;
+    if (a->counts.alloc_bytes != b->counts.alloc_bytes)
+        return a->counts.alloc_bytes > b->counts.alloc_bytes;
+    return a->stack < b->stack;
+}
+
+/* All counts up to some levels of the heap, and a large one; each row is there once. */
+static void sorts_rows(void **state)
+{
+    static struct hp_entry_row rows[5000];
+    static bool seen[5000];
+    uint64_t random = 1;
+    for (uint64_t count = 0; count <= 5000; count = count < 100 ? count + 1 : count * 50) {
+        for (uint64_t i = 0; i < count; i++)
+            rows[i] = (struct hp_entry_row){.counts.live_bytes = test_random(&random) % 10,
+                                            .counts.alloc_bytes = test_random(&random) % 10,
+                                            .stack = (hp_offset)(i * 7919 % count)};
+        memset(seen, 0, sizeof seen);
+        hp_rows_sort(rows, count);
+        for (uint64_t i = 0; i < count; i++) {
+            assert_true(!i || in_order(&rows[i - 1], &rows[i]));
+            assert_false(seen[rows[i].stack]);
+            seen[rows[i].stack] = true;
+        }
+    }
 }
 
 static void exact_profiles_say_so(void **state)
@@ -435,6 +466,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_back_what_was_recorded),
         cmocka_unit_test(sums_and_order_hold),
+        cmocka_unit_test(sorts_rows),
         cmocka_unit_test(exact_profiles_say_so),
         cmocka_unit_test(lists_threads),
         cmocka_unit_test(sums_up_threads_beyond_the_first),

@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,7 +20,9 @@ struct output {
 };
 
 static struct output output;
-static char buffer[HP_TEXT_BUFFER];
+static struct {
+    char buffer[HP_TEXT_BUFFER], guard[32];
+} memory;
 
 static int take(void *state, const void *data, size_t size)
 {
@@ -40,8 +43,16 @@ static struct hp_text begin(void)
     struct hp_text text;
     free(output.data);
     output = (struct output){0};
-    hp_text_init(&text, take, &output, buffer);
+    hp_text_init(&text, take, &output, memory.buffer);
     return text;
+}
+
+static char *repeat(char c, size_t size)
+{
+    char *string = malloc(size + 1);
+    memset(string, c, size);
+    string[size] = '\0';
+    return string;
 }
 
 static void expect(struct hp_text *text, const char *wanted)
@@ -87,6 +98,39 @@ static void writes_entries(void **state)
                   " 0x55d0c0a01332 0x55d0c0a00d25 0xffffffffffffffff 0x0\n");
     hp_text_entry(&text, &counts, 0, NULL, 0);
     expect(&text, "4: 425984 [2677: 285089792] @\n");
+}
+
+/* Of 1 to 16 digits, and every digit at every place. */
+static void writes_all_addresses(void **state)
+{
+    const struct hp_counts counts = {1, 2, 3, 4};
+    struct hp_text text = begin();
+    for (uint64_t digit = 0; digit < 16; digit++)
+        for (unsigned place = 0; place < 16; place++) {
+            char wanted[64];
+            const uint64_t address = digit << (4 * place) | (place ? 0x7edcba9876543210 >> (64 - 4 * place) : 0);
+            snprintf(wanted, sizeof wanted, "1: 2 [3: 4] @ 0x%llx\n", (unsigned long long)address);
+            hp_text_entry(&text, &counts, 0, &address, 1);
+            expect(&text, wanted);
+        }
+}
+
+static void writes_addresses_at_the_end_of_the_buffer(void **state)
+{
+    const struct hp_counts counts = {1, 2, 3, 4};
+    for (size_t before = HP_TEXT_BUFFER - 100; before < HP_TEXT_BUFFER; before++) {
+        char *name = repeat('x', before), *end = NULL;
+        const uint64_t addresses[] = {UINT64_MAX, 1, 0x55d0c0a01332, UINT64_MAX};
+        struct hp_text text = begin();
+        hp_text_put(&text, name);
+        hp_text_entry(&text, &counts, 0, addresses, 4);
+        assert_true(asprintf(&end, "%s1: 2 [3: 4] @ 0xffffffffffffffff 0x1 0x55d0c0a01332 0xffffffffffffffff\n", name) > 0);
+        expect(&text, end);
+        free(end);
+        free(name);
+    }
+    for (size_t i = 0; i < sizeof memory.guard; i++)
+        assert_int_equal(memory.guard[i], 0);
 }
 
 static void writes_frames_and_facts(void **state)
@@ -173,14 +217,6 @@ static void keeps_entries_within_a_line(void **state)
     assert_non_null(strstr(output.data, "@ 0xffffffffffffffff 0xffffffffffffffff 0xfffffffffffffffe"));
 }
 
-static char *repeat(char c, size_t size)
-{
-    char *string = malloc(size + 1);
-    memset(string, c, size);
-    string[size] = '\0';
-    return string;
-}
-
 static void keeps_names_within_a_line(void **state)
 {
     const char letters[] = {'n', '\n'};
@@ -241,6 +277,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(writes_headers, forget_output),
         cmocka_unit_test_teardown(writes_entries, forget_output),
+        cmocka_unit_test_teardown(writes_all_addresses, forget_output),
+        cmocka_unit_test_teardown(writes_addresses_at_the_end_of_the_buffer, forget_output),
         cmocka_unit_test_teardown(writes_frames_and_facts, forget_output),
         cmocka_unit_test_teardown(writes_maps, forget_output),
         cmocka_unit_test_teardown(escapes_what_breaks_lines, forget_output),
