@@ -44,6 +44,8 @@ LARGE_STACKS = 600000 # 300 MB of text
 
 
 class Table:
+    """Prints its head when it is made, and rows as they come."""
+
     def __init__(self, title):
         print(f"\n### {title}\n\n| what | heapprof | for comparison |\n|---|---|---|", flush=True)
 
@@ -136,48 +138,58 @@ def dump(place, rounds):
 
 
 def large_profile(path):
+    """Stacks as programs have them: the outer frames are of few functions, the inner ones of many."""
     draw = random.Random(1)
     addresses = [f"0x{0x555555560000 + 16 * i:x}" for i in range(20000)]
+    levels = [(addresses, 10), (addresses[:2000], 10), (addresses[:100], DEPTH - 20)]
     with open(path, "w") as file:
         file.write(f"heap profile: {LARGE_STACKS}: {LARGE_STACKS * 4096} [{LARGE_STACKS}: {LARGE_STACKS * 4096}] @ heap_v2/524288\n")
         for _ in range(LARGE_STACKS):
-            file.write("1: 4096 [1: 4096] @ " + " ".join(draw.choices(addresses, k=DEPTH)) + "\n")
+            frames = (address for among, count in levels for address in draw.choices(among, k=count))
+            file.write("1: 4096 [1: 4096] @ " + " ".join(frames) + "\n")
         file.write("\nMAPPED_LIBRARIES:\n555555554000-555555700000 r-xp 00000000 00:00 0 /nowhere/program\n")
 
 
-def read_both(place, table, what, path, program=None):
-    """heapprof top and go tool pprof -top of the same file: seconds, and peak memory."""
-    figures = []
-    commands = [[os.path.join(place.build, "src", "cli", "heapprof"), "top", "-n", "10", path],
-                ["go", "tool", "pprof", "-top", "-nodecount=10", *([program] if program else []), path]]
-    for command in commands:
-        if not shutil.which(command[0]):
-            figures.append(f"left out: {command[0]} is not here")
-            continue
-        start = time.perf_counter()
-        try:
-            subprocess.run(place.measured(command), env=dict(os.environ, LD_PRELOAD=""), stdout=subprocess.DEVNULL,
-                           stderr=subprocess.DEVNULL, timeout=600, check=True)
-            memory = place.costs()[1]
-            figures.append(f"{time.perf_counter() - start:.2f} s, {memory / 2**20:.0f} MiB")
-        except subprocess.TimeoutExpired:
-            figures.append("more than 600 s")
-    table.row(what, figures[0], f"{figures[1]}: go tool pprof")
+def reading(place, command):
+    """Seconds and peak memory of a command that reads a profile; None: more than 120 s."""
+    start = time.perf_counter()
+    process = subprocess.Popen(place.measured(command), env=dict(os.environ, LD_PRELOAD=""), stdout=subprocess.DEVNULL,
+                               stderr=subprocess.DEVNULL, start_new_session=True)
+    try:
+        if process.wait(timeout=120):
+            raise RuntimeError(f"{' '.join(command)}: status {process.returncode}")
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL) # and what it started
+        process.wait()
+        return None
+    return time.perf_counter() - start, place.costs()[1]
+
+
+def compare_reading(place, rounds, what, *files):
+    """heapprof top and, once, go tool pprof -top of the last of the files; the others are programs."""
+    runs = [reading(place, [os.path.join(place.build, "src", "cli", "heapprof"), "top", files[-1]]) for _ in range(rounds)]
+    if None in runs:
+        figure = "more than 120 s"
+    else:
+        figure = f"{median((run[0] for run in runs), 's')}, {statistics.median(run[1] for run in runs) / 2**20:.0f} MiB"
+    if not shutil.which("go"):
+        return Table.row(what, figure, "left out: go is not here")
+    other = reading(place, ["go", "tool", "pprof", "-top", *files])
+    return Table.row(what, figure, (f"{other[0]:.2f} s, {other[1] / 2**20:.0f} MiB" if other else "more than 120 s") + " go tool pprof")
 
 
 def top(place, rounds):
     path = os.path.join(place.scratch, "large.heap")
     large_profile(path)
-    table = Table("`heapprof top` of a large text profile")
-    for _ in range(rounds):
-        read_both(place, table, f"{os.path.getsize(path) / 1e6:.0f} MB, {LARGE_STACKS:,} stacks", path)
+    Table("`heapprof top` of a large text profile")
+    compare_reading(place, rounds, f"{os.path.getsize(path) / 1e6:.0f} MB, {LARGE_STACKS:,} stacks", path)
     os.remove(path)
 
 
 def debug_bytes(path):
     lines = subprocess.run(["readelf", "-SW", path], capture_output=True, text=True, check=True).stdout.splitlines()
-    return sum(int(words[5], 16) for words in (line.partition("]")[2].split() for line in lines)
-               if len(words) > 5 and words[0].startswith(".debug"))
+    return sum(int(words[4], 16) for words in (line.partition("]")[2].split() for line in lines)
+               if len(words) > 4 and words[0].startswith(".debug"))
 
 
 def large_program(place):
@@ -199,12 +211,12 @@ def large_program(place):
     subprocess.run(["g++", "-g", "-O0", "-c", at("unit.cpp"), "-o", at("unit.o")], check=True)
     defined = subprocess.run(["nm", "--defined-only", at("unit.o")], capture_output=True, text=True, check=True).stdout
     symbols = sorted({line.split()[-1] for line in defined.splitlines()})
-    with open(at("main.c"), "w") as file:
-        file.writelines(f"void c{number}_keep_all(void);\n" for number in range(COPIES))
-        file.write("int main(void)\n{\n" + "".join(f"    c{number}_keep_all();\n" for number in range(COPIES)) + "}\n")
+    with open(at("main.cpp"), "w") as file:
+        file.writelines(f'extern "C" void c{number}_keep_all();\n' for number in range(COPIES))
+        file.write("int main()\n{\n" + "".join(f"    c{number}_keep_all();\n" for number in range(COPIES)) + "}\n")
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         objects = list(pool.map(copy, range(COPIES)))
-    subprocess.run(["g++", at("main.c"), *objects, "-o", at("program")], check=True)
+    subprocess.run(["g++", at("main.cpp"), *objects, "-o", at("program")], check=True)
     for name in objects:
         os.remove(name)
     return at("program")
@@ -218,10 +230,8 @@ def dwarf(place, rounds):
                                        HEAPPROF_OUTPUT=path), check=True)
     with open(path) as file:
         addresses = {word for line in file if " @ " in line and line[0].isdigit() for word in line.split(" @ ")[1].split()}
-    table = Table("`heapprof top` with names from DWARF")
-    for _ in range(rounds):
-        read_both(place, table, f"{debug_bytes(program) / 1e6:.0f} MB of DWARF, {len(addresses):,} addresses", path, program)
-    return None
+    Table("`heapprof top` with names from DWARF")
+    return compare_reading(place, rounds, f"{debug_bytes(program) / 1e6:.0f} MB of DWARF, {len(addresses):,} addresses", program, path)
 
 
 FIGURES = {"sample": sample, "walk": walk, "dump": dump, "top": top, "dwarf": dwarf}
