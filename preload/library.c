@@ -1,7 +1,6 @@
 #include "library.h"
 
 #include <errno.h>
-#include <link.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -10,6 +9,7 @@
 #include <sys/auxv.h>
 #include <sys/single_threaded.h>
 
+#include "describe.h"
 #include "dump.h"
 #include "figures.h"
 #include "ledger/sys.h"
@@ -24,10 +24,7 @@
 
 enum { NOT_STARTED, STARTING, READY, OFF };
 
-#define WAIT_ROUNDS 10000 /* that a thread waits for another one to describe the process */
-
 struct hp_library hp_library __attribute__((aligned(4096)));
-static uint32_t description; /* of the process in the ledger: NOT_STARTED, STARTING, or READY */
 static uint32_t exited;
 
 /* A line fits into a pipe that is ready, so the write does not wait; and a pipe that nobody reads any more must not end
@@ -126,12 +123,6 @@ static void after_fork_in_parent(void)
     hp_region_fork_parent(hp_thread.fork_file);
 }
 
-static uint64_t pid_namespace(void)
-{
-    struct stat status = {0};
-    return hp_sys_stat("/proc/self/ns/pid", &status) == 0 ? (uint64_t)status.st_ino : 0;
-}
-
 static void move_to_child(int fork_file)
 {
     struct hp_region *region = &hp_library.region;
@@ -149,15 +140,14 @@ static void move_to_child(int fork_file)
     region->ledger->pid = hp_library.pid;
     region->ledger->uid = hp_sys_getuid();
     if (getppid() == 0) /* the parent made a pid namespace for its children */
-        region->ledger->pid_namespace = pid_namespace();
+        region->ledger->pid_namespace = hp_pid_namespace();
     region->ledger->parent_pid = parent;
     hp_dump_forked();
     hp_figures_forked();
     hp_trace_forked(region->ledger);
     memset(&region->ledger->resident, 0, sizeof region->ledger->resident);
     hp_thread_forked(region->ledger, &hp_thread);
-    if (description == STARTING) /* by a thread that is not here */
-        description = NOT_STARTED;
+    hp_describe_forked();
     hp_thread.random = 0; /* not the same samples as the parent's, but for the gap that it is in */
     hp_marking_update();
 }
@@ -186,42 +176,6 @@ static void make_fork_guard(void)
     }
 }
 
-/* From the path that was executed, until /proc is asked, which takes time at the start of a process. */
-static void set_exe(struct hp_ledger *ledger)
-{
-    const char *name = (const char *)getauxval(AT_EXECFN);
-    size_t used = 0;
-    if (!name)
-        return;
-    if (*name != '/') {
-        used = strlen(hp_library.directory);
-        memcpy(ledger->exe, hp_library.directory, used);
-        ledger->exe[used++] = '/';
-    }
-    size_t size = strnlen(name, sizeof ledger->exe);
-    if (used + size < sizeof ledger->exe)
-        memcpy(ledger->exe + used, name, size);
-}
-
-static void set_front(struct hp_ledger *ledger)
-{
-    struct dl_find_object object;
-    /* The malloc that the process uses; readers drop a frame of that name, whoever's it is. */
-    if (!hp_find_object((uintptr_t)malloc, &object))
-        return;
-    uint64_t frame = hp_module_frame((uintptr_t)malloc + 1, &object);
-    ledger->front_module = (uint32_t)(frame >> HP_FRAME_MODULE_SHIFT);
-    ledger->front_offset = frame & HP_FRAME_OFFSET_MASK;
-}
-
-static void add_main_module(void)
-{
-    struct dl_find_object object;
-    uintptr_t entry = getauxval(AT_ENTRY);
-    if (hp_find_object(entry, &object))
-        hp_module_frame(entry, &object);
-}
-
 /* Most pages of these tables are touched by the first samples, one here and one there: at once they cost a tenth of what
  * they do one by one (sqlite3 ran 1 % slower). Before Linux 5.14 nothing happens. */
 static void populate_tables(void)
@@ -232,35 +186,8 @@ static void populate_tables(void)
 
 void hp_library_describe(struct hp_ledger *ledger)
 {
-    uint32_t state = __atomic_load_n(&description, __ATOMIC_ACQUIRE);
-    for (unsigned round = 0; state == STARTING && round < WAIT_ROUNDS; round++) { /* another thread is at it */
-        hp_syscall(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
-        state = __atomic_load_n(&description, __ATOMIC_ACQUIRE);
-    }
-    if (state == STARTING) /* and was stopped: nobody is to wait for it again */
-        __atomic_store_n(&description, READY, __ATOMIC_RELEASE);
-    if (state != NOT_STARTED || !__atomic_compare_exchange_n(&description, &state, STARTING, false, __ATOMIC_ACQUIRE,
-                                                             __ATOMIC_RELAXED))
-        return;
-    ledger->pid_namespace = pid_namespace();
-    long length = hp_sys_readlink("/proc/self/exe", ledger->exe, sizeof ledger->exe - 1);
-    if (length > 0)
-        ledger->exe[length] = '\0';
-    populate_tables();
-    add_main_module();
-    set_front(ledger);
-    __atomic_store_n(&description, READY, __ATOMIC_RELEASE);
-}
-
-static void set_program(struct hp_ledger *ledger)
-{
-    const char *name = (const char *)getauxval(AT_EXECFN);
-    const char *slash = name ? strrchr(name, '/') : NULL;
-    if (!name || !*name)
-        name = ledger->exe;
-    else if (slash && slash[1])
-        name = slash + 1;
-    memcpy(ledger->program, name, strnlen(name, sizeof ledger->program - 1));
+    if (hp_describe(ledger))
+        populate_tables();
 }
 
 static bool start_ledger(void)
@@ -286,8 +213,7 @@ static bool start_ledger(void)
     hp_library.armed_interval = options->interval ? options->interval : 512 * 1024;
     if (hp_next.version)
         memcpy(ledger->allocator, hp_next.version, strnlen(hp_next.version, sizeof ledger->allocator - 1));
-    set_exe(ledger);
-    set_program(ledger);
+    hp_describe_start(ledger, hp_library.directory);
     hp_modules_init(ledger, hp_library.directory);
     return true;
 }

@@ -103,16 +103,13 @@ static int create_shared(struct hp_region *region, const char *folder, uint64_t 
     if (most < BUDGET_LEAST)
         return -ENOSPC;
     int fd = file_in(region, folder);
-    if (fd < 0) {
-        region->path[0] = '\0';
+    if (fd < 0)
         return fd;
-    }
     uint64_t size = hp_ledger_layout(most).size;
     struct hp_ledger *ledger = map_file(fd, size);
     error = ledger ? hp_sys_madvise(ledger, (sizeof *ledger + PAGE - 1) & ~(PAGE - 1ul), MADV_POPULATE_WRITE) : -ENOMEM;
     if (error < 0) {
         hp_sys_unlink(region->path);
-        region->path[0] = '\0';
         if (ledger)
             hp_sys_munmap(ledger, size);
         return error;
@@ -128,6 +125,7 @@ static int create_shared(struct hp_region *region, const char *folder, uint64_t 
 static int create_private(struct hp_region *region, uint64_t *budget)
 {
     void *memory = NULL;
+    region->path[0] = '\0'; /* of a file that could not be had */
     *budget = within_limit(RLIMIT_DATA, 16, *budget);
     while (*budget >= BUDGET_LEAST && !(memory = hp_sys_mmap(NULL, hp_ledger_layout(*budget).size, PROT_READ | PROT_WRITE,
                                                              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1)))
@@ -136,7 +134,6 @@ static int create_private(struct hp_region *region, uint64_t *budget)
         return -ENOMEM;
     region->ledger = memory;
     region->shared = false;
-    region->path[0] = '\0';
     return 0;
 }
 
