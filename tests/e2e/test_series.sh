@@ -8,6 +8,7 @@ mkdir shm && export HEAPPROF_LEDGER=$work/shm
 mkdir moments
 HEAPPROF_INTERVAL=16K with glibc "$TARGETS/grower" moments 15
 expect "grower" 0 $?
+space_evenly moments/*.heap
 "$HEAPPROF" diff --series --json -n 0 --hide '^keep$' moments/*.heap >diff.json 2>err || fail "diff --series: $(cat err)"
 expect "moments" 15 "$(jq '.moments | length' diff.json)"
 expect "first row" "leak_slowly true" "$(jq -r '.rows[0] | "\(.function) \(.significant)"' diff.json)"

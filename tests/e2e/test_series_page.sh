@@ -6,6 +6,7 @@ export LC_ALL=C.UTF-8 HOME=$work HEAPPROF_LEDGER=$work/shm
 mkdir moments shm
 
 HEAPPROF_INTERVAL=16K with glibc "$TARGETS/grower" moments 15
+space_evenly moments/*.heap
 "$HEAPPROF" convert --to=html --series --hide '^keep$' -o series.html moments/*.heap 2>err || fail "convert --series: $(cat err)"
 "$HEAPPROF" convert --to=html --hide '^keep$' -o last.html moments/14.heap 2>err || fail "convert: $(cat err)"
 mapfile -t marked < <("$HEAPPROF" diff --json -n 0 --hide '^keep$' moments/00.heap moments/14.heap 2>/dev/null |
