@@ -4,16 +4,24 @@
 #include <signal.h>
 #include <time.h>
 
+static uint64_t now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
 static void *run(void *state)
 {
     struct hp_ticker *ticker = state;
-    struct timespec due;
-    clock_gettime(CLOCK_MONOTONIC, &due);
+    uint64_t due_ns = now_ns();
     pthread_mutex_lock(&ticker->lock);
     while (!ticker->stopping) {
-        uint64_t next = (uint64_t)due.tv_nsec + ticker->every_ns;
-        due.tv_sec += (time_t)(next / 1000000000);
-        due.tv_nsec = (long)(next % 1000000000);
+        due_ns += ticker->every_ns;
+        uint64_t now = now_ns();
+        if (due_ns < now)
+            due_ns = now + ticker->every_ns - (now - due_ns) % ticker->every_ns;
+        const struct timespec due = {(time_t)(due_ns / 1000000000), (long)(due_ns % 1000000000)};
         while (!ticker->stopping && pthread_cond_timedwait(&ticker->woken, &ticker->lock, &due) != ETIMEDOUT)
             continue;
         if (ticker->stopping)
