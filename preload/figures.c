@@ -17,30 +17,15 @@
 #define COST_FIRST_NS 20000ull /* what that is taken to be, before it was measured */
 
 #define JEMALLOC_FIRST_NS 20000000ull /* after the start */
-#define CHUNK_NS 20 /* a free chunk costs glibc 3 to 50 ns, as near as it is */
 
 static uint64_t due_at_ns; /* CLOCK_MONOTONIC; but for what was freed since */
 static uint32_t reading;
 static uint64_t cost_ns = COST_FIRST_NS; /* guarded by `reading` */
-static uint64_t freed;                   /* objects, since the figures were read, less those allocated since */
-
-void hp_figures_freed(uint64_t objects)
-{
-    __atomic_fetch_add(&freed, objects, __ATOMIC_RELAXED);
-}
-
-void hp_figures_allocated(uint64_t objects)
-{
-    uint64_t before = __atomic_load_n(&freed, __ATOMIC_RELAXED);
-    while (!__atomic_compare_exchange_n(&freed, &before, before > objects ? before - objects : 0, true, __ATOMIC_RELAXED,
-                                        __ATOMIC_RELAXED)) {
-    }
-}
 
 /* What was freed makes reading dearer, to an extent that shows only afterwards, with glibc's lock held. */
 static uint64_t freed_cost_ns(void)
 {
-    return hp_next.allocator == HP_ALLOCATOR_GLIBC ? __atomic_load_n(&freed, __ATOMIC_RELAXED) * CHUNK_NS : 0;
+    return 0;
 }
 
 static void read_glibc(struct hp_figures *figures)
@@ -225,7 +210,6 @@ void hp_figures_refresh(struct hp_ledger *ledger, bool now)
         return;
     uint64_t start = hp_clock_ns(CLOCK_MONOTONIC);
     uint64_t expected_ns = cost_ns + freed_cost_ns();
-    __atomic_store_n(&freed, 0, __ATOMIC_RELAXED);
     /* The others do not allocate while they tell; what a signal handler allocates meanwhile is lost, and counted. */
     hp_thread.own_call = hp_next.allocator == HP_ALLOCATOR_TCMALLOC || hp_next.allocator == HP_ALLOCATOR_MIMALLOC;
     if (hp_next.allocator == HP_ALLOCATOR_JEMALLOC)

@@ -14,10 +14,6 @@
 /* Read them again if they are old enough, or `now`. */
 void hp_figures_refresh(struct hp_ledger *ledger, bool now);
 
-/* A sample stands for `objects` that the target has allocated, or freed: glibc counts its free chunks one by one. */
-void hp_figures_allocated(uint64_t objects);
-void hp_figures_freed(uint64_t objects);
-
 /* In the child of a fork: another thread of the parent, which was at it, is not here. */
 void hp_figures_forked(void);
 

@@ -1,8 +1,8 @@
 /* The hooks of C++'s operator new and delete.
  *
  * libstdc++'s operators call malloc and free, and are counted there; those of tcmalloc, jemalloc and mimalloc go to the
- * allocator directly, and must be counted here. Which kind is behind us is found out by calling it once and seeing
- * whether the call comes by our malloc: names of libraries tell nothing about a program with its own operators.
+ * allocator directly, and must be counted here. Which kind is behind us shows when the target calls it: the call comes by our
+ * malloc, or it does not. Names of libraries tell nothing about a program with its own operators.
  *
  * The symbols are those of the Itanium C++ ABI. All forms of new take a size, then an alignment or nothing, then a
  * nothrow_t reference or nothing; each is called with three words, of which the callee takes what it knows.
@@ -12,11 +12,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "library.h"
+#include "filter.h"
 #include "next.h"
 #include "record.h"
 #include "sampler.h"
-#include "spare.h"
 #include "symbols.h"
 
 enum { NEW, NEW_ARRAY, NEW_NOTHROW, NEW_ARRAY_NOTHROW, NEW_ALIGNED, NEW_ARRAY_ALIGNED, NEW_ALIGNED_NOTHROW,
@@ -34,8 +33,6 @@ static const char *const names[OPERATORS] = {
 /* `which` says which form was called: a fourth word, which the operators behind us do not look at. */
 typedef void *new_function(size_t, uintptr_t, uintptr_t, uintptr_t which);
 typedef void delete_function(void *, uintptr_t, uintptr_t, uintptr_t which);
-
-enum mode { UNKNOWN, FORWARD, COUNT };
 
 static void *next[OPERATORS]; /* the operators behind us */
 
@@ -93,41 +90,11 @@ static void call_delete(uintptr_t which, void *pointer, uintptr_t b, uintptr_t c
     ((delete_function *)next[which])(pointer, b, c, which);
 }
 
-/* By a call that is not counted, and one byte that is given back. */
-static enum mode learn(uintptr_t which)
-{
-    struct hp_thread *thread = &hp_thread;
-    static const char nothrow = 0; /* std::nothrow_t is empty */
-    if (!hp_next.version)
-        hp_next_resolve();
-    if (!__atomic_load_n(&next[OPERATORS - 1], __ATOMIC_ACQUIRE))
-        find_operators(true);
-    void *room = hp_next.malloc(256); /* else the probe would call the program's new_handler, or throw */
-    if (!room)
-        return UNKNOWN;
-    hp_next.free(room);
-    uint64_t left = thread->left;
-    bool kept = thread->own_call; /* an allocator that is asked for its figures may use new itself */
-    bool aligned = which >= NEW_ALIGNED;
-    thread->left = 0;
-    thread->own_hit = false;
-    thread->own_call = true;
-    void *probe = call_new(which, 1, aligned ? 16 : (uintptr_t)&nothrow, (uintptr_t)&nothrow);
-    enum mode mode = thread->own_hit ? FORWARD : COUNT; /* told by new alone: jemalloc's delete calls free */
-    uintptr_t back = (aligned ? DELETE_ALIGNED : DELETE) + (which & 1);
-    call_delete(back, probe, aligned ? 16 : 0, 0);
-    thread->own_call = kept;
-    thread->left = left;
-    return mode;
-}
-
 static HP_COLD void *sampled_new(size_t size, uintptr_t b, uintptr_t c, uintptr_t which)
 {
-    if (!hp_due(size))
-        return call_new(which, size, b, c);
+    bool due = hp_due(size);
     void *pointer = call_new(which, size, b, c); /* may throw: nothing of ours is open */
-    pointer = hp_mark_fresh(pointer, size, which >= NEW_ALIGNED ? b : 0);
-    if (pointer)
+    if (due && pointer)
         hp_record(pointer, size, HP_FRAME);
     return pointer;
 }
@@ -147,55 +114,80 @@ static void *told_new(size_t size, uintptr_t b, uintptr_t c, uintptr_t which)
     return call_new(which, size, b, c);
 }
 
-static HP_COLD void *first_new(size_t size, uintptr_t b, uintptr_t c, uintptr_t which)
+static void learn_operators(void)
 {
-    enum mode mode = learn(which);
-    new_function *found = mode == COUNT ? counted_new : which >= NEW_ALIGNED ? told_new : (new_function *)next[which];
-    if (mode != UNKNOWN)
-        __atomic_store_n(&hot_new[which], found, __ATOMIC_RELEASE);
-    return found(size, b, c, which);
+    if (!hp_next.version)
+        hp_next_resolve();
+    if (!__atomic_load_n(&next[OPERATORS - 1], __ATOMIC_ACQUIRE))
+        find_operators(true);
 }
 
-/* The size of a marked object must not reach the allocator: it was allocated larger, to be aligned. */
-static HP_COLD void sampled_delete(void *pointer, uintptr_t b, uintptr_t c, uintptr_t which)
+/* How often each form was seen to come by our hooks of malloc. A signal handler that allocates in just that moment looks the
+ * same: it is believed the second time. */
+static uint8_t forwards[DELETE];
+
+static delete_function looked_delete;
+
+/* What is counted in new is looked for in delete; otherwise delete comes by our free, which does. One that counts
+ * decides for all. */
+static void choose_deletes(bool counted)
+{
+    static bool any_counted;
+    if (counted)
+        __atomic_store_n(&any_counted, true, __ATOMIC_RELAXED);
+    for (unsigned i = DELETE; i < OPERATORS; i++)
+        __atomic_store_n(&hot_delete[i - DELETE],
+                         __atomic_load_n(&any_counted, __ATOMIC_RELAXED) ? looked_delete : (delete_function *)next[i],
+                         __ATOMIC_RELEASE);
+}
+
+/* The target's own call shows which kind the operator is: the thread's counter moves, or its cold path is entered, when the
+ * operator comes by our malloc. Nothing is asked of an allocator that the target didn't ask. */
+static HP_UNSEEN HP_COLD void *first_new(size_t size, uintptr_t b, uintptr_t c, uintptr_t which)
 {
     struct hp_thread *thread = &hp_thread;
-    bool kept = thread->own_call;
-    if (hp_forget(pointer) && hp_spare_keep(pointer))
-        return;
-    thread->own_call = true; /* where it ends in a call of free, that must not look for the object again */
-    if (hp_is_marked(pointer))
-        call_delete(DELETE + (which & 1), pointer, 0, 0);
-    else
-        call_delete(which, pointer, b, c);
-    thread->own_call = kept;
+    learn_operators();
+    thread->asked = which >= NEW_ALIGNED ? size + 1 : 0;
+    uint64_t left = thread->left;
+    uint32_t cold = thread->cold_calls;
+    void *pointer = call_new(which, size, b, c);
+    thread->asked = 0;
+    if (thread->left != left || thread->cold_calls != cold) {
+        if (__atomic_add_fetch(&forwards[which], 1, __ATOMIC_RELAXED) >= 2) {
+            __atomic_store_n(&hot_new[which], which >= NEW_ALIGNED ? told_new : (new_function *)next[which],
+                             __ATOMIC_RELEASE);
+            choose_deletes(false);
+        }
+        return pointer;
+    }
+    choose_deletes(true); /* before the first sample gets out */
+    __atomic_store_n(&hot_new[which], counted_new, __ATOMIC_RELEASE);
+    if (pointer && hp_charge(size) && hp_due(size))
+        hp_record(pointer, size, HP_FRAME);
+    return pointer;
 }
 
-static void look_and_delete(void *pointer, uintptr_t b, uintptr_t c, uintptr_t which)
+/* Where this delete comes by our free, too, that finds the object gone, and must not take it for one that it never saw. */
+static HP_COLD void sampled_delete(void *pointer, uintptr_t b, uintptr_t c, uintptr_t which)
 {
-    if (__builtin_expect(hp_is_in_filter(pointer), 0))
+    hp_forget(pointer);
+    hp_thread.forgotten = (uintptr_t)pointer;
+    call_delete(which, pointer, b, c);
+    hp_thread.forgotten = 0;
+}
+
+static void looked_delete(void *pointer, uintptr_t b, uintptr_t c, uintptr_t which)
+{
+    if (__builtin_expect(hp_maybe_sampled(pointer), 0))
         return sampled_delete(pointer, b, c, which);
-    if (hp_frees.unsampled == hp_next.free || !hp_spare_catch(pointer))
-        call_delete(which, pointer, b, c);
-}
-
-static void counted_delete(void *pointer, uintptr_t b, uintptr_t c, uintptr_t which)
-{
-    if (__builtin_expect(hp_looks_sampled(pointer), 0))
-        return look_and_delete(pointer, b, c, which);
     call_delete(which, pointer, b, c);
 }
 
-/* One answer for all forms of delete. */
+/* Until a new has shown what it is. */
 static HP_COLD void first_delete(void *pointer, uintptr_t b, uintptr_t c, uintptr_t which)
 {
-    enum mode mode = learn(NEW);
-    for (unsigned i = DELETE; i < OPERATORS && mode != UNKNOWN; i++)
-        __atomic_store_n(&hot_delete[i - DELETE], mode == COUNT ? counted_delete : (delete_function *)next[i],
-                         __ATOMIC_RELEASE);
-    if (mode == COUNT)
-        return counted_delete(pointer, b, c, which);
-    call_delete(which, pointer, b, c);
+    learn_operators();
+    looked_delete(pointer, b, c, which);
 }
 
 /* All three words are handed on, also those that a form does not have: a jump, with nothing to set but `which`. */

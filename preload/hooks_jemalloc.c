@@ -6,8 +6,10 @@
 #include "hooks.h"
 
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "filter.h"
 #include "next.h"
 #include "record.h"
 #include "sampler.h"
@@ -22,12 +24,6 @@ HP_HOOK size_t sallocx(const void *pointer, int flags);
 HP_HOOK void dallocx(void *pointer, int flags);
 HP_HOOK void sdallocx(void *pointer, size_t size, int flags);
 HP_HOOK size_t nallocx(size_t size, int flags);
-
-static int marked_flags(int flags)
-{
-    int align = __builtin_ctzl(HP_MARK);
-    return hp_marking() && (flags & FLAG_ALIGN_MASK) < align ? (flags & ~FLAG_ALIGN_MASK) | align : flags;
-}
 
 static void *standard_mallocx(size_t size, int flags)
 {
@@ -45,12 +41,9 @@ static void *next_mallocx(size_t size, int flags)
 
 static HP_COLD void *sampled_mallocx(size_t size, int flags)
 {
-    if (!hp_due(size))
-        return next_mallocx(size, flags);
-    void *pointer = next_mallocx(size, marked_flags(flags));
-    if (!pointer)
-        pointer = next_mallocx(size, flags);
-    if (pointer)
+    bool due = hp_due(size);
+    void *pointer = next_mallocx(size, flags);
+    if (due && pointer)
         hp_record(pointer, size, HP_FRAME);
     return pointer;
 }
@@ -60,12 +53,22 @@ void *mallocx(size_t size, int flags)
     return __builtin_expect(hp_charge(size), 0) ? sampled_mallocx(size, flags) : next_mallocx(size, flags);
 }
 
-/* Where the next allocator has no rallocx: new memory, so that alignment and zeroes come right, and a copy. */
+static size_t usable_size(const void *pointer)
+{
+    return hp_next.malloc_usable_size ? hp_next.malloc_usable_size((void *)(uintptr_t)pointer) : 0;
+}
+
+/* Where the next allocator has no rallocx: realloc, or, for what that can't do, new memory and a copy, if the allocator
+ * tells how much there is to copy. */
 static void *next_rallocx(void *pointer, size_t size, int flags)
 {
     if (hp_next.rallocx)
         return hp_next.rallocx(pointer, size, flags);
-    size_t old = hp_next.malloc_usable_size(pointer);
+    if (!(flags & FLAG_ZERO) && (flags & FLAG_ALIGN_MASK) <= 4)
+        return hp_next.realloc(pointer, size);
+    size_t old = usable_size(pointer);
+    if (!old)
+        return NULL;
     void *moved = standard_mallocx(size, flags);
     if (moved) {
         memcpy(moved, pointer, old < size ? old : size);
@@ -80,11 +83,11 @@ void *rallocx(void *pointer, size_t size, int flags)
     bool due = hp_charge(size) && hp_due(size);
     bool look = due || hp_maybe_sampled(pointer);
     bool sampled = look && hp_take(pointer, &ref);
-    void *moved = next_rallocx(pointer, size, due ? marked_flags(flags) : flags);
+    void *moved = next_rallocx(pointer, size, flags);
     if (sampled && moved)
         hp_forget_taken(&ref);
     else if (sampled)
-        hp_live_restore(&ref);
+        hp_put_back(&ref);
     if (due && moved)
         hp_record(moved, size, HP_FRAME);
     return moved;
@@ -93,7 +96,7 @@ void *rallocx(void *pointer, size_t size, int flags)
 size_t xallocx(void *pointer, size_t size, size_t extra, int flags)
 {
     bool due = hp_charge(size) && hp_due(size);
-    size_t before = hp_next.malloc_usable_size(pointer);
+    size_t before = usable_size(pointer);
     size_t now = hp_next.xallocx ? hp_next.xallocx(pointer, size, extra, flags) : before;
     if (now >= size && now != before) {
         /* Resized where it stands: a free and an allocation, as realloc. */
@@ -107,31 +110,24 @@ size_t xallocx(void *pointer, size_t size, size_t extra, int flags)
 
 size_t sallocx(const void *pointer, int flags)
 {
-    size_t usable = hp_next.sallocx ? hp_next.sallocx(pointer, flags)
-                                    : hp_next.malloc_usable_size((void *)(uintptr_t)pointer);
-    return hp_maybe_sampled(pointer) ? hp_usable_size(pointer, usable) : usable;
-}
-
-static void next_dallocx(void *pointer, int flags)
-{
-    if (hp_next.dallocx)
-        hp_next.dallocx(pointer, flags);
-    else
-        hp_next.free(pointer);
+    return hp_next.sallocx ? hp_next.sallocx(pointer, flags) : usable_size(pointer);
 }
 
 void dallocx(void *pointer, int flags)
 {
-    if (hp_maybe_sampled(pointer))
+    if (!hp_next.dallocx)
+        return free(pointer);
+    if (hp_maybe_sampled(pointer) || hp_is_exact())
         hp_forget(pointer);
-    next_dallocx(pointer, flags);
+    hp_next.dallocx(pointer, flags);
 }
 
-/* A marked object is larger than the size says, so the size must not reach the allocator. */
 void sdallocx(void *pointer, size_t size, int flags)
 {
-    if (hp_maybe_sampled(pointer) || !hp_next.sdallocx)
-        return dallocx(pointer, flags & ~FLAG_ALIGN_MASK);
+    if (!hp_next.sdallocx)
+        return dallocx(pointer, flags);
+    if (hp_maybe_sampled(pointer) || hp_is_exact())
+        hp_forget(pointer);
     hp_next.sdallocx(pointer, size, flags);
 }
 

@@ -12,6 +12,7 @@
 #include "describe.h"
 #include "dump.h"
 #include "figures.h"
+#include "filter.h"
 #include "ledger/sys.h"
 #include "modules.h"
 #include "next.h"
@@ -149,7 +150,7 @@ static void move_to_child(int fork_file)
     hp_thread_forked(region->ledger, &hp_thread);
     hp_describe_forked();
     hp_thread.random = 0; /* not the same samples as the parent's, but for the gap that it is in */
-    hp_marking_update();
+    hp_record_interval_changed();
 }
 
 static void after_fork_in_child(void)
@@ -253,7 +254,7 @@ static void start(void)
         return;
     }
     __atomic_store_n(&hp_library.state, READY, __ATOMIC_RELEASE);
-    hp_marking_update();
+    hp_record_interval_changed();
 }
 
 /* What may call malloc, and so comes when the ledger is ready, on the constructor only. */
@@ -338,7 +339,7 @@ int hp_library_set_interval(uint64_t bytes)
         __atomic_store_n(&hp_library.armed_interval, bytes, __ATOMIC_RELAXED);
     }
     __atomic_store_n(&ledger->epoch, epoch, __ATOMIC_SEQ_CST); /* before the samples are looked at */
-    hp_marking_update();
+    hp_record_interval_changed();
     return 0;
 }
 

@@ -66,12 +66,6 @@ static void *first_pvalloc(size_t size)
     return hp_next.pvalloc(size);
 }
 
-static size_t first_usable_size(void *pointer)
-{
-    hp_next_resolve();
-    return hp_next.malloc_usable_size(pointer);
-}
-
 struct hp_next hp_next = {
     .malloc = first_malloc,
     .free = first_free,
@@ -83,30 +77,22 @@ struct hp_next hp_next = {
     .posix_memalign = first_posix_memalign,
     .valloc = first_valloc,
     .pvalloc = first_pvalloc,
-    .malloc_usable_size = first_usable_size,
 };
 
-struct hp_hot hp_hot = {.malloc = first_malloc, .calloc = first_calloc, .realloc = first_realloc};
+struct hp_hot hp_hot = {.malloc = first_malloc, .calloc = first_calloc, .realloc = first_realloc, .free = first_free};
 
 enum { SYMBOL_MALLOC, SYMBOL_FREE, SYMBOL_CALLOC, SYMBOL_REALLOC, SYMBOL_REALLOCARRAY, SYMBOL_MEMALIGN,
        SYMBOL_ALIGNED_ALLOC, SYMBOL_POSIX_MEMALIGN, SYMBOL_VALLOC, SYMBOL_PVALLOC, SYMBOL_USABLE_SIZE, SYMBOL_FREE_SIZED,
        SYMBOL_FREE_ALIGNED_SIZED, SYMBOL_MALLOCX, SYMBOL_RALLOCX, SYMBOL_XALLOCX, SYMBOL_SALLOCX, SYMBOL_DALLOCX,
        SYMBOL_SDALLOCX, SYMBOL_NALLOCX, SYMBOL_PRCTL, SYMBOL_DLCLOSE, SYMBOL_MALLCTL, SYMBOL_TCMALLOC, SYMBOL_TC_VERSION,
-       SYMBOL_MI_ZALLOC, SYMBOL_MI_GOOD_SIZE, SYMBOL_MI_PROCESS_INFO, SYMBOL_MI_STATS, SYMBOL_MI_VERSION, SYMBOL_GLIBC, SYMBOL_COUNT };
+       SYMBOL_MI_PROCESS_INFO, SYMBOL_MI_STATS, SYMBOL_MI_VERSION, SYMBOL_GLIBC, SYMBOL_COUNT };
 
 static const char *const names[SYMBOL_COUNT] = {
     "malloc", "free", "calloc", "realloc", "reallocarray", "memalign", "aligned_alloc", "posix_memalign", "valloc",
     "pvalloc", "malloc_usable_size", "free_sized", "free_aligned_sized", "mallocx", "rallocx", "xallocx", "sallocx",
     "dallocx", "sdallocx", "nallocx", "prctl", "dlclose", "mallctl",
     "MallocExtension_GetNumericProperty", "tc_version",
-    "mi_zalloc_aligned", "mi_good_size", "mi_process_info", "mi_stats_print_out", "mi_version", "gnu_get_libc_version"};
-
-/* Marks make the free of all other objects cheaper, and cost something for each sample: up to HP_MARK bytes, the detour
- * through memalign, and in glibc what spare.h tells. With many samples it is better to look up every object that is
- * freed. Measured with python3 building JSON: at 32 KiB looking up costs 2 % less on jemalloc, tcmalloc and mimalloc, and
- * 25 % less on glibc. */
-#define HP_MARK_LEAST (64u << 10)
-#define HP_MARK_LEAST_GLIBC (512u << 10)
+    "mi_process_info", "mi_stats_print_out", "mi_version", "gnu_get_libc_version"};
 
 static char version_text[64];
 
@@ -152,7 +138,6 @@ static void identify(const struct hp_symbol *symbols)
         set_version("tcmalloc", strncmp(text, "gperftools ", 11) ? text : text + 11);
     } else if (symbols[SYMBOL_MI_VERSION].address && symbols[SYMBOL_MI_VERSION].object == object) {
         hp_next.allocator = HP_ALLOCATOR_MIMALLOC;
-        hp_next.mi_zalloc_aligned = (void *(*)(size_t, size_t))symbols[SYMBOL_MI_ZALLOC].address;
         hp_next.mi_process_info = (void (*)(size_t *, size_t *, size_t *, size_t *, size_t *, size_t *, size_t *,
                                             size_t *))symbols[SYMBOL_MI_PROCESS_INFO].address;
         hp_next.mi_stats_print_out =
@@ -165,9 +150,6 @@ static void identify(const struct hp_symbol *symbols)
         hp_next.allocator = HP_ALLOCATOR_UNKNOWN;
         set_version("unknown", "");
     }
-    hp_next.mark_least = !symbols[SYMBOL_MEMALIGN].address || symbols[SYMBOL_MEMALIGN].object != object ? UINT64_MAX
-                         : hp_next.allocator == HP_ALLOCATOR_GLIBC ? HP_MARK_LEAST_GLIBC
-                                                                     : HP_MARK_LEAST;
 }
 
 static void *same_object(const struct hp_symbol *symbols, unsigned index)
@@ -192,7 +174,7 @@ void hp_next_resolve(void)
     hp_next.posix_memalign = (int (*)(void **, size_t, size_t))symbols[SYMBOL_POSIX_MEMALIGN].address;
     hp_next.valloc = (void *(*)(size_t))symbols[SYMBOL_VALLOC].address;
     hp_next.pvalloc = (void *(*)(size_t))symbols[SYMBOL_PVALLOC].address;
-    hp_next.malloc_usable_size = (size_t(*)(void *))symbols[SYMBOL_USABLE_SIZE].address;
+    hp_next.malloc_usable_size = (size_t(*)(void *))same_object(symbols, SYMBOL_USABLE_SIZE);
     hp_next.free_sized = (void (*)(void *, size_t))same_object(symbols, SYMBOL_FREE_SIZED);
     hp_next.free_aligned_sized = (void (*)(void *, size_t, size_t))same_object(symbols, SYMBOL_FREE_ALIGNED_SIZED);
     hp_next.mallocx = (void *(*)(size_t, int))same_object(symbols, SYMBOL_MALLOCX);
@@ -202,7 +184,6 @@ void hp_next_resolve(void)
     hp_next.dallocx = (void (*)(void *, int))same_object(symbols, SYMBOL_DALLOCX);
     hp_next.sdallocx = (void (*)(void *, size_t, int))same_object(symbols, SYMBOL_SDALLOCX);
     hp_next.nallocx = (size_t(*)(size_t, int))same_object(symbols, SYMBOL_NALLOCX);
-    hp_next.mi_good_size = (size_t(*)(size_t))same_object(symbols, SYMBOL_MI_GOOD_SIZE);
     hp_next.prctl = (int (*)(int, unsigned long, unsigned long, unsigned long, unsigned long))symbols[SYMBOL_PRCTL]
                         .address;
     hp_next.dlclose = (int (*)(void *))symbols[SYMBOL_DLCLOSE].address;
@@ -210,15 +191,18 @@ void hp_next_resolve(void)
         hp_next_set_exact(false);
     if (!hp_next.version)
         identify(symbols);
+    hp_next.reallocarray_is_allocators =
+        hp_next.allocator != HP_ALLOCATOR_GLIBC && same_object(symbols, SYMBOL_REALLOCARRAY);
 }
 
 void hp_next_set_exact(bool exact)
 {
-    const struct hp_hot plain = {.malloc = hp_next.malloc, .calloc = hp_next.calloc, .realloc = hp_next.realloc};
+    const struct hp_hot plain = {.malloc = hp_next.malloc, .calloc = hp_next.calloc, .realloc = hp_next.realloc, .free = hp_next.free};
     const struct hp_hot *wanted = exact ? &hp_exact_hooks : &plain;
     if (__atomic_load_n(&hp_hot.malloc, __ATOMIC_RELAXED) == wanted->malloc) /* all threads read it all the time */
         return;
     __atomic_store_n(&hp_hot.malloc, wanted->malloc, __ATOMIC_RELEASE);
     __atomic_store_n(&hp_hot.calloc, wanted->calloc, __ATOMIC_RELEASE);
     __atomic_store_n(&hp_hot.realloc, wanted->realloc, __ATOMIC_RELEASE);
+    __atomic_store_n(&hp_hot.free, wanted->free, __ATOMIC_RELEASE);
 }

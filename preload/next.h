@@ -1,8 +1,8 @@
 /* next.h - the allocator behind the library: the functions that the target would have called without it.
  *
  * hp_next holds them; before they are looked up, each leads to a stub that looks them all up and goes on. hp_hot holds
- * what the hooks of allocation jump to: the same functions, or, at interval 1, the library's own that record, because a
- * signal handler may find its thread's counter in the middle of a change.
+ * what the hooks jump to: the same functions, or, at interval 1, the library's own that record, because a signal handler
+ * may find its thread's counter in the middle of a change, and because frees of unknown objects are counted then.
  */
 #ifndef HP_PRELOAD_NEXT_H
 #define HP_PRELOAD_NEXT_H
@@ -25,9 +25,9 @@ struct hp_next {
     int (*posix_memalign)(void **, size_t, size_t);
     void *(*valloc)(size_t);
     void *(*pvalloc)(size_t);
-    size_t (*malloc_usable_size)(void *);
     void (*free_sized)(void *, size_t);                 /* C23; NULL where the allocator has none, as all below */
     void (*free_aligned_sized)(void *, size_t, size_t);
+    size_t (*malloc_usable_size)(void *);
     void *(*mallocx)(size_t, int);
     void *(*rallocx)(void *, size_t, int);
     size_t (*xallocx)(void *, size_t, size_t, int);
@@ -35,16 +35,14 @@ struct hp_next {
     void (*dallocx)(void *, int);
     void (*sdallocx)(void *, size_t, int);
     size_t (*nallocx)(size_t, int);
-    size_t (*mi_good_size)(size_t);
     int (*dlclose)(void *);
     int (*prctl)(int, unsigned long, unsigned long, unsigned long, unsigned long);
 
     enum hp_allocator allocator;
-    uint64_t mark_least; /* the smallest interval, in bytes, at which sampled objects get marked addresses */
+    bool reallocarray_is_allocators; /* it is of the same object as malloc, and does not call realloc by its name */
     const char *version;
     int (*mallctl)(const char *, void *, size_t *, void *, size_t);
     int (*tcmalloc_property)(const char *, size_t *);
-    void *(*mi_zalloc_aligned)(size_t, size_t);
     void (*mi_process_info)(size_t *, size_t *, size_t *, size_t *, size_t *, size_t *, size_t *, size_t *);
     void (*mi_stats_print_out)(void (*)(const char *, void *), void *);
 };
@@ -53,6 +51,7 @@ struct hp_hot {
     void *(*malloc)(size_t);
     void *(*calloc)(size_t, size_t);
     void *(*realloc)(void *, size_t);
+    void (*free)(void *);
 };
 
 extern struct hp_next hp_next __attribute__((visibility("hidden")));
@@ -64,5 +63,10 @@ void hp_next_resolve(void);
 /* What the hooks jump to: the allocator's functions, or with `exact` hp_exact_hooks, the hooks' own. */
 void hp_next_set_exact(bool exact);
 extern const struct hp_hot hp_exact_hooks __attribute__((visibility("hidden")));
+
+static inline bool hp_is_exact(void)
+{
+    return hp_hot.free == hp_exact_hooks.free;
+}
 
 #endif

@@ -37,8 +37,9 @@ struct hp_thread {
     bool fork_alone; /* between the handlers of fork: there is no other thread */
     bool busy;       /* inside the library's cold path */
     bool own_call;   /* the library itself calls the allocator: not the target's allocations */
-    bool own_hit;    /* ... and that came by the hooks */
     bool dump_wanted; /* a signal came while busy */
+    uint32_t cold_calls; /* hp_due was entered so often */
+    uintptr_t forgotten; /* the object whose operator delete is running, after its sample was forgotten */
     uint64_t asked; /* of an aligned operator new that is about to call the allocator, plus 1; 0: none */
     uintptr_t stack_low, stack_high; /* of the thread's own stack; 0: not known yet */
     uintptr_t checked_page; /* of a foreign stack, found readable */

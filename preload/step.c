@@ -72,6 +72,15 @@ static uint8_t simple_flags(const struct hp_step *step)
                      (step->fp_kind == HP_FP_AT_CFA ? HP_SIMPLE_RESTORES_FP : 0));
 }
 
+/* The section that HP_UNSEEN puts functions into, as the linker has it; not there where no hooks are linked in. */
+extern const char __start_hp_unseen[] __attribute__((weak, visibility("hidden")));
+extern const char __stop_hp_unseen[] __attribute__((weak, visibility("hidden")));
+
+static bool is_unseen(uintptr_t address)
+{
+    return address >= (uintptr_t)__start_hp_unseen && address < (uintptr_t)__stop_hp_unseen;
+}
+
 static void learn(uintptr_t pc, bool exact, struct hp_step *step)
 {
     struct dl_find_object object;
@@ -93,7 +102,10 @@ static void learn(uintptr_t pc, bool exact, struct hp_step *step)
     else if (ra->kind != HP_RULE_OFFSET || ra->value != -8 || !simplify_cfa(&row, inside, step) ||
              !simplify_fp(&row, step))
         step->kind = HP_STEP_COMPLEX;
-    step->simple = simple_flags(step);
+    if (is_unseen(inside))
+        step->frame = 0;
+    else
+        step->simple = simple_flags(step);
 }
 
 static void store_step(uint64_t key, const struct hp_step *step)

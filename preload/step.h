@@ -27,7 +27,7 @@ enum hp_fp_kind { HP_FP_SAME, HP_FP_AT_CFA, HP_FP_AT_FP };
 enum { HP_SIMPLE = 1, HP_SIMPLE_FROM_FP = 2, HP_SIMPLE_RESTORES_FP = 4 };
 
 struct hp_step {
-    uint64_t frame;
+    uint64_t frame; /* 0: of a function of ours that is not to be seen (HP_UNSEEN) */
     int32_t cfa;
     int16_t fp;
     uint8_t kind : 4, fp_kind : 4;

@@ -183,7 +183,8 @@ static __attribute__((noinline)) unsigned walk_fully(uintptr_t start_sp, uint64_
         }
         struct hp_step step;
         hp_step_find(r[HP_REG_RIP], walk.exact, &step);
-        frames[count++] = step.frame;
+        frames[count] = step.frame;
+        count += step.frame != 0;
         if (step.kind == HP_STEP_END || step.kind == HP_STEP_UNKNOWN)
             break;
     }
@@ -270,7 +271,8 @@ static unsigned walk_cfi(const void *frame_address, uint64_t *frames, unsigned m
             *truncated = true;
             return count; /* a chain as long as that is no accident */
         }
-        frames[count++] = step.frame;
+        frames[count] = step.frame;
+        count += step.frame != 0;
         if (!guessing)
             sure = count;
         if (step.kind == HP_STEP_UNKNOWN)
@@ -296,7 +298,8 @@ static unsigned walk_frame_pointers(const void *frame_address, uint64_t *frames,
         }
         if (step.kind == HP_STEP_UNKNOWN && count && !(step.frame >> HP_FRAME_MODULE_SHIFT))
             break; /* rbp was no frame pointer there */
-        frames[count++] = step.frame;
+        frames[count] = step.frame;
+        count += step.frame != 0;
         if (step.kind == HP_STEP_END || next <= fp)
             break;
         fp = next;
@@ -324,7 +327,8 @@ static __attribute__((noinline)) unsigned walk_libunwind(const void *frame_addre
             break;
         }
         hp_step_find((uintptr_t)addresses[i], false, &step);
-        frames[count++] = step.frame;
+        frames[count] = step.frame;
+        count += step.frame != 0;
     }
     return count;
 }

@@ -90,19 +90,12 @@ struct hp_live_group {
     uint32_t unused;
 };
 
-/* Instead of a usable size in hp_live_data.plain: the address carries no mark, because nothing was marked then, or
- * although others are; it does, but the size is not known or too large. */
-#define HP_PLAIN_NO_MARKS 0u
-#define HP_PLAIN_UNMARKED 1u
-#define HP_PLAIN_UNKNOWN UINT32_MAX
-
 struct hp_live_data {
     uint64_t size;    /* bytes asked for */
     hp_offset entry;
     uint32_t time_ms; /* since the ledger's start */
     uint32_t thread;  /* number of the allocating thread, from 1 in the order of first samples */
-    uint32_t plain; /* of an object whose address carries the alignment mark: the usable size (malloc_usable_size) that it
-                     * would have without, which the target is told; or HP_PLAIN_* */
+    uint32_t unused;
 };
 
 struct hp_live_level {

@@ -64,7 +64,6 @@ static void store_data(struct hp_live_data *there, const struct hp_live_data *da
     __atomic_store_n(&there->entry, data->entry, __ATOMIC_RELEASE);
     __atomic_store_n(&there->time_ms, data->time_ms, __ATOMIC_RELEASE);
     __atomic_store_n(&there->thread, data->thread, __ATOMIC_RELEASE);
-    __atomic_store_n(&there->plain, data->plain, __ATOMIC_RELEASE);
 }
 
 static struct hp_live_data load_data(const struct hp_live_data *there)
@@ -72,8 +71,7 @@ static struct hp_live_data load_data(const struct hp_live_data *there)
     return (struct hp_live_data){.size = __atomic_load_n(&there->size, __ATOMIC_ACQUIRE),
                                  .entry = __atomic_load_n(&there->entry, __ATOMIC_ACQUIRE),
                                  .time_ms = __atomic_load_n(&there->time_ms, __ATOMIC_ACQUIRE),
-                                 .thread = __atomic_load_n(&there->thread, __ATOMIC_ACQUIRE),
-                                 .plain = __atomic_load_n(&there->plain, __ATOMIC_ACQUIRE)};
+                                 .thread = __atomic_load_n(&there->thread, __ATOMIC_ACQUIRE)};
 }
 
 static bool insert_in_group(struct hp_ledger *ledger, unsigned level, const struct place *place, uint64_t address,

@@ -84,7 +84,7 @@ grep -q "rss=" recovered.heap && fail "a dead process has a resident set"
 
 # Samples stay samples in programs that fit their objects to what malloc_usable_size says.
 for allocator in $(allocators); do
-    for interval in 512K 64K 4K; do # objects are marked from 512K on glibc, 64K on others, and never
+    for interval in 512K 64K 4K; do
         for way in shrink grow; do
             bytes=$(with $allocator HEAPPROF_INTERVAL=$interval "$TARGETS/fitting" $way fitting.heap) ||
                 fail "fitting $way on $allocator"

@@ -17,8 +17,8 @@ path() {
 
 case $(uname -m) in
 x86_64)
-    # Charge, test, jump on; a free need not charge. C++'s operators say which they are, and jump to what counts or to libstdc++'s.
-    for hot in malloc:4 free:3 malloc_usable_size:3 _Znwm:2 _Znam:2 _ZnwmSt11align_val_t:2 _ZdlPv:2 _ZdaPv:2 _ZdlPvm:2 _ZdlPvmSt11align_val_t:2; do
+    # Charge, test, jump on; a free looks at one byte. C++'s operators say which they are, and jump to what counts or to libstdc++'s.
+    for hot in malloc:4 free:6 _Znwm:2 _Znam:2 _ZnwmSt11align_val_t:2 _ZdlPv:2 _ZdaPv:2 _ZdlPvm:2 _ZdlPvmSt11align_val_t:2; do
         code=$(path ${hot%:*})
         count=$(grep -c . <<<"$code")
         [ "$count" -ge 2 ] && [ "$count" -le ${hot#*:} ] ||
@@ -39,7 +39,7 @@ operators="w wRKSt9nothrow_t wSt11align_val_t wSt11align_val_tRKSt9nothrow_t"
 deletes="Pv Pvm PvRKSt9nothrow_t PvSt11align_val_t PvmSt11align_val_t PvSt11align_val_tRKSt9nothrow_t"
 {
     echo malloc free calloc realloc reallocarray memalign aligned_alloc posix_memalign valloc pvalloc
-    echo malloc_usable_size free_sized free_aligned_sized
+    echo free_sized free_aligned_sized
     echo mallocx rallocx xallocx sallocx dallocx sdallocx nallocx
     echo _exit _Exit prctl dlclose
     echo heapprof_{dump,enable,interval,read_stats} heapprof_v1_{dump,enable,interval,read_stats}

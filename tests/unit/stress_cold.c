@@ -2,7 +2,6 @@
  * changing stacks, while others change the interval, unload what the unwinder knows, dump, and read
  * the ledger as another process would. Exit status 66 (ThreadSanitizer's own): a data race; 1:
  * figures that do not agree. */
-#include <malloc.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
@@ -11,6 +10,7 @@
 
 #include "dump.h"
 #include "figures.h"
+#include "filter.h"
 #include "ledger/snapshot.h"
 #include "ledger_help.h"
 #include "library.h"
@@ -18,7 +18,6 @@
 #include "next.h"
 #include "record.h"
 #include "sampler.h"
-#include "spare.h"
 #include "step.h"
 #include "unwind.h"
 
@@ -65,29 +64,12 @@ static void descend(uint64_t way, unsigned levels, void *object, size_t size)
     __asm__ volatile("");
 }
 
-static void *allocate(uint64_t *random, size_t size)
-{
-    void *spare = test_random(random) & 1 ? hp_spare_take(size) : NULL;
-    if (spare)
-        return spare;
-    /* One or two without a mark at a time: whether frees look at marks changes all the time. */
-    return test_random(random) & 127
-               ? aligned_alloc(HP_MARK, (size + HP_MARK - 1) / HP_MARK * HP_MARK)
-               : malloc(size);
-}
-
 /* As the hook of free does. */
 static void release(void *object)
 {
-    if (hp_maybe_sampled(object) && hp_forget(object)) {
+    if (hp_maybe_sampled(object) && hp_forget(object))
         hp_count(&forgotten, 1u);
-        if (!hp_spare_keep(object))
-            free(object);
-    } else if (hp_looks_sampled(object)) {
-        HP_READ(&hp_frees.unsampled)(object);
-    } else {
-        free(object);
-    }
+    free(object);
 }
 
 /* As realloc does: out of sight, then either back, or gone. */
@@ -98,7 +80,7 @@ static void move(uint64_t *random, void **object)
         return;
     pause_at_random(random);
     if (test_random(random) & 1) {
-        hp_live_restore(&ref);
+        hp_put_back(&ref);
         return;
     }
     hp_forget_taken(&ref);
@@ -117,7 +99,7 @@ static void *allocate_much(void *state)
         size_t size = 1 + test_random(&random) % 5000;
         pause_at_random(&random);
         if (!*object) {
-            *object = allocate(&random, size);
+            *object = malloc(size);
             /* Those that the sampler leaves out are recorded as well: the more the better. */
             if (hp_charge(size) && !hp_due(size))
                 hp_thread.due_epoch = __atomic_load_n(&hp_ledger_now()->epoch, __ATOMIC_RELAXED);
@@ -125,12 +107,9 @@ static void *allocate_much(void *state)
                     size);
         } else if (!(test_random(&random) & 7)) {
             move(&random, object);
-        } else if (!(test_random(&random) & 7)) {
-            hp_usable_size(*object, size);
         } else {
             release(*object);
             *object = NULL;
-            hp_after_free(NULL);
         }
     }
     for (unsigned i = 0; i < OWN; i++) {
@@ -202,13 +181,6 @@ int main(void)
     pthread_t threads[THREADS + 1];
     if (!hp_library_start())
         return 1;
-    /* ThreadSanitizer's allocator, whose objects look like samples by chance; caught only where it is not glibc's. */
-    hp_next.allocator = HP_ALLOCATOR_TCMALLOC;
-    hp_next.mark_least = 65536;
-    hp_next.free = free;
-    hp_next.memalign = memalign;
-    hp_next.malloc_usable_size = malloc_usable_size;
-    hp_marking_update();
     if (pthread_barrier_init(&begin, NULL, THREADS))
         return 1;
     for (uintptr_t i = 0; i <= THREADS; i++)

@@ -140,7 +140,7 @@ static void adds_pairs(void **state)
 static void takes_drops_and_restores(void **state)
 {
     struct hp_ledger *ledger = make_ledger(BUDGET, 128);
-    const struct hp_live_data data = {.size = 100, .entry = 7, .time_ms = 5, .thread = 3, .plain = 1};
+    const struct hp_live_data data = {.size = 100, .entry = 7, .time_ms = 5, .thread = 3};
     struct hp_live_ref ref, second;
     assert_false(hp_live_take(ledger, 0x1000, &ref));
     assert_true(hp_live_insert(ledger, 0x1000, &data));
