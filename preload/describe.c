@@ -1,7 +1,6 @@
 #include "describe.h"
 
 #include <link.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
 
@@ -35,17 +34,6 @@ static void set_exe(struct hp_ledger *ledger, const char *directory)
     size_t size = strnlen(name, sizeof ledger->exe);
     if (used + size < sizeof ledger->exe)
         memcpy(ledger->exe + used, name, size);
-}
-
-static void set_front(struct hp_ledger *ledger)
-{
-    struct dl_find_object object;
-    /* The malloc that the process uses; readers drop a frame of that name, whoever's it is. */
-    if (!hp_find_object((uintptr_t)malloc, &object))
-        return;
-    uint64_t frame = hp_module_frame((uintptr_t)malloc + 1, &object);
-    ledger->front_module = (uint32_t)(frame >> HP_FRAME_MODULE_SHIFT);
-    ledger->front_offset = frame & HP_FRAME_OFFSET_MASK;
 }
 
 static void add_main_module(void)
@@ -90,7 +78,6 @@ bool hp_describe(struct hp_ledger *ledger)
     if (length > 0)
         ledger->exe[length] = '\0';
     add_main_module();
-    set_front(ledger);
     __atomic_store_n(&description, READY, __ATOMIC_RELEASE);
     return true;
 }
