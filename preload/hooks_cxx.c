@@ -14,6 +14,7 @@
 
 #include "library.h"
 #include "next.h"
+#include "operators.h"
 #include "record.h"
 #include "sampler.h"
 #include "spare.h"
@@ -72,6 +73,8 @@ static void find_operators(bool fall_back)
         void *found = symbols[i].address;
         if (!found)
             found = i < DELETE ? (void *)fallback_new : (void *)fallback_delete;
+        if (i < DELETE)
+            hp_operators_set(i, (uintptr_t)symbols[i].address, symbols[i].size);
         __atomic_store_n(&next[i], found, __ATOMIC_RELEASE);
     }
 }

@@ -119,7 +119,7 @@ END {
     for (i = 1; i in keys; i++)
         if (facts[keys[i]] == "")
             bad("no " keys[i])
-    if (facts["interval"] != (exact ? 1 : interval) || deepest > facts["depth"])
+    if (facts["interval"] != (exact ? 1 : interval) || deepest > figure("depth"))
         bad("interval or depth")
     if (figure("HeapSys") != figure("HeapInuse") + figure("HeapIdle"))
         bad("HeapSys is not HeapInuse + HeapIdle")
