@@ -64,14 +64,15 @@ void hp_describe_start(struct hp_ledger *ledger, const char *directory)
 bool hp_describe(struct hp_ledger *ledger)
 {
     uint32_t state = __atomic_load_n(&description, __ATOMIC_ACQUIRE);
-    for (unsigned round = 0; state == STARTING && round < WAIT_ROUNDS; round++) { /* another thread is at it */
+    const bool first = state == NOT_STARTED && __atomic_compare_exchange_n(&description, &state, STARTING, false,
+                                                                           __ATOMIC_ACQUIRE, __ATOMIC_ACQUIRE);
+    for (unsigned round = 0; !first && state == STARTING && round < WAIT_ROUNDS; round++) { /* another thread is at it */
         hp_syscall(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
         state = __atomic_load_n(&description, __ATOMIC_ACQUIRE);
     }
-    if (state == STARTING) /* and was stopped: nobody is to wait for it again */
+    if (!first && state == STARTING) /* and was stopped: nobody is to wait for it again */
         __atomic_store_n(&description, READY, __ATOMIC_RELEASE);
-    if (state != NOT_STARTED || !__atomic_compare_exchange_n(&description, &state, STARTING, false, __ATOMIC_ACQUIRE,
-                                                             __ATOMIC_RELAXED))
+    if (!first)
         return false;
     ledger->pid_namespace = hp_pid_namespace();
     long length = hp_sys_readlink("/proc/self/exe", ledger->exe, sizeof ledger->exe - 1);
