@@ -1,7 +1,6 @@
 #include "describe.h"
 
 #include <link.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
 
@@ -37,17 +36,6 @@ static void set_exe(struct hp_ledger *ledger, const char *directory)
         memcpy(ledger->exe + used, name, size);
 }
 
-static void set_front(struct hp_ledger *ledger)
-{
-    struct dl_find_object object;
-    /* The malloc that the process uses; readers drop a frame of that name, whoever's it is. */
-    if (!hp_find_object((uintptr_t)malloc, &object))
-        return;
-    uint64_t frame = hp_module_frame((uintptr_t)malloc + 1, &object);
-    ledger->front_module = (uint32_t)(frame >> HP_FRAME_MODULE_SHIFT);
-    ledger->front_offset = frame & HP_FRAME_OFFSET_MASK;
-}
-
 static void add_main_module(void)
 {
     struct dl_find_object object;
@@ -76,21 +64,21 @@ void hp_describe_start(struct hp_ledger *ledger, const char *directory)
 bool hp_describe(struct hp_ledger *ledger)
 {
     uint32_t state = __atomic_load_n(&description, __ATOMIC_ACQUIRE);
-    for (unsigned round = 0; state == STARTING && round < WAIT_ROUNDS; round++) { /* another thread is at it */
+    const bool first = state == NOT_STARTED && __atomic_compare_exchange_n(&description, &state, STARTING, false,
+                                                                           __ATOMIC_ACQUIRE, __ATOMIC_ACQUIRE);
+    for (unsigned round = 0; !first && state == STARTING && round < WAIT_ROUNDS; round++) { /* another thread is at it */
         hp_syscall(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
         state = __atomic_load_n(&description, __ATOMIC_ACQUIRE);
     }
-    if (state == STARTING) /* and was stopped: nobody is to wait for it again */
+    if (!first && state == STARTING) /* and was stopped: nobody is to wait for it again */
         __atomic_store_n(&description, READY, __ATOMIC_RELEASE);
-    if (state != NOT_STARTED || !__atomic_compare_exchange_n(&description, &state, STARTING, false, __ATOMIC_ACQUIRE,
-                                                             __ATOMIC_RELAXED))
+    if (!first)
         return false;
     ledger->pid_namespace = hp_pid_namespace();
     long length = hp_sys_readlink("/proc/self/exe", ledger->exe, sizeof ledger->exe - 1);
     if (length > 0)
         ledger->exe[length] = '\0';
     add_main_module();
-    set_front(ledger);
     __atomic_store_n(&description, READY, __ATOMIC_RELEASE);
     return true;
 }

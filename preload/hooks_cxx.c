@@ -14,6 +14,7 @@
 
 #include "filter.h"
 #include "next.h"
+#include "operators.h"
 #include "record.h"
 #include "sampler.h"
 #include "symbols.h"
@@ -69,6 +70,8 @@ static void find_operators(bool fall_back)
         void *found = symbols[i].address;
         if (!found)
             found = i < DELETE ? (void *)fallback_new : (void *)fallback_delete;
+        if (i < DELETE)
+            hp_operators_set(i, (uintptr_t)symbols[i].address, symbols[i].size);
         __atomic_store_n(&next[i], found, __ATOMIC_RELEASE);
     }
 }

@@ -257,15 +257,25 @@ uint64_t hp_module_frame(uintptr_t address, const struct dl_find_object *object)
            ((address - object->dlfo_link_map->l_addr) & HP_FRAME_OFFSET_MASK);
 }
 
-static bool frame_holds(uint64_t frame)
+static struct hp_ledger_module *module_of(uint64_t frame)
 {
     uint32_t index = (uint32_t)(frame >> HP_FRAME_MODULE_SHIFT) - 1;
+    return index < HP_MODULES ? module_at(index) : NULL;
+}
+
+uintptr_t hp_module_address(uint64_t frame)
+{
+    const struct hp_ledger_module *module = module_of(frame);
+    return (module ? __atomic_load_n(&module->base, __ATOMIC_RELAXED) : 0) + (frame & HP_FRAME_OFFSET_MASK);
+}
+
+static bool frame_holds(uint64_t frame)
+{
     struct dl_find_object object;
-    const struct hp_ledger_module *module = index < HP_MODULES ? module_at(index) : NULL;
-    if (!module)
+    if (!module_of(frame))
         return true;
-    uintptr_t address = __atomic_load_n(&module->base, __ATOMIC_RELAXED) + (frame & HP_FRAME_OFFSET_MASK) - 1;
-    return hp_find_object(address, &object) && is_load(index, &object);
+    return hp_find_object(hp_module_address(frame) - 1, &object) &&
+           is_load((uint32_t)(frame >> HP_FRAME_MODULE_SHIFT) - 1, &object);
 }
 
 bool hp_modules_hold(const uint64_t *frames, size_t depth)

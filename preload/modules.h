@@ -25,6 +25,9 @@ bool hp_find_object(uintptr_t address, struct dl_find_object *object);
  * in no object. An absolute frame if the module table is full. */
 uint64_t hp_module_frame(uintptr_t address, const struct dl_find_object *object);
 
+/* The address that a frame stands for, where its module was last; the frame itself if it is absolute. */
+uintptr_t hp_module_address(uint64_t frame);
+
 /* After an object was unloaded: look at all of them again, by their contents. */
 void hp_modules_forget(void);
 

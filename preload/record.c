@@ -9,6 +9,7 @@
 #include "library.h"
 #include "modules.h"
 #include "next.h"
+#include "operators.h"
 #include "sampler.h"
 #include "thread.h"
 #include "trace.h"
@@ -108,18 +109,30 @@ bool hp_forget(const void *pointer)
     return true;
 }
 
+/* The frames of the caller from the site on, in an array that has room for HP_OPERATORS_DEEP more than `most`. */
+static unsigned walk(const void *frame_address, uint64_t *frames, unsigned most, uint64_t **site, bool *truncated)
+{
+    unsigned depth = hp_unwind(frame_address, frames, most + HP_OPERATORS_DEEP, truncated);
+    unsigned operators = hp_operators_in(frames, depth);
+    *site = frames + operators;
+    depth -= operators;
+    *truncated |= depth > most;
+    return depth < most ? depth : most;
+}
+
 /* The stack of the caller, made known to the ledger; 0 when there is no memory for it. */
-static hp_offset find_stack(struct hp_ledger *ledger, const void *frame_address, uint64_t *frames, unsigned most)
+static hp_offset find_stack(struct hp_ledger *ledger, const void *frame_address, uint64_t *room, unsigned most)
 {
     bool truncated;
-    unsigned depth = hp_unwind(frame_address, frames, most, &truncated);
+    uint64_t *frames;
+    unsigned depth = walk(frame_address, room, most, &frames, &truncated);
     uint64_t hash = hp_hash_frames(frames, depth);
     hp_offset stack = hp_ledger_find_stack(ledger, frames, depth, hash);
     if (!stack) {
         /* A stack never seen may come from a stale cache: some object was unloaded and another took its place. */
         if (!hp_modules_hold(frames, depth)) {
             hp_step_forget();
-            depth = hp_unwind(frame_address, frames, most, &truncated);
+            depth = walk(frame_address, room, most, &frames, &truncated);
             hash = hp_hash_frames(frames, depth);
         }
         stack = hp_ledger_add_stack(ledger, frames, depth, hash);
@@ -131,19 +144,19 @@ static hp_offset find_stack(struct hp_ledger *ledger, const void *frame_address,
 
 static __attribute__((noinline)) hp_offset find_stack_deep(struct hp_ledger *ledger, const void *frame_address)
 {
-    uint64_t frames[HP_DEPTH_MAX];
+    uint64_t frames[HP_DEPTH_MAX + HP_OPERATORS_DEEP];
     return find_stack(ledger, frame_address, frames, ledger->depth);
 }
 
 static __attribute__((noinline)) hp_offset find_stack_usual(struct hp_ledger *ledger, const void *frame_address)
 {
-    uint64_t frames[128];
+    uint64_t frames[128 + HP_OPERATORS_DEEP];
     return find_stack(ledger, frame_address, frames, ledger->depth < 128 ? ledger->depth : 128);
 }
 
 static __attribute__((noinline)) hp_offset find_stack_shallow(struct hp_ledger *ledger, const void *frame_address)
 {
-    uint64_t frames[SHALLOW_DEPTH];
+    uint64_t frames[SHALLOW_DEPTH + HP_OPERATORS_DEEP];
     return find_stack(ledger, frame_address, frames, ledger->depth < SHALLOW_DEPTH ? ledger->depth : SHALLOW_DEPTH);
 }
 

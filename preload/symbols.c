@@ -138,7 +138,9 @@ static int search_object(struct dl_phdr_info *info, size_t size, void *state)
         const ElfW(Sym) *symbol = &tables.symbols[index];
         uintptr_t address = info->dlpi_addr + symbol->st_value;
         if (ELF64_ST_TYPE(symbol->st_info) == STT_GNU_IFUNC)
-            address = ((uintptr_t(*)(void))address)();
+            address = ((uintptr_t(*)(void))address)(); /* and the size is that of what chose it */
+        else
+            wanted->size = symbol->st_size;
         wanted->address = (void *)address;
         wanted->object = info->dlpi_addr;
     }

@@ -8,6 +8,7 @@
 #ifndef HP_PRELOAD_SYMBOLS_H
 #define HP_PRELOAD_SYMBOLS_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 enum hp_symbol_scope {
@@ -15,12 +16,13 @@ enum hp_symbol_scope {
     HP_SYMBOLS_ANY,  /* then, all others but this library: a libstdc++ that came with a plugin, for example */
 };
 
-/* What to look up; `address` and `object` (load address of the object that has it) are filled in, NULL and 0 if it is
- * nowhere. */
+/* What to look up; `address`, `object` (load address of the object that has it) and `size` are filled in, NULL and 0 if it
+ * is nowhere. */
 struct hp_symbol {
     const char *name;
     void *address;
     uintptr_t object;
+    size_t size;   /* in bytes; 0: not known */
     uint32_t hash; /* of the name, as DT_GNU_HASH has it; filled in as well */
 };
 

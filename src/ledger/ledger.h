@@ -35,7 +35,7 @@
 #include "ledger/text.h"
 
 #define HP_LEDGER_MAGIC 0x666f727070616568ull /* "heapprof" */
-#define HP_LEDGER_VERSION 3u
+#define HP_LEDGER_VERSION 4u
 
 #define HP_BLOCK 16384u
 #define HP_BLOCK_MAX 131072u /* blocks in the largest region: 2 GiB */
@@ -194,8 +194,6 @@ struct hp_ledger {
     struct hp_resident_kept resident;
     uint64_t live_estimate; /* bytes, scaled; a running sum for triggers and `ps`, not for reports */
     uint32_t dump_sequence;
-    uint32_t front_module;  /* + 1; 0: no front address */
-    uint64_t front_offset;  /* of an address inside the library's malloc */
 
     char exe[HP_PATH_MAX];
     char program[64];   /* the name it was started by, which a link may make another than exe's */

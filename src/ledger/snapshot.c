@@ -84,7 +84,7 @@ uint64_t hp_ledger_view_scratch_size(const struct hp_ledger_view *view)
 }
 
 static void write_entry(const struct hp_ledger_view *view, struct bases *bases, const struct hp_entry_row *row,
-                        uint64_t interval, uint64_t front, struct hp_text *text)
+                        uint64_t interval, struct hp_text *text)
 {
     const struct hp_stack *stack = hp_ledger_view_record(view, row->stack, HP_RECORD_STACK, sizeof *stack);
     uint32_t depth = stack ? __atomic_load_n(&stack->record.depth, __ATOMIC_RELAXED) : 0;
@@ -95,7 +95,7 @@ static void write_entry(const struct hp_ledger_view *view, struct bases *bases, 
         depth = 0;
     for (uint32_t i = 0; i < depth; i++)
         bases->addresses[i] = address_of(bases, modules, stack->frames[i]);
-    hp_text_entry(text, &row->counts, front, bases->addresses, depth);
+    hp_text_entry(text, &row->counts, bases->addresses, depth);
     if (row->interval != interval)
         hp_text_drawn(text, &row->drawn, row->interval);
 }
@@ -118,8 +118,7 @@ static void put_word(struct hp_text *text, const char *word, size_t most)
     }
 }
 
-static void write_own_facts(const struct hp_ledger_view *view, const struct hp_moment *moment, uint64_t front,
-                            struct hp_text *text)
+static void write_own_facts(const struct hp_ledger_view *view, const struct hp_moment *moment, struct hp_text *text)
 {
     const struct hp_ledger *ledger = view->ledger;
     const struct hp_audit audit = hp_audit_read(ledger);
@@ -145,12 +144,6 @@ static void write_own_facts(const struct hp_ledger_view *view, const struct hp_m
     put_pair(text, " own_bytes=", hp_ledger_own_bytes(ledger));
     put_pair(text, " own_ns=", moment->own_ns);
     hp_text_line_end(text);
-    if (front) {
-        hp_text_comment(text);
-        hp_text_put(text, "heapprof.front = 0x");
-        hp_text_put_hex(text, front);
-        hp_text_line_end(text);
-    }
 }
 
 struct totals {
@@ -340,18 +333,15 @@ int hp_ledger_view_write_rows(const struct hp_ledger_view *view, const struct hp
         hp_add_scaled(&totals.live_bytes, &totals.live_objects, drawn->live_bytes, drawn->live_objects, at);
         hp_add_scaled(&totals.alloc_bytes, &totals.alloc_objects, drawn->alloc_bytes, drawn->alloc_objects, at);
     }
-    uint64_t front_frame = (uint64_t)view->ledger->front_module << HP_FRAME_MODULE_SHIFT | view->ledger->front_offset;
-    uint64_t front =
-        view->ledger->front_module ? address_of(bases, module_count(view), front_frame) : 0;
     hp_text_header(text, &sums, interval);
     for (uint64_t i = 0; i < count && !text->error; i++) {
         if (i + HP_AHEAD < count)
             hp_ledger_view_expect(view, rows[i + HP_AHEAD].stack);
-        write_entry(view, bases, &rows[i], interval, front, text);
+        write_entry(view, bases, &rows[i], interval, text);
     }
     if (exact)
         hp_text_fact_string(text, "heapprof.exact", "every allocation was recorded, nothing is estimated");
-    write_own_facts(view, moment, front, text);
+    write_own_facts(view, moment, text);
     hp_threads_collect(view, moment->process, &bases->threads);
     totals.untouched = bases->threads.untouched;
     write_memstats(view, moment, &totals, text);

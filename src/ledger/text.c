@@ -145,14 +145,11 @@ static void put_address(struct hp_text *text, uint64_t address)
     text->used += 3 + count;
 }
 
-void hp_text_entry(struct hp_text *text, const struct hp_counts *counts, uint64_t front, const uint64_t *addresses,
-                   size_t depth)
+void hp_text_entry(struct hp_text *text, const struct hp_counts *counts, const uint64_t *addresses, size_t depth)
 {
     /* " 0x" and 16 digits an address; the counters take at most 4 * 20 digits and 8 more. */
-    const size_t most = (HP_TEXT_LINE_MAX - 128) / 19 - 1;
+    const size_t most = (HP_TEXT_LINE_MAX - 128) / 19;
     put_counts(text, counts);
-    if (front)
-        put_address(text, front);
     for (size_t i = 0; i < depth && i < most; i++)
         put_address(text, addresses[i]);
     hp_text_line_end(text);

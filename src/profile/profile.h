@@ -167,7 +167,8 @@ double hp_estimate_error(const struct hp_estimate *estimate);
 
 /* Reading: any format of spec.md 3 (heapprof, Go debug=1, gperftools, jemalloc heap_v2, profile.proto), plain or
  * gzip, told by content. Returns 0 and *profile, or -errno and *error with file and line or byte. Of mappings only the
- * executable ones are kept; the address inside the library's malloc (`# heapprof.front`) is taken off the stacks. */
+ * executable ones are kept; the address inside the library's malloc (`# heapprof.front`) with which the stacks of older
+ * dumps begin is taken off. */
 int hp_profile_read(const char *path, struct hp_profile **profile, struct hp_error *error);
 int hp_profile_read_memory(const char *name, const void *data, size_t size, struct hp_profile **profile,
                            struct hp_error *error);

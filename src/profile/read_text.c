@@ -13,7 +13,7 @@ struct text_reader {
     struct hp_profile *profile;
     struct hp_stack stack;
     struct hp_build_ids build_ids;
-    uint64_t front; /* raw; 0: none */
+    uint64_t front; /* raw; 0: none, as in all but older dumps of the library */
     /* Symbol lines that belong to one address, until the next address or another kind of line
      * comes. */
     struct hp_line lines[LINES_PER_ADDRESS];

@@ -86,7 +86,7 @@ static void write_entries(struct hp_text *text, const struct hp_profile *profile
         addresses = hp_grow(addresses, &capacity, sample->depth, sizeof *addresses);
         for (uint32_t k = 0; k < sample->depth; k++)
             addresses[k] = call_address(profile, profile->frames[sample->first + k]) + 1;
-        hp_text_entry(text, &entries[i].counts, 0, addresses, sample->depth);
+        hp_text_entry(text, &entries[i].counts, addresses, sample->depth);
         if (sample->interval > 0)
             hp_text_drawn(text, &sample->counts, hp_round(sample->interval));
         if (with_lines)

@@ -10,6 +10,11 @@ function figure(key) {
     return facts[key] + 0
 }
 
+# As text, which not every awk can turn into a number.
+function padded(hexadecimal) {
+    return substr("0000000000000000" hexadecimal, length(hexadecimal) + 1)
+}
+
 length($0) > 65535 { bad("longer than 64 KiB") }
 
 NR == 1 {
@@ -32,7 +37,7 @@ section == "entries" && /^[0-9]/ {
     addresses = NF - 5
     if (addresses > deepest)
         deepest = addresses
-    front[$6]++
+    innermost[padded(substr($6, 3))] = $6
     stack = $0
     sub(/.*@/, "", stack)
     gsub(/[:\[\]]/, " ")
@@ -53,6 +58,11 @@ section == "entries" && /^[0-9]/ {
 }
 
 section == "maps" {
+    if ($6 ~ /\/libheapprof\.so$/) {
+        split($1, range, "-")
+        own_start = padded(range[1])
+        own_limit = padded(range[2])
+    }
     if ($0 !~ /^[0-9a-f]+-[0-9a-f]+ [r-][w-]x[ps] [0-9a-f]+ [0-9a-f]+:[0-9a-f]+ [0-9]+ +[^ ].*$/ || /=/)
         bad("no mapping: " $0)
     maps++
@@ -102,14 +112,14 @@ END {
     }
     if (header[1] == header[3] && header[2] == header[4])
         bad("live and allocated are equal: google/pprof would drop two columns")
-    for (key in front)
-        if (front[key] != entries || key != facts["heapprof.front"])
-            bad("stacks do not all begin inside malloc: " key)
+    for (key in innermost)
+        if (key >= own_start && key < own_limit)
+            bad("a stack begins inside the library: " innermost[key])
     split("version pid exe sequence time interval depth samples lost truncated unmatched_frees own_bytes own_ns", keys)
     for (i = 1; i in keys; i++)
         if (facts[keys[i]] == "")
             bad("no " keys[i])
-    if (facts["interval"] != (exact ? 1 : interval) || deepest > facts["depth"] + 1)
+    if (facts["interval"] != (exact ? 1 : interval) || deepest > figure("depth"))
         bad("interval or depth")
     if (figure("HeapSys") != figure("HeapInuse") + figure("HeapIdle"))
         bad("HeapSys is not HeapInuse + HeapIdle")
