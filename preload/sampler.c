@@ -8,13 +8,12 @@ __thread struct hp_thread hp_thread __attribute__((tls_model("initial-exec"), vi
 uint64_t hp_sampler_seed(void)
 {
     static uint64_t calls;
-    struct timespec now = {0};
     uint64_t seed = (uint64_t)(uintptr_t)&hp_thread;
     const uint64_t *given = (const uint64_t *)getauxval(AT_RANDOM);
     if (given)
         seed ^= given[0] + given[1];
-    clock_gettime(CLOCK_MONOTONIC, &now); /* AT_RANDOM is the same in a forked child */
-    seed += (uint64_t)now.tv_nsec * 0x9e3779b97f4a7c15ull + (uint64_t)now.tv_sec;
+    seed += hp_coarse_ns() * 0x9e3779b97f4a7c15ull; /* AT_RANDOM is the same in a forked child */
+    seed += (uint64_t)hp_process_pid << 32;
     seed += __atomic_add_fetch(&calls, 0xd1b54a32d192ed03ull, __ATOMIC_RELAXED);
     return seed ? seed : 1;
 }
@@ -81,7 +80,7 @@ static bool spend(struct hp_thread *thread, size_t n)
     return false;
 }
 
-bool hp_sampler_due(struct hp_thread *thread, size_t n, uint64_t interval, uint32_t epoch)
+bool hp_sampler_due(struct hp_thread *thread, size_t n, uint64_t interval)
 {
     thread->left += n;
     if (n > PTRDIFF_MAX)
@@ -90,16 +89,16 @@ bool hp_sampler_due(struct hp_thread *thread, size_t n, uint64_t interval, uint3
      * was; left is then below 0, which as an unsigned number is beyond all gaps. */
     if (thread->left > HP_STRIDE)
         thread->left = 0;
-    thread->due_epoch = epoch;
-    if (thread->epoch != epoch + 1) {
-        uint32_t before = thread->epoch;
-        thread->epoch = epoch + 1;
+    thread->due_interval = interval;
+    if (thread->drawn != interval + 1) {
+        uint64_t before = thread->drawn;
+        thread->drawn = interval + 1;
         if (before && thread->beyond != HP_NEVER && thread->left + thread->beyond) {
             /* The interval changed. A thread learns of it when its gap ends: to draw a new one then and there would
              * lose the sample that stands for all bytes of the old gap. So this allocation belongs to the old gap,
              * whether it ends here or goes on, and the new one begins behind it. */
             bool due = spend(thread, n);
-            thread->due_epoch = before - 1;
+            thread->due_interval = before - 1;
             draw(thread, interval);
             return due;
         }

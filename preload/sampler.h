@@ -29,20 +29,18 @@ struct hp_thread {
     uint64_t left;   /* first, for the hot path; below 0 (as a signed number) inside the cold path */
     uint64_t beyond; /* rest of the gap after left; HP_NEVER: sampling is off */
     uint64_t random;
-    uint32_t epoch;  /* that left was drawn for, plus 1; 0: none yet */
-    uint32_t due_epoch; /* of the allocation that hp_sampler_due said is due */
-    uint32_t number; /* of the thread, from 1; 0: not given yet */
-    uintptr_t caller; /* of the hook that the cold path was entered from; 0: not known */
-    int fork_file;   /* between the handlers of fork: of the child's ledger, or -1 */
-    bool fork_alone; /* between the handlers of fork: there is no other thread */
-    bool busy;       /* inside the library's cold path */
-    bool own_call;   /* the library itself calls the allocator: not the target's allocations */
-    bool dump_wanted; /* a signal came while busy */
-    uint32_t cold_calls; /* hp_due was entered so often */
-    uintptr_t forgotten; /* the object whose operator delete is running, after its sample was forgotten */
+    uint64_t drawn;        /* interval that left was drawn for, plus 1; 0: none yet */
+    uint64_t due_interval; /* of the allocation that hp_sampler_due said is due */
+    uint32_t tid;          /* the kernel's number; 0: not asked yet */
+    uint32_t number;       /* of the thread in the ledger, from 1; 0: not given yet */
+    uint32_t cold_calls;   /* hp_due was entered so often */
+    uintptr_t busy;        /* address in the stack of who is inside the cold path; 0: nobody (busy.h) */
+    uintptr_t caller;      /* of the hook that the cold path was entered from; 0: not known */
+    uintptr_t forgotten;   /* the object whose operator delete is running, after its sample was forgotten */
+    bool own_call;         /* the library itself calls the allocator: not the target's allocations */
+    struct hp_heritage *heritage; /* between the handlers of fork: for the child */
     uint64_t asked; /* of an aligned operator new that is about to call the allocator, plus 1; 0: none */
     uintptr_t stack_low, stack_high; /* of the thread's own stack; 0: not known yet */
-    uintptr_t checked_page; /* of a foreign stack, found readable */
 };
 
 extern __thread struct hp_thread hp_thread __attribute__((tls_model("initial-exec"), visibility("hidden")));
@@ -63,9 +61,9 @@ static inline __attribute__((always_inline)) bool hp_charge(size_t n)
 }
 
 /* After hp_charge(n) returned true: is the allocation of n bytes to be sampled? Takes the charge back and charges
- * properly, draws the next gap. `interval`, `epoch`: in force now; a due allocation is to be recorded in due_epoch, the
- * one before when they have just changed. Not for a busy thread. */
-bool hp_sampler_due(struct hp_thread *thread, size_t n, uint64_t interval, uint32_t epoch);
+ * properly, draws the next gap. `interval`: in force now; a due allocation is to be recorded at due_interval, the one
+ * before when it has just changed. Not for a busy thread. */
+bool hp_sampler_due(struct hp_thread *thread, size_t n, uint64_t interval);
 
 /* A gap: at least 1, mean `interval`; P(gap <= s) = 1 - exp(-s / interval) for each whole s. */
 uint64_t hp_sampler_gap(uint64_t *random, uint64_t interval);
@@ -74,7 +72,7 @@ uint64_t hp_sampler_gap(uint64_t *random, uint64_t interval);
 static inline void hp_sampler_restart(struct hp_thread *thread)
 {
     thread->random = 0;
-    thread->epoch = 0;
+    thread->drawn = 0;
     thread->left = thread->beyond = 0;
 }
 

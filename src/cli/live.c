@@ -13,7 +13,7 @@ const char *const hp_live_order_names[HP_LIVE_ORDERS] = {"flat", "cum", "growth"
 /* ------------------------------------------------------------------ stacks, once each */
 
 static void take_stack(struct hp_live_state *state, struct hp_view *view, const struct hp_sample *sample,
-                       uint32_t number)
+                       uint64_t number)
 {
     const struct hp_frame *frames;
     size_t depth = hp_view_stack(view, sample, &frames);
@@ -45,7 +45,7 @@ static int take_stacks(struct hp_live_state *state, const struct hp_entry_row *r
     hp_symbolize_profile(profile, state->symbolizer, &watch);
     hp_view_init(&view, profile, HP_BY_FUNCTION, &filter, &state->places);
     for (size_t i = 0; i < count && i < profile->sample_count; i++)
-        take_stack(state, &view, &profile->samples[i], rows[i].stack);
+        take_stack(state, &view, &profile->samples[i], rows[i].hash);
     hp_view_free(&view);
     hp_profile_free(profile);
     size_t sites = state->places.row_names.count;
@@ -61,7 +61,7 @@ static int find_stacks(struct hp_live_state *state, const struct hp_watch_readin
     struct hp_map seen = {0};
     size_t count = 0, capacity = 0;
     for (uint64_t i = 0; i < reading->count; i++) {
-        uint32_t stack = reading->rows[i].stack;
+        uint64_t stack = reading->rows[i].hash;
         if (hp_map_get(&state->stack_of, stack) != HP_MAP_NONE || hp_map_add(&seen, stack, (uint32_t)count) != count)
             continue;
         fresh = hp_grow(fresh, &capacity, count + 1, sizeof *fresh);
@@ -78,7 +78,7 @@ static int find_stacks(struct hp_live_state *state, const struct hp_watch_readin
 static void add_row(struct hp_live_state *state, const struct hp_entry_row *row, uint32_t number,
                     const struct hp_profile *scale, struct hp_estimate *total)
 {
-    uint32_t at = hp_map_get(&state->stack_of, row->stack);
+    uint32_t at = hp_map_get(&state->stack_of, row->hash);
     const struct hp_sample sample = {.counts = row->drawn, .interval = (double)row->interval};
     struct hp_estimate live = hp_sample_estimate(scale, &sample, HP_INUSE_SPACE, false);
     struct hp_estimate alloc = hp_sample_estimate(scale, &sample, HP_ALLOC_SPACE, false);

@@ -1,8 +1,7 @@
 /* One number for the whole heap, for those who can't wait for a profile: the trace line. No libm, as in snapshot.c. */
-#include "ledger/snapshot.h"
+#include "ledger/ledger_view.h"
 
 struct sums {
-    const struct hp_ledger_view *view;
     double live, variance, variance_squares, alloc;
 };
 
@@ -17,12 +16,13 @@ static double square_root(double value)
 }
 
 /* n s / p with the variance n s^2 (1 - p) / p^2. */
-static bool add_entry(void *state, const struct hp_entry *entry)
+static bool add_row(void *state, const struct hp_row_reading *reading)
 {
     struct sums *sums = state;
-    /* freed first: what is freed was allocated before, so live never comes out negative. */
-    struct hp_pair freed = hp_pair_read(&entry->freed), alloc = hp_pair_read(&entry->alloc);
-    uint64_t interval = hp_interval_at(sums->view->ledger, entry->epoch);
+    struct hp_pair freed = reading->freed, alloc = reading->alloc;
+    uint64_t interval = reading->interval;
+    if (reading->kind != HP_KIND_HEAP)
+        return true;
     if (!alloc.objects || !alloc.bytes)
         return true;
     double size = (double)alloc.bytes / (double)alloc.objects;
@@ -50,8 +50,8 @@ double hp_error_of(double variance, double variance_squares)
 
 struct hp_ledger_estimate hp_ledger_view_estimate(const struct hp_ledger_view *view)
 {
-    struct sums sums = {.view = view};
-    hp_ledger_view_each(view, add_entry, &sums);
+    struct sums sums = {0};
+    hp_ledger_view_each(view, add_row, &sums);
     struct hp_ledger_estimate estimate = {.live = sums.live, .alloc = sums.alloc};
     estimate.live_error = hp_error_of(sums.variance, sums.variance_squares);
     return estimate;

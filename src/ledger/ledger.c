@@ -2,277 +2,168 @@
 
 #include <string.h>
 
-static hp_reserve_fn *reserve_region;
-
-void hp_ledger_set_reserve(hp_reserve_fn *reserve)
+static uint64_t round_up(uint64_t value, uint64_t unit)
 {
-    reserve_region = reserve;
+    return (value + unit - 1) / unit * unit;
 }
 
-static uint64_t blocks_of(uint64_t size)
+uint64_t hp_ledger_header_bytes(void)
 {
-    return (size + HP_BLOCK - 1) / HP_BLOCK;
+    return round_up(sizeof(struct hp_ledger), HP_BLOCK);
 }
 
-unsigned hp_ledger_header_blocks(void)
+/* Tables of addresses and chains grow by levels that are four times and eight times as large, so that a table that is
+ * hardly used may stand beside a full one; what is not touched takes no memory. */
+uint64_t hp_ledger_size(uint64_t budget)
 {
-    return (unsigned)blocks_of(sizeof(struct hp_ledger));
+    const uint64_t most = (uint64_t)HP_CHUNKS << HP_CHUNK_SHIFT;
+    uint64_t size = round_up(4 * budget + 16 * HP_CHUNK, HP_CHUNK);
+    return size < most ? size : most;
 }
 
-/* Levels grow by a large factor, so that few have to be searched; later ones are only used, and only cost memory, when
- * the earlier ones are full. A level that the budget could never fill is left out, to spare address space. */
-struct hp_layout hp_ledger_layout(uint64_t budget)
+static bool reserve_block(const struct hp_store *store, uint64_t block)
 {
-    struct hp_layout layout = {0};
-    uint64_t at = (uint64_t)hp_ledger_header_blocks() * HP_BLOCK;
-    layout.modules_at = at;
-    at += blocks_of(HP_MODULES * sizeof(struct hp_ledger_module)) * HP_BLOCK;
-    layout.threads_at = at;
-    at += blocks_of(HP_THREADS * sizeof(struct hp_ledger_thread)) * HP_BLOCK;
-    for (unsigned i = 0; i < HP_BUCKET_LEVELS; i++) {
-        static const uint8_t logarithms[HP_BUCKET_LEVELS] = {12, 15, 19};
-        uint64_t count = 1ull << logarithms[i];
-        layout.buckets[i] = (struct hp_bucket_level){.count = count, .at = at};
-        at += blocks_of(count * sizeof(hp_offset)) * HP_BLOCK;
-    }
-    uint64_t groups = 512;
-    for (unsigned i = 0; i < HP_LIVE_LEVELS; i++, groups *= 8) {
-        uint64_t group_bytes = blocks_of(groups * sizeof(struct hp_live_group)) * HP_BLOCK;
-        uint64_t data_bytes = blocks_of(groups * HP_LIVE_SLOTS * sizeof(struct hp_live_data)) * HP_BLOCK;
-        if (i > 0 && group_bytes + data_bytes > 3 * budget)
-            break;
-        layout.live[i] = (struct hp_live_level){.groups = groups, .groups_at = at, .data_at = at + group_bytes};
-        at += group_bytes + data_bytes;
-    }
-    layout.arena_at = at;
-    layout.arena_limit = at + blocks_of(budget) * HP_BLOCK;
-    layout.size = layout.arena_limit;
-    return layout;
-}
-
-void hp_ledger_init(struct hp_ledger *ledger, uint64_t budget, uint32_t depth)
-{
-    ledger->layout = hp_ledger_layout(budget);
-    ledger->budget = budget;
-    ledger->depth = depth;
-    ledger->header_size = sizeof *ledger;
-    ledger->live_levels = 1;
-    ledger->bucket_levels = 1;
-    ledger->arena_next = ledger->layout.arena_at;
-    for (unsigned i = 0; i < hp_ledger_header_blocks(); i++)
-        ledger->block_map[i / 64] |= 1ull << (i % 64);
-    ledger->version = HP_LEDGER_VERSION;
-    __atomic_store_n(&ledger->magic, HP_LEDGER_MAGIC, __ATOMIC_RELEASE);
-}
-
-static bool reserve_block(struct hp_ledger *ledger, uint64_t block)
-{
+    struct hp_ledger *ledger = store->ledger;
     uint64_t *word = &ledger->block_map[block / 64];
-    uint64_t bit = 1ull << (block % 64);
+    const uint64_t bit = 1ull << (block % 64), chunk = block / (HP_CHUNK / HP_BLOCK);
+    if (store->chunks && !__atomic_load_n(&store->chunks[chunk], __ATOMIC_ACQUIRE) &&
+        (!store->ways.map || store->ways.map(chunk) < 0))
+        return false;
     if (__atomic_load_n(word, __ATOMIC_ACQUIRE) & bit)
         return true;
-    uint64_t header = (uint64_t)hp_ledger_header_blocks() * HP_BLOCK;
-    if (header + __atomic_load_n(&ledger->reserved, __ATOMIC_RELAXED) + HP_BLOCK > ledger->budget)
+    if (__atomic_load_n(&ledger->reserved, __ATOMIC_RELAXED) + HP_BLOCK > ledger->budget)
         return false;
-    if (reserve_region && reserve_region(ledger, block * HP_BLOCK, HP_BLOCK) < 0)
+    if (store->ways.reserve && store->ways.reserve(ledger, hp_store_at(store, block * HP_BLOCK), HP_BLOCK) < 0)
         return false;
     if (!(__atomic_fetch_or(word, bit, __ATOMIC_ACQ_REL) & bit))
         hp_count(&ledger->reserved, HP_BLOCK);
     return true;
 }
 
-bool hp_ledger_reserve(struct hp_ledger *ledger, uint64_t offset, uint64_t size)
+bool hp_ledger_reserve(const struct hp_store *store, uint64_t offset, uint64_t size)
 {
     const uint64_t first = offset / HP_BLOCK, last = (offset + size - 1) / HP_BLOCK;
-    if (first == last && hp_ledger_is_reserved(ledger, offset)) /* nearly always */
+    if (first == last && hp_ledger_is_reserved(store->ledger, offset)) /* nearly always */
         return true;
     for (uint64_t block = first; block <= last; block++)
-        if (!reserve_block(ledger, block))
+        if (!reserve_block(store, block))
             return false;
     return true;
 }
 
-uint64_t hp_ledger_allocate(struct hp_ledger *ledger, uint64_t size)
+uint64_t hp_ledger_take(const struct hp_store *store, uint64_t size)
 {
-    size = (size + 15) & ~15ull;
-    uint64_t at = __atomic_load_n(&ledger->arena_next, __ATOMIC_RELAXED);
+    struct hp_ledger *ledger = store->ledger;
+    size = round_up(size, 64);
+    uint64_t end = __atomic_load_n(&ledger->end, __ATOMIC_RELAXED), at;
     do {
-        if (size > ledger->layout.arena_limit - at || !hp_ledger_reserve(ledger, at, size))
+        at = end;
+        if (size <= HP_CHUNK && at / HP_CHUNK != (at + size - 1) / HP_CHUNK)
+            at = round_up(at, HP_CHUNK);
+        if (at > ledger->size || size > ledger->size - at)
             return 0;
-    } while (!__atomic_compare_exchange_n(&ledger->arena_next, &at, at + size, false, __ATOMIC_RELAXED,
-                                          __ATOMIC_RELAXED));
+    } while (!__atomic_compare_exchange_n(&ledger->end, &end, at + size, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED));
     return at;
 }
 
-void hp_ledger_set_thread(struct hp_ledger *ledger, uint32_t number, uint32_t tid)
+uint64_t hp_ledger_allocate(const struct hp_store *store, uint64_t size)
 {
-    uint64_t at = ledger->layout.threads_at + (number - 1) % HP_THREADS * sizeof(struct hp_ledger_thread);
-    struct hp_ledger_thread *thread = (struct hp_ledger_thread *)((char *)ledger + at);
-    if (hp_ledger_reserve(ledger, at, sizeof *thread))
-        __atomic_store_n(&thread->number_and_tid, (uint64_t)number << 32 | tid, __ATOMIC_RELAXED);
+    /* Asked before, so that who is refused for want of memory uses up no offsets; the answer that counts is the second. */
+    uint64_t end = __atomic_load_n(&store->ledger->end, __ATOMIC_RELAXED);
+    if (end + size > store->ledger->size || !hp_ledger_reserve(store, end, 1))
+        return 0;
+    uint64_t at = hp_ledger_take(store, size);
+    return at && hp_ledger_reserve(store, at, size) ? at : 0;
 }
 
-static uint64_t mix(uint64_t value)
+/* The first tables are there from the start, in the blocks behind the header's end. */
+bool hp_ledger_init(struct hp_store *store, uint64_t budget, uint32_t depth, uint64_t interval)
 {
-    value ^= value >> 32;
-    value *= 0xd6e8feb86659fd93ull;
-    value ^= value >> 32;
-    return value;
+    static const uint8_t bucket_logarithms[HP_BUCKET_LEVELS] = {12, 15, 18, 21};
+    struct hp_ledger *ledger = store->ledger;
+    ledger->budget = budget < HP_BUDGET_MOST ? budget : HP_BUDGET_MOST;
+    ledger->size = hp_ledger_size(ledger->budget);
+    ledger->header_size = sizeof *ledger;
+    ledger->depth = depth;
+    ledger->interval = ledger->wanted_interval = interval;
+    ledger->armed_interval = interval ? interval : 512u << 10;
+    ledger->reserved = hp_ledger_header_bytes();
+    for (uint64_t block = 0; block < ledger->reserved / HP_BLOCK; block++)
+        ledger->block_map[block / 64] |= 1ull << (block % 64);
+    ledger->end = round_up(sizeof *ledger, 64);
+    for (unsigned i = 0; i < HP_BUCKET_LEVELS; i++)
+        ledger->buckets[i].count = 1ull << bucket_logarithms[i];
+    for (unsigned i = 0; i < HP_LIVE_LEVELS; i++)
+        ledger->live[i].groups = 512ull << 2 * i;
+    ledger->buckets[0].at = hp_ledger_allocate(store, ledger->buckets[0].count * sizeof(hp_offset));
+    ledger->version = HP_LEDGER_VERSION;
+    __atomic_store_n(&ledger->magic, HP_LEDGER_MAGIC, __ATOMIC_RELEASE);
+    return ledger->buckets[0].at != 0;
 }
 
-uint64_t hp_hash_frames(const uint64_t *frames, size_t depth)
+static bool is_free_number(const struct hp_store *store, struct hp_ledger_thread *thread)
 {
-    uint64_t hash = depth;
-    for (size_t i = 0; i < depth; i++) /* the rotation brings down what multiplying moves up */
-        hash = ((hash << 29 | hash >> 35) ^ frames[i]) * 0x9e3779b97f4a7c15ull;
-    return mix(hash);
+    uint32_t tid = __atomic_load_n(&thread->tid, __ATOMIC_RELAXED);
+    return tid && !__atomic_load_n(&thread->live, __ATOMIC_RELAXED) && store->ways.is_gone && store->ways.is_gone(tid);
 }
 
-static hp_offset *bucket_of(const struct hp_ledger *ledger, unsigned level, uint64_t hash)
+struct hp_ledger_thread *hp_thread_of(const struct hp_store *store, uint32_t number)
 {
-    const struct hp_bucket_level *buckets = &ledger->layout.buckets[level];
-    uint64_t at = buckets->at + (hash & (buckets->count - 1)) * sizeof(hp_offset);
-    return (hp_offset *)((char *)ledger + at);
-}
-
-/* What tells a record from others with its hash. */
-struct wanted {
-    uint64_t hash;
-    const uint64_t *frames; /* a stack's; NULL: an entry is wanted */
-    size_t depth;
-    hp_offset stack;
-    uint16_t size_class, epoch;
-};
-
-static bool matches(const struct hp_record *record, const struct wanted *wanted)
-{
-    if (record->hash != wanted->hash)
-        return false;
-    if (wanted->frames)
-        return record->kind == HP_RECORD_STACK && record->depth == wanted->depth &&
-               !memcmp(((const struct hp_stack *)record)->frames, wanted->frames,
-                       wanted->depth * sizeof wanted->frames[0]);
-    const struct hp_entry *entry = (const struct hp_entry *)record;
-    return record->kind == HP_RECORD_ENTRY && entry->stack == wanted->stack &&
-           entry->size_class == wanted->size_class && entry->epoch == wanted->epoch;
-}
-
-/* Search one chain from `from` up to, not including, `until`. */
-static hp_offset search_chain(const struct hp_ledger *ledger, hp_offset from, hp_offset until,
-                              const struct wanted *wanted)
-{
-    for (hp_offset at = from; at && at != until;) {
-        const struct hp_record *record = hp_ledger_at(ledger, at);
-        if (matches(record, wanted))
-            return at;
-        at = record->next;
+    if (!number || number > HP_THREADS)
+        return NULL;
+    uint64_t *page = &store->ledger->threads_at[(number - 1) / HP_THREAD_PAGE];
+    uint64_t at = __atomic_load_n(page, __ATOMIC_ACQUIRE);
+    if (!at) {
+        uint64_t made = hp_ledger_allocate(store, HP_THREAD_PAGE * sizeof(struct hp_ledger_thread));
+        if (!made)
+            return NULL;
+        /* What another thread made first counts; ours is never used then. */
+        at = __atomic_compare_exchange_n(page, &at, made, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE) ? made : at;
     }
-    return 0;
+    return (struct hp_ledger_thread *)hp_store_at(store, at) + (number - 1) % HP_THREAD_PAGE;
 }
 
-static hp_offset find(const struct hp_ledger *ledger, const struct wanted *wanted)
+#define NUMBER_TRIES 64 /* to take over the number of a thread that is gone; each asks the kernel */
+
+uint32_t hp_thread_number(const struct hp_store *store, uint32_t tid)
 {
-    unsigned levels = __atomic_load_n(&ledger->bucket_levels, __ATOMIC_ACQUIRE);
-    for (unsigned level = 0; level < levels; level++) {
-        hp_offset *bucket = bucket_of(ledger, level, wanted->hash);
-        if (!hp_ledger_is_reserved(ledger, (uint64_t)((char *)bucket - (char *)ledger)))
+    struct hp_ledger *ledger = store->ledger;
+    uint32_t count = __atomic_load_n(&ledger->thread_count, __ATOMIC_RELAXED);
+    while (count < HP_THREADS) {
+        if (!__atomic_compare_exchange_n(&ledger->thread_count, &count, count + 1, false, __ATOMIC_RELAXED,
+                                         __ATOMIC_RELAXED))
             continue;
-        hp_offset found = search_chain(ledger, __atomic_load_n(bucket, __ATOMIC_ACQUIRE), 0, wanted);
-        if (found)
-            return found;
+        struct hp_ledger_thread *thread = hp_thread_of(store, count + 1);
+        if (thread)
+            __atomic_store_n(&thread->tid, tid, __ATOMIC_RELAXED);
+        return thread ? count + 1 : 0;
+    }
+    for (unsigned i = 0; i < NUMBER_TRIES; i++) {
+        uint32_t number = __atomic_fetch_add(&ledger->thread_hand, 1, __ATOMIC_RELAXED) % HP_THREADS + 1;
+        struct hp_ledger_thread *thread = hp_thread_of(store, number);
+        uint32_t old = thread ? __atomic_load_n(&thread->tid, __ATOMIC_RELAXED) : 0;
+        if (thread && is_free_number(store, thread) &&
+            __atomic_compare_exchange_n(&thread->tid, &old, tid, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+            return number;
     }
     return 0;
-}
-
-static void raise_to(uint32_t *level, uint32_t least)
-{
-    uint32_t now = __atomic_load_n(level, __ATOMIC_ACQUIRE);
-    while (now < least &&
-           !__atomic_compare_exchange_n(level, &now, least, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
-        ;
-}
-
-/* Publish the complete record at `at`, unless an equal one came first: that one then. The level that new records go to
- * may change in between; an equal pair of records may then exist in two levels, which readers add up. */
-static hp_offset publish(struct hp_ledger *ledger, uint64_t at, const struct wanted *wanted, uint32_t *counter)
-{
-    uint32_t records = __atomic_load_n(&ledger->entry_count, __ATOMIC_RELAXED) +
-                       __atomic_load_n(&ledger->stack_count, __ATOMIC_RELAXED);
-    unsigned level = 0;
-    while (level + 1 < HP_BUCKET_LEVELS && records >= 2 * ledger->layout.buckets[level].count)
-        level++;
-    hp_offset *bucket = bucket_of(ledger, level, wanted->hash);
-    while (!hp_ledger_reserve(ledger, (uint64_t)((char *)bucket - (char *)ledger), sizeof *bucket)) {
-        if (level == 0)
-            return 0;
-        bucket = bucket_of(ledger, --level, wanted->hash);
-    }
-    raise_to(&ledger->bucket_levels, level + 1);
-    struct hp_record *record = (struct hp_record *)((char *)ledger + at);
-    hp_offset head = __atomic_load_n(bucket, __ATOMIC_ACQUIRE), searched = 0;
-    do {
-        hp_offset twin = search_chain(ledger, head, searched, wanted);
-        if (twin)
-            return twin;
-        searched = head;
-        record->next = head;
-    } while (!__atomic_compare_exchange_n(bucket, &head, (hp_offset)(at / 16), false, __ATOMIC_RELEASE,
-                                          __ATOMIC_ACQUIRE));
-    hp_count(counter, 1u);
-    return (hp_offset)(at / 16);
-}
-
-hp_offset hp_ledger_find_stack(const struct hp_ledger *ledger, const uint64_t *frames, size_t depth, uint64_t hash)
-{
-    const struct wanted wanted = {.hash = hash, .frames = frames, .depth = depth};
-    return find(ledger, &wanted);
-}
-
-hp_offset hp_ledger_add_stack(struct hp_ledger *ledger, const uint64_t *frames, size_t depth, uint64_t hash)
-{
-    const struct wanted wanted = {.hash = hash, .frames = frames, .depth = depth};
-    uint64_t at = hp_ledger_allocate(ledger, sizeof(struct hp_stack) + depth * sizeof frames[0]);
-    if (!at)
-        return 0;
-    struct hp_stack *stack = (struct hp_stack *)((char *)ledger + at);
-    stack->record = (struct hp_record){.kind = HP_RECORD_STACK, .depth = (uint16_t)depth, .hash = hash};
-    memcpy(stack->frames, frames, depth * sizeof frames[0]);
-    return publish(ledger, at, &wanted, &ledger->stack_count);
-}
-
-hp_offset hp_ledger_entry(struct hp_ledger *ledger, hp_offset stack, uint16_t size_class, uint16_t epoch)
-{
-    uint64_t key = (uint64_t)stack << 32 | (uint64_t)size_class << 16 | epoch;
-    const struct wanted wanted = {
-        .hash = mix(key * 0x9e3779b97f4a7c15ull), .stack = stack, .size_class = size_class, .epoch = epoch};
-    hp_offset found = find(ledger, &wanted);
-    if (found)
-        return found;
-    uint64_t at = hp_ledger_allocate(ledger, sizeof(struct hp_entry));
-    if (!at)
-        return 0;
-    struct hp_entry *entry = (struct hp_entry *)((char *)ledger + at);
-    *entry = (struct hp_entry){.record = {.kind = HP_RECORD_ENTRY, .hash = wanted.hash},
-                               .stack = stack,
-                               .size_class = size_class,
-                               .epoch = epoch};
-    return publish(ledger, at, &wanted, &ledger->entry_count);
 }
 
 __extension__ typedef unsigned __int128 hp_wide;
 
-void hp_pair_add(struct hp_pair *pair, uint64_t objects, uint64_t bytes)
+bool hp_pair_swap(struct hp_pair *pair, struct hp_pair expected, struct hp_pair desired)
 {
     /* __sync, because __atomic of this size calls libatomic, which the target need not have. */
-    struct hp_pair old = hp_pair_read(pair);
-    for (;;) {
-        hp_wide expected = (hp_wide)old.bytes << 64 | old.objects;
-        hp_wide desired = (hp_wide)(old.bytes + bytes) << 64 | (old.objects + objects);
-        hp_wide seen = __sync_val_compare_and_swap((hp_wide *)(void *)pair, expected, desired);
-        if (seen == expected)
-            return;
-        old = (struct hp_pair){.objects = (uint64_t)seen, .bytes = (uint64_t)(seen >> 64)};
-    }
+    return __sync_bool_compare_and_swap((hp_wide *)(void *)pair, (hp_wide)expected.bytes << 64 | expected.objects,
+                                        (hp_wide)desired.bytes << 64 | desired.objects);
+}
+
+void hp_pair_add(struct hp_pair *pair, uint64_t objects, uint64_t bytes)
+{
+    struct hp_pair old;
+    do
+        old = hp_pair_read(pair);
+    while (!hp_pair_swap(pair, old, (struct hp_pair){old.objects + objects, old.bytes + bytes}));
 }
 
 /* Every change raises objects, so bytes read between two equal values of objects belong to them. */
@@ -295,4 +186,21 @@ uint16_t hp_size_class(uint64_t size)
         return (uint16_t)size;
     unsigned exponent = 63 - (unsigned)__builtin_clzll(size);
     return (uint16_t)(exponent * 16 + (size >> (exponent - 4) & 15));
+}
+
+struct hp_audit hp_audit_read(const struct hp_ledger *ledger)
+{
+    struct hp_audit audit;
+    const uint64_t *from = (const uint64_t *)&ledger->audit;
+    uint64_t *to = (uint64_t *)&audit;
+    for (size_t i = 0; i < sizeof audit / sizeof *to; i++)
+        to[i] = __atomic_load_n(from + i, __ATOMIC_RELAXED);
+    return audit;
+}
+
+uint64_t hp_audit_own_ns(const struct hp_audit *audit)
+{
+    double mean = audit->timed ? (double)audit->timed_ns / (double)audit->timed : 0;
+    double calls = mean * (double)audit->calls;
+    return (calls < 0x1p62 ? (uint64_t)calls : 0) + audit->dump_ns;
 }

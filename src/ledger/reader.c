@@ -36,7 +36,7 @@ static void read_header(const struct hp_ledger *ledger, struct hp_ledger_info *i
     info->start_time_ns = ledger->start_time_ns;
     info->live_estimate = ledger->live_estimate;
     info->inuse = ledger->figures.inuse;
-    info->reserved = ledger->reserved;
+    info->reserved = hp_ledger_own_bytes(ledger);
     info->samples = audit.samples;
     info->lost = audit.lost;
     info->interval = hp_interval_now(ledger);
@@ -59,7 +59,7 @@ static int inspect(const char *path, struct hp_ledger_info *info)
     hp_guard_begin(&guard);
     if (sigsetjmp(hp_on_cut, 1)) {
         error = -EBADMSG;
-    } else if ((error = hp_ledger_view_open(&view, mapping.memory, mapping.size)) == 0) {
+    } else if ((error = hp_ledger_view_open(&view, mapping.memory, NULL, mapping.size)) == 0) {
         read_header(view.ledger, info);
         made = view.ledger->made_ticks;
         namespace = view.ledger->pid_namespace;
@@ -221,7 +221,8 @@ static struct hp_moment moment_of(struct hp_ledger *ledger, bool writable, const
                                .clock_ns = info->running ? now : ledger->figures.time_ns,
                                .max_rss = info->running ? hp_process_max_rss(info->pid) : 0,
                                .sequence = ledger->dump_sequence};
-    moment.own_ns = hp_ticks_to_ns(ledger, hp_audit_read(ledger).own_ticks, hp_ticks(), now);
+    const struct hp_audit audit = hp_audit_read(ledger);
+    moment.own_ns = hp_audit_own_ns(&audit);
     enum hp_resident_costs costs = info->hasty ? HP_RESIDENT_HASTY : HP_RESIDENT_NOW;
     if (info->running &&
         !hp_resident_recall(&ledger->resident, now, costs, &moment.resident, &moment.resident_age_ns)) {
@@ -241,7 +242,7 @@ static int write_view(const struct hp_ledger_view *view, bool writable, const st
     snprintf(process, sizeof process, "%d", (int)info->pid);
     moment.process = info->running ? process : NULL;
     hp_text_init(&text, sink, state, (char *)memory + scratch_size);
-    return hp_ledger_view_write(view, &moment, &text, memory, scratch_size);
+    return hp_snapshot_write(view, &moment, &text, memory, scratch_size);
 }
 
 int hp_ledger_write(const struct hp_ledger_info *info, hp_sink_fn *sink, void *state, char *error, size_t error_size)
@@ -260,8 +261,8 @@ int hp_ledger_write(const struct hp_ledger_info *info, hp_sink_fn *sink, void *s
     hp_guard_begin(&guard);
     if (sigsetjmp(hp_on_cut, 1)) {
         result = -EBADMSG;
-    } else if ((result = hp_ledger_view_open(&view, mapping.memory, mapping.size)) == 0) {
-        scratch_size = (hp_ledger_view_scratch_size(&view) + 15) & ~15ull;
+    } else if ((result = hp_ledger_view_open(&view, mapping.memory, NULL, mapping.size)) == 0) {
+        scratch_size = (hp_snapshot_scratch_size(&view) + 15) & ~15ull;
         memory = hp_sys_mmap(NULL, scratch_size + HP_TEXT_BUFFER, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
                              -1);
         result = memory ? write_view(&view, writable, info, sink, state, memory, scratch_size) : -ENOMEM;
@@ -303,7 +304,7 @@ int hp_ledger_set_interval(const struct hp_ledger_info *info, uint64_t bytes, ch
     hp_guard_begin(&guard);
     if (sigsetjmp(hp_on_cut, 1))
         result = -EBADMSG;
-    else if ((result = hp_ledger_view_open(&view, mapping.memory, mapping.size)) == 0)
+    else if ((result = hp_ledger_view_open(&view, mapping.memory, NULL, mapping.size)) == 0)
         __atomic_store_n(&((struct hp_ledger *)mapping.memory)->wanted_interval, bytes, __ATOMIC_RELAXED);
     hp_guard_end(&guard);
     hp_sys_munmap(mapping.memory, mapping.size);

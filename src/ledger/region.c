@@ -1,5 +1,6 @@
 #include "ledger/region.h"
 
+#include <linux/futex.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -7,15 +8,112 @@
 #include "ledger/sys.h"
 
 #define BUDGET_LEAST (1u << 20)
-#define PAGE 4096u
 #define NAMES (4 * HP_DEAD_MOST) /* that are tried for the file */
 
-static bool sealed;
+/* Of this process's only region. A chunk is mapped by whoever needs it first, and stays. */
+static char *chunks[HP_CHUNKS];
+static uint64_t chunk_limit; /* there is none from here on */
+static bool sealed, is_shared;
+
+/* Before Linux 5.14 there is no MADV_POPULATE_WRITE. A futex operation that adds 0 to a word writes it without changing
+ * it, whoever else is at work there, and answers EFAULT where a store would raise SIGBUS. */
+static int populate_by_futex(void *memory, uint64_t size)
+{
+    const int add_nothing = FUTEX_OP(FUTEX_OP_ADD, 0, FUTEX_OP_CMP_EQ, 1);
+    for (uint64_t at = 0; at < size; at += 4096) {
+        long word = (long)((char *)memory + at);
+        long result = hp_syscall(SYS_futex, word, FUTEX_WAKE_OP | FUTEX_PRIVATE_FLAG, 0, 0, word, add_nothing);
+        if (result < 0)
+            return (int)result;
+    }
+    return 0;
+}
 
 /* Unlike a plain touch, populating reports a full file system as an error. */
-static int populate(struct hp_ledger *ledger, uint64_t offset, uint64_t size)
+static int populate(void *memory, uint64_t size)
 {
-    return sealed ? -EPERM : hp_sys_madvise((char *)ledger + offset, size, MADV_POPULATE_WRITE);
+    int error = hp_sys_madvise(memory, size, MADV_POPULATE_WRITE);
+    return error == -EINVAL ? populate_by_futex(memory, size) : error;
+}
+
+static int reserve(const struct hp_ledger *ledger, void *memory, uint64_t size)
+{
+    if (!is_shared)
+        return 0;
+    return sealed ? -EPERM : populate(memory, size);
+}
+
+/* Address space is for the target: a sixteenth of what it is allowed is ours at the most. */
+static bool may_map(uint64_t size)
+{
+    struct rlimit limit = {0};
+    uint64_t mapped = 0;
+    if (hp_sys_getrlimit(is_shared ? RLIMIT_AS : RLIMIT_DATA, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY)
+        return true;
+    for (uint64_t i = 0; i < __atomic_load_n(&chunk_limit, __ATOMIC_RELAXED); i++)
+        mapped += __atomic_load_n(&chunks[i], __ATOMIC_RELAXED) ? HP_CHUNK : 0;
+    return mapped + size <= limit.rlim_cur / 16;
+}
+
+static void prepare(void *memory, uint64_t size)
+{
+    hp_sys_madvise(memory, size, MADV_DONTDUMP);
+    if (!is_shared) /* where the machine gives huge pages to all, a touched page would take 2 MiB */
+        hp_sys_madvise(memory, size, MADV_NOHUGEPAGE);
+}
+
+/* More of the file is had without a descriptor: mremap of 0 bytes of a shared mapping makes another one that starts at the
+ * same place of the file, of any size. So from the last chunk before that is mapped; what is mapped twice is given back. */
+static char *map_more(uint64_t first, uint64_t count)
+{
+    if (!is_shared)
+        return hp_sys_mmap(NULL, count * HP_CHUNK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
+    uint64_t before = first;
+    while (before > 0 && !__atomic_load_n(&chunks[before], __ATOMIC_ACQUIRE))
+        before--;
+    const uint64_t twice = (first - before) * HP_CHUNK;
+    char *memory = hp_sys_mremap(chunks[before], 0, twice + count * HP_CHUNK, MREMAP_MAYMOVE);
+    if (memory && twice)
+        hp_sys_munmap(memory, twice);
+    return memory ? memory + twice : NULL;
+}
+
+/* An eighth of what there is at once, so that there are few mappings. */
+static int map_chunk(uint64_t chunk)
+{
+    uint64_t known = __atomic_load_n(&chunk_limit, __ATOMIC_RELAXED), count = known / 8 + 1;
+    if (sealed && is_shared)
+        return -EPERM;
+    while (count > 1 && (chunk + count > HP_CHUNKS || __atomic_load_n(&chunks[chunk + count - 1], __ATOMIC_RELAXED)))
+        count--;
+    if (!may_map(count * HP_CHUNK))
+        return -ENOMEM;
+    char *memory = map_more(chunk, count);
+    if (!memory)
+        return -ENOMEM;
+    prepare(memory, count * HP_CHUNK);
+    for (uint64_t i = 0; i < count; i++) {
+        char *none = NULL;
+        /* Another thread may have mapped it first. */
+        if (!__atomic_compare_exchange_n(&chunks[chunk + i], &none, memory + i * HP_CHUNK, false, __ATOMIC_ACQ_REL,
+                                         __ATOMIC_ACQUIRE))
+            hp_sys_munmap(memory + i * HP_CHUNK, HP_CHUNK);
+    }
+    while (known < chunk + count && !__atomic_compare_exchange_n(&chunk_limit, &known, chunk + count, false,
+                                                                 __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+    }
+    return 0;
+}
+
+static bool is_gone(uint32_t tid)
+{
+    return !sealed && hp_syscall(SYS_tgkill, hp_sys_getpid(), (long)tid, 0, 0, 0, 0) == -ESRCH;
+}
+
+static uint32_t now_ms(const struct hp_ledger *ledger)
+{
+    uint64_t ns = hp_coarse_ns();
+    return ns > ledger->start_clock_ns ? (uint32_t)((ns - ledger->start_clock_ns) / 1000000) : 0;
 }
 
 /* A ledger that nobody holds: of the program that this process ran before exec, or of a dead process? */
@@ -31,22 +129,24 @@ static bool is_our_own(const char *path)
     return is_read && start && made >= start;
 }
 
-static int file_in(struct hp_region *region, const char *folder)
+/* Give the file its name, which others see only now that all is in it; or make it under its name, where the file system
+ * has no files without. `from`: "/proc/self/fd/N", or NULL. */
+static int try_name(const char *path, const char *from)
 {
-    unsigned uid = hp_sys_getuid();
-    int error = hp_place_folder(region->path, folder, uid);
-    if (error < 0)
-        return error;
-    int pid = hp_sys_getpid();
-    if ((uint32_t)pid * 0x9e3779b1u >> 30 == 0) /* looking at many processes takes time; one start in four is enough */
-        hp_place_prune(region->path);
+    return from ? hp_sys_link(from, path) : hp_sys_open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
+}
+
+static int name_file(struct hp_region *region, const char *folder, const char *from)
+{
+    const unsigned uid = hp_sys_getuid();
+    const int pid = hp_sys_getpid();
     for (uint64_t number = 0; number < NAMES; number++) {
-        error = hp_place_ledger(region->path, folder, uid, pid, number);
+        int error = hp_place_ledger(region->path, folder, uid, pid, number);
         if (error < 0)
             return error;
-        int fd = hp_sys_open(region->path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
-        if (fd != -EEXIST)
-            return fd;
+        int named = try_name(region->path, from);
+        if (named != -EEXIST)
+            return named;
         if (number == 2 * HP_DEAD_MOST) { /* as in containers, where a program has the same number each time */
             char of_user[HP_PATH_MAX];
             if (hp_place_folder(of_user, folder, uid) >= 0)
@@ -55,7 +155,7 @@ static int file_in(struct hp_region *region, const char *folder)
         if (hp_place_is_held(region->path, NULL) || !is_our_own(region->path))
             continue;
         hp_sys_unlink(region->path);
-        return hp_sys_open(region->path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
+        return try_name(region->path, from);
     }
     return -EEXIST;
 }
@@ -73,122 +173,156 @@ static int lower_to_affordable(const char *folder, uint64_t *budget)
     return 0;
 }
 
-static uint64_t within_limit(int resource, uint64_t share, uint64_t budget)
+/* The largest budget whose file is within RLIMIT_FSIZE; 0: none. */
+static uint64_t within_file_size(uint64_t budget)
 {
     struct rlimit limit = {0};
-    if (hp_sys_getrlimit(resource, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY)
+    if (hp_sys_getrlimit(RLIMIT_FSIZE, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY)
         return budget;
-    while (budget > BUDGET_LEAST && hp_ledger_layout(budget).size > limit.rlim_cur / share)
+    while (budget >= BUDGET_LEAST && hp_ledger_size(budget) > limit.rlim_cur)
         budget /= 2;
-    return hp_ledger_layout(budget).size > limit.rlim_cur / share ? 0 : budget;
+    return budget >= BUDGET_LEAST ? budget : 0;
 }
 
-static struct hp_ledger *map_file(int fd, uint64_t size)
+/* Everything but the name: size, lock, the first chunk, the first tables. */
+static int fill_file(struct hp_region *region, int fd, uint64_t budget, uint32_t depth, uint64_t interval)
 {
-    struct hp_ledger *ledger = NULL;
-    hp_place_hold(fd); /* before it has a size */
-    if (hp_sys_ftruncate(fd, size) == 0)
-        ledger = hp_sys_mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd);
-    hp_sys_close(fd);
-    return ledger;
-}
-
-static int create_shared(struct hp_region *region, const char *folder, uint64_t *budget)
-{
-    uint64_t most = *budget;
-    int error = lower_to_affordable(folder, &most);
+    is_shared = true;
+    hp_place_hold(fd);
+    int error = hp_sys_ftruncate(fd, hp_ledger_size(budget));
     if (error < 0)
         return error;
-    most = within_limit(RLIMIT_FSIZE, 1, most);
-    if (most < BUDGET_LEAST)
-        return -ENOSPC;
-    int fd = file_in(region, folder);
-    if (fd < 0)
-        return fd;
-    uint64_t size = hp_ledger_layout(most).size;
-    struct hp_ledger *ledger = map_file(fd, size);
-    error = ledger ? hp_sys_madvise(ledger, (sizeof *ledger + PAGE - 1) & ~(PAGE - 1ul), MADV_POPULATE_WRITE) : -ENOMEM;
-    if (error < 0) {
-        hp_sys_unlink(region->path);
-        if (ledger)
-            hp_sys_munmap(ledger, size);
-        return error;
-    }
-    region->ledger = ledger;
-    region->shared = true;
-    *budget = most;
-    return 0;
-}
-
-/* Unlike a file's, private memory counts against RLIMIT_DATA, and where overcommit is off (MAP_NORESERVE means nothing
- * there) also before it is used. */
-static int create_private(struct hp_region *region, uint64_t *budget)
-{
-    void *memory = NULL;
-    region->path[0] = '\0'; /* of a file that could not be had */
-    *budget = within_limit(RLIMIT_DATA, 16, *budget);
-    while (*budget >= BUDGET_LEAST && !(memory = hp_sys_mmap(NULL, hp_ledger_layout(*budget).size, PROT_READ | PROT_WRITE,
-                                                             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1)))
-        *budget /= 2;
+    char *memory = hp_sys_mmap(NULL, HP_CHUNK, PROT_READ | PROT_WRITE, MAP_SHARED, fd);
     if (!memory)
         return -ENOMEM;
-    region->ledger = memory;
-    region->shared = false;
-    return 0;
-}
-
-static int create_anywhere(struct hp_region *region, const char *folder, uint64_t *budget, int *file_error)
-{
-    *file_error = -ENOENT;
-    if (strcmp(folder, "none")) {
-        if (strcmp(folder, "auto")) {
-            *file_error = create_shared(region, folder, budget);
-        } else {
-            *file_error = create_shared(region, "/dev/shm", budget);
-            if (*file_error < 0)
-                *file_error = create_shared(region, "/tmp", budget);
-        }
+    region->store.ledger = (struct hp_ledger *)memory;
+    chunks[0] = memory;
+    chunk_limit = 1;
+    prepare(memory, HP_CHUNK);
+    error = populate(memory, hp_ledger_header_bytes());
+    if (error == 0 && !hp_ledger_init(&region->store, budget, depth, interval))
+        error = -ENOSPC;
+    if (error < 0) {
+        chunks[0] = NULL;
+        region->store.ledger = NULL;
+        hp_sys_munmap(memory, HP_CHUNK);
     }
-    return *file_error < 0 ? create_private(region, budget) : 0;
+    return error;
 }
 
-static void start_using(struct hp_region *region)
+static int create_shared(struct hp_region *region, const char *folder, uint64_t budget, uint32_t depth, uint64_t interval)
 {
-    hp_sys_madvise(region->ledger, region->ledger->layout.size, MADV_DONTDUMP);
-    if (!region->shared) /* where the machine gives huge pages to all, a touched page would take 2 MiB */
-        hp_sys_madvise(region->ledger, region->ledger->layout.size, MADV_NOHUGEPAGE);
-    hp_ledger_set_reserve(region->shared ? populate : NULL);
-}
-
-int hp_region_create(struct hp_region *region, const char *folder, uint64_t budget, uint32_t depth, int *file_error)
-{
-    /* Address space is for the target; a sixteenth of what it is allowed is ours at the most. */
-    budget = within_limit(RLIMIT_AS, 16, budget);
-    if (!budget)
-        return -ENOMEM;
-    int error = create_anywhere(region, folder, &budget, file_error);
+    int error = lower_to_affordable(folder, &budget);
     if (error < 0)
         return error;
-    hp_ledger_init(region->ledger, budget, depth);
-    region->ledger->made_ticks = hp_boot_ticks();
-    start_using(region);
-    return 0;
+    budget = within_file_size(budget);
+    if (budget < BUDGET_LEAST)
+        return -ENOSPC;
+    error = hp_place_folder(region->path, folder, hp_sys_getuid());
+    if (error < 0)
+        return error;
+    if ((uint32_t)hp_sys_getpid() * 0x9e3779b1u >> 30 == 0) /* takes time; one start in four is enough */
+        hp_place_prune(region->path);
+    char from[HP_PATH_MAX];
+    int fd = hp_sys_open(region->path, O_RDWR | O_TMPFILE, 0600);
+    if (fd >= 0) {
+        hp_place_descriptor(from, fd);
+        error = fill_file(region, fd, budget, depth, interval);
+        if (error == 0 && (error = name_file(region, folder, from)) == 0) {
+            hp_sys_close(fd);
+            return 0;
+        }
+        hp_sys_close(fd);
+        if (region->store.ledger)
+            hp_region_leave(region);
+        if (error != -ENOENT) /* no /proc to name it by */
+            return error;
+    }
+    fd = name_file(region, folder, NULL);
+    if (fd < 0)
+        return fd;
+    error = fill_file(region, fd, budget, depth, interval);
+    hp_sys_close(fd);
+    if (error < 0)
+        hp_sys_unlink(region->path);
+    return error;
 }
 
-void hp_region_seal(struct hp_region *region, uint64_t bytes)
+static int create_private(struct hp_region *region, uint64_t budget, uint32_t depth, uint64_t interval)
 {
-    struct hp_ledger *ledger = region->ledger;
+    region->path[0] = '\0'; /* of a file that could not be had */
+    is_shared = false;
+    if (map_chunk(0) < 0)
+        return -ENOMEM;
+    region->store.ledger = (struct hp_ledger *)chunks[0];
+    return hp_ledger_init(&region->store, budget, depth, interval) ? 0 : -ENOMEM;
+}
+
+int hp_region_create(struct hp_region *region, const char *folder, uint64_t budget, uint32_t depth, uint64_t interval,
+                     int *file_error)
+{
+    *file_error = sealed ? -EPERM : -ENOENT;
+    region->store = (struct hp_store){
+        .chunks = chunks, .ways = {.reserve = reserve, .map = map_chunk, .is_gone = is_gone, .now_ms = now_ms}};
+    if (strcmp(folder, "none") && !sealed) {
+        if (strcmp(folder, "auto")) {
+            *file_error = create_shared(region, folder, budget, depth, interval);
+        } else {
+            *file_error = create_shared(region, "/dev/shm", budget, depth, interval);
+            if (*file_error < 0)
+                *file_error = create_shared(region, "/tmp", budget, depth, interval);
+        }
+    }
+    region->shared = *file_error >= 0;
+    int error = region->shared ? 0 : create_private(region, budget, depth, interval);
+    if (error == 0)
+        region->store.ledger->made_ticks = hp_boot_ticks();
+    return error;
+}
+
+void hp_region_reserve_ahead(const struct hp_region *region, uint64_t bytes)
+{
+    const struct hp_store *store = &region->store;
+    const struct hp_ledger *ledger = store->ledger;
+    uint64_t none = 0;
     if (!ledger || sealed)
         return;
-    const struct hp_layout *layout = &ledger->layout;
-    hp_ledger_reserve(ledger, layout->buckets[0].at, layout->buckets[0].count * sizeof(hp_offset));
-    hp_ledger_reserve(ledger, layout->live[0].groups_at, layout->live[0].data_at - layout->live[0].groups_at);
-    hp_ledger_reserve(ledger, layout->live[0].data_at,
-                      layout->live[0].groups * HP_LIVE_SLOTS * sizeof(struct hp_live_data));
-    hp_ledger_reserve(ledger, layout->modules_at, HP_MODULES / 8 * sizeof(struct hp_ledger_module));
-    uint64_t left = layout->arena_limit - ledger->arena_next;
-    hp_ledger_reserve(ledger, ledger->arena_next, bytes < left ? bytes : left);
-    sealed = region->shared;
+    /* A sample that is taken back makes the first tables. */
+    const struct hp_live_data data = {.size = 0};
+    struct hp_live_ref ref;
+    if (hp_live_insert(store, 16, &data) && hp_live_take(store, 16, &ref))
+        hp_live_drop(&ref);
+    uint64_t live = ledger->live[0].at, first = 512 * (sizeof(struct hp_live_group) + HP_LIVE_SLOTS * sizeof data);
+    if (live)
+        hp_ledger_reserve(store, live, first);
+    for (; none < bytes; none += HP_BLOCK)
+        if (!hp_ledger_reserve(store, __atomic_load_n(&ledger->end, __ATOMIC_RELAXED) + none, 1))
+            return;
+}
+
+void hp_region_seal(void)
+{
+    sealed = true;
+}
+
+bool hp_region_is_sealed(void)
+{
+    return sealed;
+}
+
+void hp_region_leave(struct hp_region *region)
+{
+    region->store.ledger = NULL;
+    for (uint64_t i = 0, count; i < chunk_limit; i += count) {
+        count = 1;
+        if (!chunks[i])
+            continue;
+        while (i + count < chunk_limit && chunks[i + count] == chunks[i] + count * HP_CHUNK)
+            count++;
+        hp_sys_munmap(chunks[i], count * HP_CHUNK);
+        memset(chunks + i, 0, count * sizeof *chunks);
+    }
+    chunk_limit = 0;
 }
 
 void hp_region_remove(struct hp_region *region)
@@ -196,204 +330,4 @@ void hp_region_remove(struct hp_region *region)
     if (region->path[0])
         hp_sys_unlink(region->path);
     region->path[0] = '\0';
-}
-
-static int write_at(int fd, const void *data, size_t size, uint64_t offset)
-{
-    long n = hp_sys_pwrite(fd, data, size, offset);
-    return n == (long)size ? 0 : n < 0 ? (int)n : -ENOSPC;
-}
-
-static bool is_empty(const char *page)
-{
-    const uint64_t *words = (const uint64_t *)(const void *)page;
-    for (size_t i = 0; i < PAGE / sizeof *words; i++)
-        if (words[i])
-            return false;
-    return true;
-}
-
-/* Write the pages of a block that hold anything; those beside each other at once. */
-static int write_block(const struct hp_ledger *ledger, int fd, uint64_t at)
-{
-    const char *block = (const char *)ledger + at;
-    int error = 0;
-    for (uint64_t page = 0; page < HP_BLOCK && !error; page += PAGE) {
-        uint64_t first = page;
-        while (page < HP_BLOCK && !is_empty(block + page))
-            page += PAGE;
-        if (page > first)
-            error = write_at(fd, block + first, page - first, at + first);
-    }
-    return error;
-}
-
-/* Write the used blocks of [from, to), byte offsets. The map is read again for each block: what a block leads to was
- * reserved before, lies behind it, and is not to be missed. */
-static int write_blocks(const struct hp_ledger *ledger, int fd, uint64_t from, uint64_t to)
-{
-    int error = 0;
-    for (uint64_t block = from / HP_BLOCK; block < to / HP_BLOCK && !error;) {
-        uint64_t bits = __atomic_load_n(&ledger->block_map[block / 64], __ATOMIC_ACQUIRE) >> (block % 64);
-        if (bits & 1)
-            error = write_block(ledger, fd, block * HP_BLOCK);
-        block += bits > 1 ? (unsigned)__builtin_ctzll(bits & ~1ull) : 64 - block % 64;
-    }
-    return error;
-}
-
-/* Write what is used into the child's file. Other threads go on meanwhile, so its order matters: live objects first,
- * then the buckets through which their entries are found, which were published before them, then the arena, in which all
- * records that the buckets lead to are complete; at the end the header without its block_map, whose arena_next no such
- * record lies beyond. */
-static int write_copy(const struct hp_ledger *ledger, int fd)
-{
-    const struct hp_layout *layout = &ledger->layout;
-    const uint64_t header = (uint64_t)hp_ledger_header_blocks() * HP_BLOCK;
-    int error = write_blocks(ledger, fd, layout->live[0].groups_at, layout->arena_at);
-    if (!error)
-        error = write_blocks(ledger, fd, header, layout->live[0].groups_at);
-    if (!error)
-        error = write_blocks(ledger, fd, layout->arena_at, layout->arena_limit);
-    return error ? error : write_at(fd, ledger, offsetof(struct hp_ledger, block_map), 0);
-}
-
-/* Reserve in the child's file what its map says is reserved. */
-static bool populate_marked(struct hp_ledger *ledger)
-{
-    uint64_t blocks = 0;
-    int error = 0;
-    for (uint64_t word = 0; word < HP_BLOCK_MAX / 64; word++) {
-        for (uint64_t left = ledger->block_map[word]; left;) { /* blocks beside each other at once */
-            unsigned first = (unsigned)__builtin_ctzll(left);
-            uint64_t gone = left + (1ull << first); /* 0: up to the word's end */
-            unsigned count = (gone ? (unsigned)__builtin_ctzll(gone) : 64) - first;
-            if (!error)
-                error = hp_sys_madvise((char *)ledger + (word * 64 + first) * HP_BLOCK, (size_t)count * HP_BLOCK,
-                                       MADV_POPULATE_WRITE);
-            blocks += count;
-            left &= gone;
-        }
-    }
-    ledger->reserved = (blocks - hp_ledger_header_blocks()) * HP_BLOCK;
-    return !error;
-}
-
-int hp_region_fork_prepare(const struct hp_region *region)
-{
-    char folder[HP_PATH_MAX];
-    const char *slash = strrchr(region->path, '/');
-    if (!region->ledger || !region->shared || !slash || sealed) /* sealed: no files any more */
-        return -1;
-    memcpy(folder, region->path, (size_t)(slash - region->path));
-    folder[slash - region->path] = '\0';
-    int fd = hp_sys_open(folder, O_RDWR | O_TMPFILE, 0600); /* nobody sees it before the child names it */
-    if (fd < 0)
-        return -1;
-    if (hp_sys_ftruncate(fd, region->ledger->layout.size) == 0 && write_copy(region->ledger, fd) == 0)
-        return fd;
-    hp_sys_close(fd);
-    return -1;
-}
-
-void hp_region_fork_parent(int file)
-{
-    if (file >= 0)
-        hp_sys_close(file);
-}
-
-/* Give the child's file the child's name, beside its parent's. Without /proc, or in a folder that it may not write to any
- * more, it stays without: the ledger is then only the child's. */
-static void name_file(struct hp_region *region, int file)
-{
-    char link[HP_PATH_MAX];
-    hp_place_descriptor(link, file);
-    int error = -EEXIST;
-    for (uint64_t number = 0; number < NAMES && error == -EEXIST; number++) {
-        error = hp_place_beside(region->path, hp_sys_getpid(), number);
-        if (!error)
-            error = hp_sys_link(link, region->path);
-    }
-    if (error)
-        region->path[0] = '\0';
-}
-
-/* The parent, too, has that open file until it gets to closing it, and would hold the ledger with it: for the program that
- * the child executes meanwhile, it would be that of another process. */
-static int open_alone(const struct hp_region *region, int file)
-{
-    int own = region->path[0] ? hp_sys_open(region->path, O_RDWR | O_NOFOLLOW, 0) : -1;
-    if (own < 0)
-        return file;
-    hp_sys_flock(file, LOCK_UN);
-    hp_sys_close(file);
-    hp_place_hold(own);
-    return own;
-}
-
-/* The child still sees its parent's map, which by now may have more blocks than were written: empty ones here. */
-static bool move_to_file(struct hp_region *region, int file)
-{
-    struct hp_ledger *ledger = region->ledger;
-    if (file < 0)
-        return false;
-    if (write_at(file, ledger->block_map, sizeof ledger->block_map, offsetof(struct hp_ledger, block_map)) < 0) {
-        hp_sys_close(file);
-        return false;
-    }
-    hp_place_hold(file);
-    name_file(region, file);
-    file = open_alone(region, file);
-    bool moved = hp_sys_mmap(ledger, ledger->layout.size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, file) &&
-                 populate_marked(ledger);
-    hp_sys_close(file);
-    if (!moved)
-        hp_region_remove(region);
-    return moved;
-}
-
-static void copy_blocks(struct hp_ledger *to, const struct hp_ledger *from, const uint64_t *map, uint64_t size)
-{
-    for (uint64_t block = 0; block < size / HP_BLOCK; block++)
-        if (map[block / 64] >> (block % 64) & 1)
-            memcpy((char *)to + block * HP_BLOCK, (const char *)from + block * HP_BLOCK, HP_BLOCK);
-}
-
-/* Without a file, or when fork went around its handlers: a private copy of what the parent's region holds by now, with no
- * more system calls than an allocator makes. */
-static bool move_to_private(struct hp_region *region)
-{
-    struct hp_ledger *ledger = region->ledger;
-    const uint64_t size = ledger->layout.size;
-    const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
-    struct hp_ledger *copy = hp_sys_mmap(NULL, size, PROT_READ | PROT_WRITE, flags, -1);
-    if (!copy)
-        return false;
-    memcpy(copy, ledger, sizeof *copy); /* and with it the map that says which blocks follow */
-    copy_blocks(copy, ledger, copy->block_map, size);
-    bool moved = hp_sys_mmap(ledger, size, PROT_READ | PROT_WRITE, flags | MAP_FIXED, -1) != NULL;
-    if (moved)
-        copy_blocks(ledger, copy, copy->block_map, size);
-    hp_sys_munmap(copy, size);
-    region->path[0] = '\0';
-    region->shared = false;
-    return moved;
-}
-
-void hp_region_fork_child(struct hp_region *region, int file, bool alone)
-{
-    struct hp_ledger *ledger = region->ledger;
-    if (!ledger)
-        return;
-    bool was_shared = region->shared;
-    if (was_shared && !move_to_file(region, file) && !move_to_private(region)) {
-        hp_sys_munmap(ledger, ledger->layout.size); /* it is the parent's */
-        region->ledger = NULL;
-        return;
-    }
-    ledger->made_ticks = hp_boot_ticks();
-    if (was_shared)
-        start_using(region);
-    if (!alone)
-        hp_ledger_settle(ledger);
 }

@@ -3,33 +3,17 @@
 #include <errno.h>
 #include <string.h>
 
-#include "ledger/rows.h"
 #include "ledger/threads.h"
 #include "ledger/words.h"
 
 /* At the start of the scratch memory, because signal stacks are small. */
 struct bases {
-    uint64_t base[HP_MODULES];        /* the addresses that each module has in the profile */
-    uint64_t addresses[HP_DEPTH_MAX]; /* of the entry being written */
+    uint64_t frames[HP_DEPTH_MAX], addresses[HP_DEPTH_MAX]; /* of the row being written */
     char path[HP_PATH_MAX];           /* of the module being written */
     struct hp_thread_sums threads;
+    uint32_t modules; /* that base has room for */
+    uint64_t base[];  /* the addresses that each module has in the profile; behind it, the sums of threads */
 };
-
-static const struct hp_ledger_module *module_at(const struct hp_ledger_view *view, uint32_t index)
-{
-    const struct hp_ledger_module *module =
-        index < HP_MODULES ? hp_ledger_view_bytes(view, view->layout.modules_at + index * sizeof *module, sizeof *module) : NULL;
-    if (!module)
-        return NULL;
-    uint32_t state = __atomic_load_n(&module->state, __ATOMIC_ACQUIRE);
-    return state == HP_MODULE_LOADED || state == HP_MODULE_UNLOADED ? module : NULL;
-}
-
-static uint32_t module_count(const struct hp_ledger_view *view)
-{
-    uint32_t count = __atomic_load_n(&view->ledger->module_count, __ATOMIC_ACQUIRE);
-    return count < HP_MODULES ? count : HP_MODULES;
-}
 
 /* Its latest place; nothing of no module. */
 static struct hp_range range_of(const struct hp_ledger_module *module)
@@ -44,13 +28,13 @@ static struct hp_range range_of(const struct hp_ledger_module *module)
  * neither programs nor libraries. Otherwise modules keep their addresses, which people know from debuggers. */
 static void give_addresses(const struct hp_ledger_view *view, struct bases *bases)
 {
-    uint32_t count = module_count(view);
+    uint32_t count = bases->modules;
     for (uint32_t i = 0; i < count; i++) {
-        const struct hp_ledger_module *module = module_at(view, i);
+        const struct hp_ledger_module *module = hp_ledger_view_module(view, i);
         struct hp_range range = range_of(module);
         bases->base[i] = module ? __atomic_load_n(&module->base, __ATOMIC_RELAXED) : 0;
         for (uint32_t later = i + 1; module && later < count; later++) {
-            struct hp_range other = range_of(module_at(view, later));
+            struct hp_range other = range_of(hp_ledger_view_module(view, later));
             if (other.start < range.limit && range.start < other.limit) {
                 bases->base[i] = 0x100000000000ull + ((uint64_t)i << 32);
                 break;
@@ -59,42 +43,48 @@ static void give_addresses(const struct hp_ledger_view *view, struct bases *base
     }
 }
 
-static uint64_t address_of(const struct bases *bases, uint32_t count, uint64_t frame)
+static uint64_t address_of(const struct bases *bases, uint64_t frame)
 {
     uint64_t module = frame >> HP_FRAME_MODULE_SHIFT;
     uint64_t offset = frame & HP_FRAME_OFFSET_MASK;
-    return module && module <= count ? bases->base[module - 1] + offset : offset;
+    return module && module <= bases->modules ? bases->base[module - 1] + offset : offset;
 }
 
-uint64_t hp_ledger_view_base_size(void)
+uint64_t hp_snapshot_base_size(const struct hp_ledger_view *view)
 {
-    return sizeof(struct bases);
+    uint32_t threads;
+    uint64_t size = sizeof(struct bases) + (uint64_t)hp_ledger_view_module_count(view) * sizeof(uint64_t);
+    return (size + hp_threads_size(view, &threads) + 15) & ~15ull;
 }
 
-uint64_t hp_ledger_view_entries(const struct hp_ledger_view *view)
+/* What was made since the memory was sized is left out. */
+static bool divide(const struct hp_ledger_view *view, struct bases *bases, uint64_t size)
 {
-    uint64_t entries = __atomic_load_n(&view->ledger->entry_count, __ATOMIC_ACQUIRE);
-    uint64_t most = (view->layout.arena_limit - view->layout.arena_at) / sizeof(struct hp_entry);
-    return (entries < most ? entries : most) + 64;
+    if (size < sizeof *bases)
+        return false;
+    uint64_t threads = hp_threads_size(view, &bases->threads.count);
+    uint64_t room = size - sizeof *bases, modules = hp_ledger_view_module_count(view);
+    if (threads > room) {
+        bases->threads.count = (uint32_t)(room / sizeof bases->threads.sums[0]);
+        threads = bases->threads.count * sizeof bases->threads.sums[0];
+    }
+    room = (room - threads) / sizeof bases->base[0];
+    bases->modules = (uint32_t)(modules < room ? modules : room);
+    bases->threads.sums = (struct hp_thread_sum *)(bases->base + bases->modules);
+    return true;
 }
 
-uint64_t hp_ledger_view_scratch_size(const struct hp_ledger_view *view)
+uint64_t hp_snapshot_scratch_size(const struct hp_ledger_view *view)
 {
-    return sizeof(struct bases) + hp_ledger_view_entries(view) * sizeof(struct hp_entry_row);
+    return hp_snapshot_base_size(view) + hp_ledger_view_row_count(view) * sizeof(struct hp_entry_row);
 }
 
-static void write_entry(const struct hp_ledger_view *view, struct bases *bases, const struct hp_entry_row *row,
-                        uint64_t interval, struct hp_text *text)
+static void write_entry(const struct hp_ledger_view *view, struct bases *bases, const struct hp_entry_row *row, uint64_t interval,
+                        struct hp_text *text)
 {
-    const struct hp_stack *stack = hp_ledger_view_record(view, row->stack, HP_RECORD_STACK, sizeof *stack);
-    uint32_t depth = stack ? __atomic_load_n(&stack->record.depth, __ATOMIC_RELAXED) : 0;
-    uint32_t modules = module_count(view);
-    if (depth > HP_DEPTH_MAX)
-        depth = HP_DEPTH_MAX;
-    if (!stack || !hp_ledger_view_record(view, row->stack, HP_RECORD_STACK, sizeof *stack + depth * sizeof stack->frames[0]))
-        depth = 0;
-    for (uint32_t i = 0; i < depth; i++)
-        bases->addresses[i] = address_of(bases, modules, stack->frames[i]);
+    unsigned depth = hp_ledger_view_frames(view, row->row, row->life, bases->frames);
+    for (unsigned i = 0; i < depth; i++)
+        bases->addresses[i] = address_of(bases, bases->frames[i]);
     hp_text_entry(text, &row->counts, bases->addresses, depth);
     if (row->interval != interval)
         hp_text_drawn(text, &row->drawn, row->interval);
@@ -143,6 +133,10 @@ static void write_own_facts(const struct hp_ledger_view *view, const struct hp_m
     put_pair(text, " unmatched_frees=", audit.unmatched_frees);
     put_pair(text, " own_bytes=", hp_ledger_own_bytes(ledger));
     put_pair(text, " own_ns=", moment->own_ns);
+    if (audit.folded)
+        put_pair(text, " folded=", audit.folded);
+    if (audit.unnamed_frames)
+        put_pair(text, " unnamed_frames=", audit.unnamed_frames);
     hp_text_line_end(text);
 }
 
@@ -273,8 +267,8 @@ static void copy_path(const struct hp_ledger_view *view, uint64_t at, char path[
 
 static void write_modules(const struct hp_ledger_view *view, struct bases *bases, struct hp_text *text, bool maps)
 {
-    for (uint32_t i = 0; i < module_count(view); i++) {
-        const struct hp_ledger_module *there = module_at(view, i);
+    for (uint32_t i = 0; i < bases->modules; i++) {
+        const struct hp_ledger_module *there = hp_ledger_view_module(view, i);
         if (!there)
             continue;
         struct hp_ledger_module copy, *module = &copy;
@@ -298,24 +292,23 @@ static void write_modules(const struct hp_ledger_view *view, struct bases *bases
     }
 }
 
-int hp_ledger_view_write(const struct hp_ledger_view *view, const struct hp_moment *moment, struct hp_text *text, void *scratch,
-                  uint64_t scratch_size)
+int hp_snapshot_write(const struct hp_ledger_view *view, const struct hp_moment *moment, struct hp_text *text, void *scratch,
+                      uint64_t scratch_size)
 {
-    struct bases *bases = scratch;
-    struct hp_entry_row *rows = (struct hp_entry_row *)(bases + 1);
-    if (scratch_size < sizeof *bases)
+    const uint64_t base_size = hp_snapshot_base_size(view);
+    struct hp_entry_row *rows = (struct hp_entry_row *)((char *)scratch + base_size);
+    if (scratch_size < base_size)
         return -EBADMSG;
-    uint64_t count = hp_rows_collect(view, rows, (scratch_size - sizeof *bases) / sizeof *rows);
+    uint64_t count = hp_rows_collect(view, rows, (scratch_size - base_size) / sizeof *rows);
     hp_rows_sort(rows, count);
-    return hp_ledger_view_write_rows(view, moment, rows, count, text, bases, sizeof *bases);
+    return hp_snapshot_write_rows(view, moment, rows, count, text, scratch, base_size);
 }
 
-int hp_ledger_view_write_rows(const struct hp_ledger_view *view, const struct hp_moment *moment,
-                              const struct hp_entry_row *rows, uint64_t count, struct hp_text *text, void *scratch,
-                              uint64_t scratch_size)
+int hp_snapshot_write_rows(const struct hp_ledger_view *view, const struct hp_moment *moment, const struct hp_entry_row *rows,
+                           uint64_t count, struct hp_text *text, void *scratch, uint64_t scratch_size)
 {
     struct bases *bases = scratch;
-    if (scratch_size < sizeof *bases)
+    if (!divide(view, bases, scratch_size))
         return -EBADMSG;
     give_addresses(view, bases);
     struct hp_counts sums = {0};
@@ -336,7 +329,7 @@ int hp_ledger_view_write_rows(const struct hp_ledger_view *view, const struct hp
     hp_text_header(text, &sums, interval);
     for (uint64_t i = 0; i < count && !text->error; i++) {
         if (i + HP_AHEAD < count)
-            hp_ledger_view_expect(view, rows[i + HP_AHEAD].stack);
+            hp_ledger_view_expect(view, rows[i + HP_AHEAD].row);
         write_entry(view, bases, &rows[i], interval, text);
     }
     if (exact)
@@ -350,11 +343,4 @@ int hp_ledger_view_write_rows(const struct hp_ledger_view *view, const struct hp
     hp_text_maps_begin(text);
     write_modules(view, bases, text, true);
     return hp_text_end(text);
-}
-
-uint64_t hp_ticks_to_ns(const struct hp_ledger *ledger, uint64_t ticks, uint64_t now_ticks, uint64_t now_clock_ns)
-{
-    double elapsed_ticks = (double)(now_ticks - ledger->start_ticks);
-    double elapsed_ns = (double)(now_clock_ns - ledger->start_clock_ns);
-    return elapsed_ticks > 0 ? (uint64_t)((double)ticks * elapsed_ns / elapsed_ticks) : 0;
 }

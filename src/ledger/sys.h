@@ -44,13 +44,17 @@ static inline long hp_syscall(long number, long a, long b, long c, long d, long 
 }
 #endif
 
-/* Not a system call where the vDSO knows the clock, as it does all but those of CPU time. */
+/* Exact; a system call. */
 static inline uint64_t hp_clock_ns(clockid_t clock)
 {
     struct timespec now = {0};
-    clock_gettime(clock, &now);
+    hp_syscall(SYS_clock_gettime, clock, (long)&now, 0, 0, 0, 0);
     return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
+
+/* CLOCK_MONOTONIC as of the last tick, 1 to 10 ms ago; no system call where the vDSO has it (clock.c). It needs no time
+ * stamp counter, which a process may have forbidden itself (PR_SET_TSC). */
+uint64_t hp_coarse_ns(void);
 
 static inline int hp_sys_open(const char *path, int flags, unsigned mode)
 {
@@ -98,6 +102,13 @@ static inline int hp_sys_link(const char *from, const char *to)
 static inline void *hp_sys_mmap(void *address, size_t size, int protection, int flags, int fd)
 {
     long result = hp_syscall(SYS_mmap, (long)address, (long)size, protection, flags, fd, 0);
+    return result < 0 && result > -4096 ? NULL : (void *)result;
+}
+
+/* NULL on failure. */
+static inline void *hp_sys_mremap(void *old, size_t old_size, size_t size, int flags)
+{
+    long result = hp_syscall(SYS_mremap, (long)old, (long)old_size, (long)size, flags, 0, 0);
     return result < 0 && result > -4096 ? NULL : (void *)result;
 }
 

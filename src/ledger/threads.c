@@ -2,7 +2,6 @@
 
 #include <string.h>
 
-#include "ledger/rows.h"
 #include "ledger/sys.h"
 
 #define PAGE 4096ull
@@ -18,19 +17,16 @@ struct collection {
     double p;
 };
 
+uint64_t hp_threads_size(const struct hp_ledger_view *view, uint32_t *count)
+{
+    uint32_t threads = __atomic_load_n(&view->ledger->thread_count, __ATOMIC_RELAXED);
+    *count = threads < HP_THREADS ? threads : HP_THREADS;
+    return *count * sizeof(struct hp_thread_sum);
+}
+
 static struct hp_thread_sum *sum_of(struct hp_thread_sums *sums, uint32_t number)
 {
-    const uint32_t mask = 2 * HP_THREADS_SUMMED - 1;
-    uint32_t at = number * 0x9e3779b1u >> 16 & mask;
-    for (; sums->index[at]; at = (at + 1) & mask)
-        if (sums->sums[sums->index[at] - 1].number == number)
-            return &sums->sums[sums->index[at] - 1];
-    if (sums->count == HP_THREADS_SUMMED)
-        return &sums->others;
-    struct hp_thread_sum *sum = &sums->sums[sums->count++];
-    *sum = (struct hp_thread_sum){.number = number};
-    sums->index[at] = (uint16_t)sums->count;
-    return sum;
+    return number && number <= sums->count ? &sums->sums[number - 1] : &sums->others;
 }
 
 /* Of the object's whole pages, the bytes that are not in memory. */
@@ -54,10 +50,9 @@ static void add_object(void *state, uint64_t address, const struct hp_live_data 
 {
     struct collection *collection = state;
     const struct hp_ledger_view *view = collection->view;
-    const struct hp_entry *entry = hp_ledger_view_record(view, data->entry, HP_RECORD_ENTRY, sizeof *entry);
-    if (!entry || !data->size || !data->thread || (address | data->size) >> HP_FRAME_MODULE_SHIFT)
+    if (!data->size || (address | data->size) >> HP_FRAME_MODULE_SHIFT)
         return;
-    uint64_t interval = hp_interval_at(view->ledger, entry->epoch);
+    uint64_t interval = hp_ledger_view_interval_of(view, data->row);
     if (data->size != collection->size || interval != collection->interval) {
         collection->size = data->size;
         collection->interval = interval;
@@ -119,16 +114,13 @@ static void put_sum(const struct hp_thread_sum *sum, struct hp_text *text)
     put_pair(text, " objects_error=", hp_whole(hp_error_of(sum->objects_variance, sum->objects_squares) + 0.5));
 }
 
-static void write_thread(const struct hp_ledger_view *view, const char *process, const struct hp_thread_sum *sum,
-                         struct hp_text *text)
+static void write_thread(const struct hp_ledger_view *view, const char *process, uint32_t number,
+                         const struct hp_thread_sum *sum, struct hp_text *text)
 {
-    uint64_t at = view->layout.threads_at + (sum->number - 1) % HP_THREADS * sizeof(struct hp_ledger_thread);
-    const struct hp_ledger_thread *there = hp_ledger_view_bytes(view, at, sizeof *there);
-    uint64_t thread = there ? __atomic_load_n(&there->number_and_tid, __ATOMIC_RELAXED) : 0;
-    uint32_t tid = thread >> 32 == sum->number ? (uint32_t)thread : 0;
+    uint32_t tid = hp_ledger_view_tid(view, number);
     char name[32];
     hp_text_comment(text);
-    put_pair(text, "heapprof.thread = ", sum->number);
+    put_pair(text, "heapprof.thread = ", number);
     if (tid)
         put_pair(text, " tid=", tid);
     put_sum(sum, text);
@@ -154,18 +146,14 @@ static void add_sum(struct hp_thread_sum *to, const struct hp_thread_sum *sum)
     to->objects_squares += sum->objects_squares;
 }
 
-static bool comes_before(const struct hp_thread_sum *a, const struct hp_thread_sum *b)
+/* By bytes, then by number; 0: none is left. */
+static uint32_t largest_left(const struct hp_thread_sums *sums)
 {
-    return a->bytes != b->bytes ? a->bytes > b->bytes : a->number < b->number;
-}
-
-static struct hp_thread_sum *largest_left(struct hp_thread_sums *sums)
-{
-    struct hp_thread_sum *best = NULL;
-    for (size_t i = 0; i < sums->count; i++) {
-        struct hp_thread_sum *sum = &sums->sums[i];
-        if (!sum->listed && (!best || comes_before(sum, best)))
-            best = sum;
+    uint32_t best = 0;
+    for (uint32_t i = 0; i < sums->count; i++) {
+        const struct hp_thread_sum *sum = &sums->sums[i];
+        if (sum->samples && !sum->listed && (!best || sum->bytes > sums->sums[best - 1].bytes))
+            best = i + 1;
     }
     return best;
 }
@@ -173,31 +161,34 @@ static struct hp_thread_sum *largest_left(struct hp_thread_sums *sums)
 void hp_threads_collect(const struct hp_ledger_view *view, const char *process, struct hp_thread_sums *sums)
 {
     struct collection collection = {.view = view, .sums = sums, .process = process, .pagemap = -EAGAIN};
-    memset(sums, 0, offsetof(struct hp_thread_sums, pagemap));
+    sums->untouched = 0;
     sums->pages_left = PAGES_MOST;
+    sums->others = (struct hp_thread_sum){0};
+    memset(sums->sums, 0, sums->count * sizeof *sums->sums);
     hp_ledger_view_live(view, add_object, &collection);
     if (collection.pagemap >= 0)
         hp_sys_close(collection.pagemap);
 }
 
-void hp_threads_write(const struct hp_ledger_view *view, const char *process, struct hp_thread_sums *sums,
-                      struct hp_text *text)
+void hp_threads_write(const struct hp_ledger_view *view, const char *process, struct hp_thread_sums *sums, struct hp_text *text)
 {
-    uint32_t left = sums->count;
-    struct hp_thread_sum *sum;
-    for (; sums->count - left < HP_THREADS_LISTED && !text->error && (sum = largest_left(sums)); left--) {
-        sum->listed = true;
-        write_thread(view, process, sum, text);
+    uint32_t left = 0, number;
+    for (unsigned listed = 0; listed < HP_THREADS_LISTED && !text->error && (number = largest_left(sums)); listed++) {
+        sums->sums[number - 1].listed = true;
+        write_thread(view, process, number, &sums->sums[number - 1], text);
     }
-    for (size_t i = 0; left && i < sums->count; i++)
-        if (!sums->sums[i].listed)
+    for (uint32_t i = 0; i < sums->count; i++) {
+        if (sums->sums[i].samples && !sums->sums[i].listed) {
             add_sum(&sums->others, &sums->sums[i]);
+            left++;
+        }
+    }
     if (!sums->others.samples)
         return;
     hp_text_comment(text);
     hp_text_put(text, "heapprof.thread = 0");
     put_sum(&sums->others, text);
-    if (sums->count < HP_THREADS_SUMMED) /* else there may be more, nobody knows how many */
+    if (left)
         put_pair(text, " threads=", left);
     hp_text_line_end(text);
 }

@@ -1,11 +1,10 @@
 /* threads.h - what only the live samples one by one tell: how much of them was never touched, and which thread allocated
  * them, which stands in a profile as
-
  *
  *   # heapprof.thread = NUMBER tid=N samples=N sampled_bytes=N bytes=N bytes_error=N objects=N objects_error=N ended=1 name=...
  *
  * NUMBER counts threads in the order of their first samples; 0: all that are not listed, with threads=N. Without tid=
- * where the thread's number was taken over by a later one (ledger.h, HP_THREADS). bytes and objects are estimates, with
+ * where the kernel's number is not known. bytes and objects are estimates, with
  * the half-widths of their 95 % intervals. name= comes last and may hold spaces; without it the thread's name is not
  * known, and with ended=1 the thread is gone. At most HP_THREADS_LISTED lines, those with the most bytes.
  *
@@ -16,27 +15,26 @@
 
 #include "ledger/snapshot.h"
 
-#define HP_THREADS_SUMMED 1024 /* a power of two */
 #define HP_THREADS_LISTED 100
 
 struct hp_thread_sum {
-    uint32_t number;
     bool listed;
     uint64_t samples, sampled_bytes;
     double bytes, bytes_variance, bytes_squares;
     double objects, objects_variance, objects_squares; /* squares: sums of squared variances */
 };
 
-/* Scratch memory, of which little is touched for few threads. */
 struct hp_thread_sums {
-    uint32_t count;
-    uint16_t index[2 * HP_THREADS_SUMMED]; /* by hash of the number: place in sums, plus 1; 0: none */
-    struct hp_thread_sum others;           /* those that sums has no room for */
     double untouched;    /* estimate of the bytes of live objects that are not in memory; of large ones only */
     uint64_t pages_left; /* that may still be looked up */
     uint64_t pagemap[1024];
-    struct hp_thread_sum sums[HP_THREADS_SUMMED];
+    struct hp_thread_sum others; /* of numbers that sums has no room for */
+    uint32_t count;
+    struct hp_thread_sum *sums; /* by number less one: scratch memory of the caller's, hp_threads_size() */
 };
+
+/* Bytes of scratch memory for all threads that there are now; how many these are. */
+uint64_t hp_threads_size(const struct hp_ledger_view *view, uint32_t *count);
 
 /* `process`: "self" or a number, whose pages and threads' names are looked up; NULL: it is dead. */
 void hp_threads_collect(const struct hp_ledger_view *view, const char *process, struct hp_thread_sums *sums);

@@ -8,7 +8,6 @@
 
 #include "ledger/mapping.h"
 #include "ledger/process.h"
-#include "ledger/rows.h"
 #include "ledger/sys.h"
 
 struct hp_watch {
@@ -42,7 +41,7 @@ int hp_watch_open(const char *pid, struct hp_watch **result, char *error, size_t
             status =
                 sigsetjmp(hp_on_cut, 1)
                     ? -EBADMSG
-                    : hp_ledger_view_open(&watch->view, watch->mapping.memory, watch->mapping.size);
+                    : hp_ledger_view_open(&watch->view, watch->mapping.memory, NULL, watch->mapping.size);
             hp_guard_end(&guard);
         }
         if (status)
@@ -84,7 +83,8 @@ const char *hp_watch_program(const struct hp_watch *watch)
 
 static int collect(struct hp_watch *watch, struct hp_watch_reading *reading)
 {
-    uint64_t most = hp_ledger_view_entries(&watch->view);
+    hp_ledger_view_refresh(&watch->view);
+    uint64_t most = hp_ledger_view_row_count(&watch->view);
     if (most > watch->capacity) {
         struct hp_entry_row *more = realloc(watch->rows, (most + most / 2) * sizeof *more);
         if (!more)
@@ -102,7 +102,7 @@ static int collect(struct hp_watch *watch, struct hp_watch_reading *reading)
     reading->clock_ns = hp_clock_ns(CLOCK_MONOTONIC);
     reading->audit = hp_audit_read(ledger);
     reading->own_bytes = hp_ledger_own_bytes(ledger);
-    reading->own_ns = hp_ticks_to_ns(ledger, reading->audit.own_ticks, hp_ticks(), reading->clock_ns);
+    reading->own_ns = hp_audit_own_ns(&reading->audit);
     return 0;
 }
 
@@ -121,7 +121,7 @@ int hp_watch_write(const struct hp_watch *watch, const struct hp_entry_row *rows
 {
     const struct hp_moment moment = {.time_ns = hp_clock_ns(CLOCK_REALTIME),
                                      .clock_ns = hp_clock_ns(CLOCK_MONOTONIC)};
-    const uint64_t scratch_size = hp_ledger_view_base_size();
+    const uint64_t scratch_size = hp_snapshot_base_size(&watch->view);
     char *scratch = malloc(scratch_size + HP_TEXT_BUFFER);
     struct hp_text text;
     struct hp_guard guard;
@@ -131,7 +131,7 @@ int hp_watch_write(const struct hp_watch *watch, const struct hp_entry_row *rows
     hp_text_init(&text, sink, state, scratch + scratch_size);
     hp_guard_begin(&guard);
     status = sigsetjmp(hp_on_cut, 1) ? -EBADMSG
-                                     : hp_ledger_view_write_rows(&watch->view, &moment, rows, count,
+                                     : hp_snapshot_write_rows(&watch->view, &moment, rows, count,
                                                                  &text, scratch, scratch_size);
     hp_guard_end(&guard);
     free(scratch);

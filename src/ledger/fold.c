@@ -1,0 +1,222 @@
+/* Folding: rows whose objects are all gone make room for new ones.
+ *
+ * Need: a target lives for weeks and makes new stacks all the time; the rows of old ones tell only what was once
+ * allocated. Naive: to stop when the tables are full (a new leak is then not seen), or to drop rows (totals get wrong).
+ * Scheme: a clock hand goes over the chains. A row that was hit since the hand came by last loses its heat; one that is
+ * cold and dead is folded: its counters are added to the fold row of its innermost frame, size class and interval, so
+ * that totals by site stay right, and its slot is free. Where even fold rows find no memory, the innermost frame goes,
+ * too.
+ *
+ * One folds at a time (fold.lock); others go on without, and nobody waits. The lock names its holder by thread and stack
+ * address: a holder that is dead, or that left the frame in which it folds (a signal handler's siglongjmp), is taken over
+ * from, and its fold finished by the journal, which can be done twice: the row is frozen by HP_ROW_DEAD, and the fold
+ * row's counters before are known.
+ */
+#include "ledger/chain.h"
+
+#define STALE_MS 60000 /* a holder that lost its processor for longer is taken for one that jumped away for ever */
+
+static struct hp_pair sum(struct hp_pair a, struct hp_pair b)
+{
+    return (struct hp_pair){a.objects + b.objects, a.bytes + b.bytes};
+}
+
+static void store_pair(struct hp_pair *there, struct hp_pair value)
+{
+    __atomic_store_n(&there->bytes, value.bytes, __ATOMIC_RELAXED);
+    __atomic_store_n(&there->objects, value.objects, __ATOMIC_RELEASE);
+}
+
+/* Only who folds changes a fold row. */
+static void set_fold_row(struct hp_row *to, struct hp_pair alloc, struct hp_pair freed)
+{
+    uint64_t life = __atomic_load_n(&to->alloc.objects, __ATOMIC_RELAXED) & ~HP_ROW_COUNT_MASK;
+    store_pair(&to->alloc, (struct hp_pair){life | alloc.objects, alloc.bytes});
+    store_pair(&to->freed, freed);
+}
+
+/* Take a row out of its chain: false if it is not in this one. */
+static bool unlink_from(const struct hp_store *store, hp_offset *chain, hp_offset gone, hp_offset next)
+{
+    hp_offset expected = gone;
+    if (__atomic_compare_exchange_n(chain, &expected, next, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+        return true;
+    unsigned steps = 0;
+    for (hp_offset at = expected; at && steps < HP_CHAIN_MOST; steps++) {
+        struct hp_row *row = hp_row_at(store, at);
+        at = __atomic_load_n(&row->next, __ATOMIC_ACQUIRE);
+        if (at == gone) {
+            __atomic_store_n(&row->next, next, __ATOMIC_RELEASE);
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool unlink_row(const struct hp_store *store, hp_offset gone)
+{
+    const struct hp_row *row = hp_row_at(store, gone);
+    hp_offset next = __atomic_load_n(&row->next, __ATOMIC_RELAXED);
+    for (unsigned level = 0; level < HP_BUCKET_LEVELS; level++) {
+        hp_offset *chain = hp_chain_there(store, level, row->hash);
+        if (chain && unlink_from(store, chain, gone, next)) {
+            __atomic_fetch_sub(&store->ledger->row_count, 1, __ATOMIC_RELAXED);
+            return true;
+        }
+    }
+    return false;
+}
+
+/* From wherever it stands to its end; also when somebody else began it. */
+static void finish_journal(const struct hp_store *store)
+{
+    struct hp_journal *journal = &store->ledger->fold.journal;
+    uint32_t state = __atomic_load_n(&journal->state, __ATOMIC_ACQUIRE);
+    if (state == HP_JOURNAL_NONE)
+        return;
+    const struct hp_row *row = hp_row_at(store, journal->row);
+    if (state == HP_JOURNAL_ADDING) {
+        set_fold_row(hp_row_at(store, journal->fold_row), sum(journal->before_alloc, hp_row_counted(row->alloc)),
+                     sum(journal->before_freed, row->freed));
+        __atomic_store_n(&journal->state, HP_JOURNAL_ADDED, __ATOMIC_RELEASE);
+    }
+    /* One that is linked no more was on its way to the free slots when its folder went: it may be there already. */
+    bool was_linked = unlink_row(store, journal->row);
+    __atomic_store_n(&journal->state, HP_JOURNAL_NONE, __ATOMIC_RELEASE);
+    if (was_linked)
+        hp_slot_give_back(store, journal->row);
+}
+
+/* The row that a row goes into, made if need be; 0: there is no memory. */
+static hp_offset fold_row_of(const struct hp_store *store, const struct hp_row *row)
+{
+    bool truncated = false;
+    for (unsigned depth = row->folded || !row->depth ? 0 : 1;; depth--) {
+        struct hp_key key = {.frames = row->frames,
+                             .interval = row->interval,
+                             .depth = (uint16_t)depth,
+                             .size_class = row->size_class,
+                             .kind = row->kind,
+                             .folded = true};
+        key.hash = hp_key_hash(&key);
+        hp_offset found = hp_row_find(store, &key);
+        if (!found && (found = hp_row_add(store, &key, false, 0, NULL, &truncated)))
+            hp_count(&store->ledger->fold.rows, 1u);
+        if (found || !depth)
+            return found;
+    }
+}
+
+/* A fold row is kept while those of one frame take less than their share. */
+static bool may_stay(const struct hp_ledger *ledger, const struct hp_row *row)
+{
+    return !row->depth || ledger->fold.rows * (sizeof *row + hp_slot_depth(0) * sizeof row->frames[0]) < ledger->budget / 16;
+}
+
+/* True if the row is gone. */
+static bool fold_row(const struct hp_store *store, hp_offset at)
+{
+    struct hp_ledger *ledger = store->ledger;
+    struct hp_journal *journal = &ledger->fold.journal;
+    struct hp_row *row = hp_row_at(store, at);
+    if (__atomic_load_n(&row->hot, __ATOMIC_RELAXED)) {
+        __atomic_store_n(&row->hot, 0, __ATOMIC_RELAXED);
+        return false;
+    }
+    struct hp_pair freed = hp_pair_read(&row->freed), alloc = hp_pair_read(&row->alloc);
+    struct hp_pair counted = hp_row_counted(alloc);
+    if (alloc.objects & HP_ROW_DEAD || counted.objects != freed.objects || counted.bytes != freed.bytes ||
+        (row->folded && may_stay(ledger, row)))
+        return false;
+    hp_offset into = fold_row_of(store, row);
+    if (!into || into == at)
+        return false;
+    /* Frozen if nothing was added since; an object that was counted in, and not out, can't be in between. */
+    __atomic_store_n(&ledger->fold.count, ledger->fold.count + 1, __ATOMIC_SEQ_CST);
+    if (!hp_pair_swap(&row->alloc, alloc, (struct hp_pair){alloc.objects | HP_ROW_DEAD, alloc.bytes})) {
+        __atomic_store_n(&ledger->fold.count, ledger->fold.count + 1, __ATOMIC_RELEASE);
+        return false;
+    }
+    const struct hp_row *to = hp_row_at(store, into);
+    journal->row = at;
+    journal->fold_row = into;
+    journal->before_alloc = hp_row_counted(hp_pair_read(&to->alloc));
+    journal->before_freed = hp_pair_read(&to->freed);
+    if (row->folded)
+        __atomic_fetch_sub(&ledger->fold.rows, 1, __ATOMIC_RELAXED);
+    __atomic_store_n(&journal->state, HP_JOURNAL_ADDING, __ATOMIC_RELEASE);
+    finish_journal(store);
+    __atomic_store_n(&ledger->fold.count, ledger->fold.count + 1, __ATOMIC_RELEASE);
+    hp_count(&ledger->audit.folded, 1u);
+    return true;
+}
+
+static uint32_t place_of(const void *here)
+{
+    return (uint32_t)((uintptr_t)here >> 4);
+}
+
+/* Stacks grow down: who is above the holder's frame, in the same thread, has left it. */
+static bool is_left(const struct hp_store *store, uint64_t lock, uint32_t tid, const void *here, uint64_t now_ms)
+{
+    uint32_t holder = (uint32_t)(lock >> 32);
+    if (holder == tid)
+        return (int32_t)(place_of(here) - (uint32_t)lock) > 0;
+    uint64_t since = __atomic_load_n(&store->ledger->fold.since_ms, __ATOMIC_RELAXED);
+    return now_ms > since + STALE_MS || (now_ms > since + 1000 && store->ways.is_gone && store->ways.is_gone(holder));
+}
+
+static bool begin(const struct hp_store *store, uint32_t tid, const void *here)
+{
+    struct hp_folding *fold = &store->ledger->fold;
+    uint64_t own = (uint64_t)tid << 32 | place_of(here), lock = __atomic_load_n(&fold->lock, __ATOMIC_RELAXED);
+    uint64_t now_ms = store->ways.now_ms ? store->ways.now_ms(store->ledger) : 0;
+    if ((lock && !is_left(store, lock, tid, here, now_ms)) ||
+        !__atomic_compare_exchange_n(&fold->lock, &lock, own ? own : 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+        return false;
+    __atomic_store_n(&fold->since_ms, now_ms, __ATOMIC_RELAXED);
+    finish_journal(store);
+    if (fold->count & 1) /* of who was taken over from */
+        __atomic_store_n(&fold->count, fold->count + 1, __ATOMIC_RELEASE);
+    return true;
+}
+
+static void end(const struct hp_store *store)
+{
+    __atomic_store_n(&store->ledger->fold.lock, 0, __ATOMIC_RELEASE);
+}
+
+/* The chain that the hand points to, and the next one: NULL where nothing was ever put near. */
+static hp_offset *next_chain(const struct hp_store *store)
+{
+    struct hp_ledger *ledger = store->ledger;
+    uint64_t all = 0, hand = ledger->fold.hand++;
+    for (unsigned level = 0; level < HP_BUCKET_LEVELS; level++)
+        all += ledger->buckets[level].at ? ledger->buckets[level].count : 0;
+    hand %= all;
+    for (unsigned level = 0; level < HP_BUCKET_LEVELS; level++) {
+        uint64_t count = ledger->buckets[level].at ? ledger->buckets[level].count : 0;
+        if (hand < count)
+            return hp_chain_there(store, level, hand);
+        hand -= count;
+    }
+    return NULL;
+}
+
+bool hp_fold(const struct hp_store *store, unsigned looks, uint32_t tid, const void *here)
+{
+    if (!begin(store, tid, here))
+        return false;
+    for (unsigned looked = 0; looked < looks; looked++) {
+        const hp_offset *chain = next_chain(store);
+        hp_offset at = chain ? __atomic_load_n(chain, __ATOMIC_ACQUIRE) : 0;
+        for (unsigned steps = 0; at && steps < looks; steps++) {
+            hp_offset next = __atomic_load_n(&hp_row_at(store, at)->next, __ATOMIC_ACQUIRE);
+            fold_row(store, at);
+            at = next;
+            looked++;
+        }
+    }
+    end(store);
+    return true;
+}

@@ -1,0 +1,347 @@
+#include "ledger/ledger_view.h"
+
+#include <errno.h>
+#include <string.h>
+
+int hp_ledger_view_open(struct hp_ledger_view *view, const struct hp_ledger *ledger, char *const *chunks, uint64_t size)
+{
+    if (size < sizeof *ledger || __atomic_load_n(&ledger->magic, __ATOMIC_ACQUIRE) != HP_LEDGER_MAGIC)
+        return -EINVAL;
+    if (ledger->version != HP_LEDGER_VERSION || ledger->header_size != sizeof *ledger)
+        return -EPROTONOSUPPORT;
+    const uint64_t budget = ledger->budget, wanted = ledger->size;
+    if (budget > HP_BUDGET_MOST || wanted > size || wanted > hp_ledger_size(HP_BUDGET_MOST) || wanted < sizeof *ledger)
+        return -EBADMSG;
+    *view = (struct hp_ledger_view){.ledger = ledger, .chunks = chunks, .size = wanted};
+    hp_ledger_view_refresh(view);
+    return 0;
+}
+
+/* How large the tables are is a matter of the version; where they stand is checked at each use. */
+void hp_ledger_view_refresh(struct hp_ledger_view *view)
+{
+    static const uint8_t logarithms[HP_BUCKET_LEVELS] = {12, 15, 18, 21};
+    for (unsigned i = 0; i < HP_BUCKET_LEVELS; i++)
+        view->buckets[i] = (struct hp_bucket_level){
+            .count = 1ull << logarithms[i], .at = __atomic_load_n(&view->ledger->buckets[i].at, __ATOMIC_ACQUIRE)};
+    for (unsigned i = 0; i < HP_LIVE_LEVELS; i++)
+        view->live[i] = (struct hp_live_level){
+            .groups = 512ull << 2 * i, .at = __atomic_load_n(&view->ledger->live[i].at, __ATOMIC_ACQUIRE)};
+}
+
+const void *hp_ledger_view_bytes(const struct hp_ledger_view *view, uint64_t at, uint64_t size)
+{
+    if (at > view->size || size > view->size - at)
+        return NULL;
+    for (uint64_t block = at / HP_BLOCK; size && block <= (at + size - 1) / HP_BLOCK; block++)
+        if (!hp_ledger_is_reserved(view->ledger, block * HP_BLOCK))
+            return NULL;
+    if (!view->chunks)
+        return (const char *)view->ledger + at;
+    return __atomic_load_n(&view->chunks[at >> HP_CHUNK_SHIFT], __ATOMIC_ACQUIRE) + (at & (HP_CHUNK - 1));
+}
+
+/* A slot with room for its key at least. */
+static const struct hp_row *row_at(const struct hp_ledger_view *view, hp_offset row)
+{
+    uint64_t at = (uint64_t)row * 16;
+    return at < sizeof *view->ledger ? NULL : hp_ledger_view_bytes(view, at, sizeof(struct hp_row));
+}
+
+uint64_t hp_ledger_view_folds(const struct hp_ledger_view *view)
+{
+    return __atomic_load_n(&view->ledger->fold.count, __ATOMIC_ACQUIRE);
+}
+
+uint64_t hp_ledger_view_row_count(const struct hp_ledger_view *view)
+{
+    uint64_t rows = __atomic_load_n(&view->ledger->row_count, __ATOMIC_ACQUIRE);
+    uint64_t most = view->size / sizeof(struct hp_row);
+    return (rows < most ? rows : most) + 64;
+}
+
+uint64_t hp_ledger_view_interval_of(const struct hp_ledger_view *view, hp_offset row)
+{
+    const struct hp_row *there = row_at(view, row);
+    return there ? __atomic_load_n(&there->interval, __ATOMIC_RELAXED) : 0;
+}
+
+const struct hp_ledger_module *hp_ledger_view_module(const struct hp_ledger_view *view, uint32_t index)
+{
+    uint64_t page = index < HP_MODULES ? __atomic_load_n(&view->ledger->modules_at[index / HP_MODULE_PAGE], __ATOMIC_ACQUIRE) : 0;
+    if (!page)
+        return NULL;
+    const struct hp_ledger_module *module =
+        hp_ledger_view_bytes(view, page + index % HP_MODULE_PAGE * sizeof *module, sizeof *module);
+    uint32_t state = module ? __atomic_load_n(&module->state, __ATOMIC_ACQUIRE) : HP_MODULE_FREE;
+    return state == HP_MODULE_LOADED || state == HP_MODULE_UNLOADED ? module : NULL;
+}
+
+uint32_t hp_ledger_view_module_count(const struct hp_ledger_view *view)
+{
+    uint32_t count = __atomic_load_n(&view->ledger->module_count, __ATOMIC_ACQUIRE);
+    return count < HP_MODULES ? count : HP_MODULES;
+}
+
+uint32_t hp_ledger_view_tid(const struct hp_ledger_view *view, uint32_t number)
+{
+    if (!number || number > HP_THREADS)
+        return 0;
+    uint64_t page = __atomic_load_n(&view->ledger->threads_at[(number - 1) / HP_THREAD_PAGE], __ATOMIC_ACQUIRE);
+    const struct hp_ledger_thread *thread =
+        page ? hp_ledger_view_bytes(view, page + (number - 1) % HP_THREAD_PAGE * sizeof *thread, sizeof *thread) : NULL;
+    return thread ? __atomic_load_n(&thread->tid, __ATOMIC_RELAXED) : 0;
+}
+
+unsigned hp_ledger_view_frames(const struct hp_ledger_view *view, hp_offset row, uint64_t life, uint64_t *frames)
+{
+    const struct hp_row *there = row_at(view, row);
+    unsigned depth = there ? __atomic_load_n(&there->depth, __ATOMIC_RELAXED) : 0;
+    if (depth > HP_DEPTH_MAX || !hp_ledger_view_bytes(view, (uint64_t)row * 16, sizeof *there + depth * sizeof *frames))
+        return 0;
+    for (unsigned i = 0; i < depth; i++)
+        frames[i] = __atomic_load_n(&there->frames[i], __ATOMIC_RELAXED);
+    __atomic_thread_fence(__ATOMIC_ACQUIRE);
+    /* Frozen by a fold since, it still has its frames. */
+    uint64_t now = __atomic_load_n(&there->alloc.objects, __ATOMIC_RELAXED) & ~HP_ROW_COUNT_MASK;
+    return (now | HP_ROW_DEAD) == (life | HP_ROW_DEAD) ? depth : 0;
+}
+
+/* 1 - exp(-x), x >= 0, to about 1e-15, without libm. */
+static double one_minus_exp(double x)
+{
+    if (x > 40)
+        return 1;
+    /* exp(-x) = exp(-x / 2^k)^(2^k); in terms of y = 1 - exp(-x), halving is y -> y (2 - y), which cancels nothing. */
+    unsigned doublings = 0;
+    while (x > 0.25) {
+        x /= 2;
+        doublings++;
+    }
+    double sum = 0;
+    for (int i = 12; i >= 1; i--)
+        sum = x / i * (1 - sum);
+    for (; doublings; doublings--)
+        sum = sum * (2 - sum);
+    return sum;
+}
+
+double hp_probability(double size, double interval)
+{
+    return interval <= 1 ? 1 : one_minus_exp(size / interval);
+}
+
+/* The whole part, for hostile figures too, for which a plain conversion is not defined. */
+uint64_t hp_whole(double value)
+{
+    return value < 0x1p63 ? (value > 0 ? (uint64_t)value : 0) : 1ull << 63;
+}
+
+/* The counts that this entry would have had at the profile's interval, when it was sampled at another one: scaled by
+ * the ratio of the probabilities, rounded up or down by chance (from the entry's hash, so that each dump decides
+ * alike) so that the mean is right. */
+static struct hp_pair convert(struct hp_pair pair, double from, double to, uint64_t hash)
+{
+    if (!pair.objects || from == to)
+        return pair;
+    double size = (double)pair.bytes / (double)pair.objects;
+    double exact = (double)pair.objects * hp_probability(size, to) / (size > 0 ? hp_probability(size, from) : 1);
+    uint64_t objects = hp_whole(exact);
+    if (exact - (double)objects > (double)(hash >> 11) * 0x1p-53)
+        objects++;
+    return (struct hp_pair){.objects = objects, .bytes = hp_whole(size * (double)objects + 0.5)};
+}
+
+static struct hp_counts counts_of(const struct hp_row_reading *reading)
+{
+    struct hp_pair alloc = reading->alloc, freed = reading->freed, live = {0, 0};
+    if (alloc.objects > freed.objects && alloc.bytes >= freed.bytes)
+        live = (struct hp_pair){alloc.objects - freed.objects, alloc.bytes - freed.bytes};
+    return (struct hp_counts){.live_objects = live.objects,
+                              .live_bytes = live.bytes,
+                              .alloc_objects = alloc.objects,
+                              .alloc_bytes = alloc.bytes};
+}
+
+static struct hp_counts convert_counts(const struct hp_counts *drawn, double from, double to, uint64_t hash)
+{
+    struct hp_pair live = convert((struct hp_pair){drawn->live_objects, drawn->live_bytes}, from, to, hash);
+    struct hp_pair alloc = convert((struct hp_pair){drawn->alloc_objects, drawn->alloc_bytes}, from, to, hash);
+    if (alloc.objects < live.objects || alloc.bytes < live.bytes)
+        alloc = live;
+    return (struct hp_counts){live.objects, live.bytes, alloc.objects, alloc.bytes};
+}
+
+uint64_t hp_ledger_view_interval(const struct hp_ledger_view *view)
+{
+    uint64_t interval = __atomic_load_n(&view->ledger->armed_interval, __ATOMIC_RELAXED);
+    return interval ? interval : 524288;
+}
+
+void hp_ledger_view_expect(const struct hp_ledger_view *view, hp_offset row)
+{
+    uint64_t at = (uint64_t)row * 16;
+    if (!view->chunks && at < view->size)
+        __builtin_prefetch((const char *)view->ledger + at);
+    else if (at < view->size && view->chunks[at >> HP_CHUNK_SHIFT])
+        __builtin_prefetch(view->chunks[at >> HP_CHUNK_SHIFT] + (at & (HP_CHUNK - 1)));
+}
+
+/* The counters that a fold under way leaves in doubt: false if the row does not count. */
+static bool judge(const struct hp_ledger_view *view, struct hp_row_reading *reading)
+{
+    const struct hp_journal *journal = &view->journal;
+    if (journal->state == HP_JOURNAL_NONE)
+        return true;
+    if (reading->row == journal->row)
+        return false; /* its counters are in the fold row's, as told by the journal or already */
+    const struct hp_row *row = journal->state == HP_JOURNAL_ADDING && reading->row == journal->fold_row
+                                   ? row_at(view, journal->row)
+                                   : NULL;
+    if (row) {
+        struct hp_pair alloc = hp_row_counted(row->alloc), freed = row->freed;
+        reading->alloc = (struct hp_pair){journal->before_alloc.objects + alloc.objects,
+                                          journal->before_alloc.bytes + alloc.bytes};
+        reading->freed = (struct hp_pair){journal->before_freed.objects + freed.objects,
+                                          journal->before_freed.bytes + freed.bytes};
+    }
+    return true;
+}
+
+/* freed first: what is freed was allocated before, so live never comes out negative. */
+static bool read_row(const struct hp_ledger_view *view, const struct hp_row *row, hp_offset at, struct hp_row_reading *reading)
+{
+    uint64_t life = __atomic_load_n(&row->alloc.objects, __ATOMIC_ACQUIRE) & ~HP_ROW_COUNT_MASK;
+    *reading = (struct hp_row_reading){.row = at,
+                                       .life = life,
+                                       .hash = __atomic_load_n(&row->hash, __ATOMIC_RELAXED),
+                                       .interval = __atomic_load_n(&row->interval, __ATOMIC_RELAXED),
+                                       .size_class = __atomic_load_n(&row->size_class, __ATOMIC_RELAXED),
+                                       .kind = __atomic_load_n(&row->kind, __ATOMIC_RELAXED),
+                                       .folded = __atomic_load_n(&row->folded, __ATOMIC_RELAXED),
+                                       .freed = hp_pair_read(&row->freed)};
+    struct hp_pair alloc = hp_pair_read(&row->alloc);
+    reading->alloc = hp_row_counted(alloc);
+    return (alloc.objects & ~HP_ROW_COUNT_MASK) == life && judge(view, reading);
+}
+
+void hp_ledger_view_each(const struct hp_ledger_view *view, bool (*visit)(void *state, const struct hp_row_reading *reading),
+                  void *state)
+{
+    uint64_t steps = 0, step_limit = view->size / sizeof(struct hp_row);
+    for (unsigned level = 0; level < HP_BUCKET_LEVELS; level++) {
+        const struct hp_bucket_level *buckets = &view->buckets[level];
+        for (uint64_t i = 0; buckets->at && i < buckets->count; i++) {
+            const uint64_t place = buckets->at + i * sizeof(hp_offset);
+            const hp_offset *chain = hp_ledger_view_bytes(view, place, sizeof *chain);
+            if (!chain) { /* skip the rest of a block that was never used */
+                i += (HP_BLOCK - place % HP_BLOCK - 1) / sizeof *chain;
+                continue;
+            }
+            if (place % HP_BLOCK + (HP_AHEAD + 1) * sizeof *chain <= HP_BLOCK) /* in the same block, which is there */
+                hp_ledger_view_expect(view, __atomic_load_n(chain + HP_AHEAD, __ATOMIC_RELAXED));
+            const struct hp_row *row;
+            for (hp_offset at = __atomic_load_n(chain, __ATOMIC_ACQUIRE);
+                 at && steps++ < step_limit && (row = row_at(view, at));) {
+                struct hp_row_reading reading;
+                if (read_row(view, row, at, &reading) && !visit(state, &reading))
+                    return;
+                at = __atomic_load_n(&row->next, __ATOMIC_ACQUIRE);
+            }
+        }
+    }
+}
+
+struct collection {
+    struct hp_entry_row *rows;
+    uint64_t count, most;
+    uint64_t to; /* the profile's interval */
+};
+
+static bool collect_row(void *state, const struct hp_row_reading *reading)
+{
+    struct collection *collection = state;
+    const uint64_t interval = reading->interval ? reading->interval : 1;
+    if (collection->count == collection->most)
+        return false;
+    if (reading->kind != HP_KIND_HEAP)
+        return true;
+    struct hp_entry_row row = {.drawn = counts_of(reading),
+                               .interval = interval,
+                               .hash = reading->hash,
+                               .life = reading->life,
+                               .row = reading->row};
+    row.counts = convert_counts(&row.drawn, (double)interval, (double)collection->to, reading->hash);
+    if (row.drawn.alloc_objects)
+        collection->rows[collection->count++] = row;
+    return true;
+}
+
+#define PASSES 3 /* over rows that are folded meanwhile */
+
+uint64_t hp_rows_collect(const struct hp_ledger_view *view, struct hp_entry_row *rows, uint64_t most)
+{
+    struct hp_ledger_view now = *view;
+    struct collection collection;
+    uint64_t folds;
+    for (unsigned pass = 0;; pass++) {
+        hp_ledger_view_refresh(&now);
+        folds = hp_ledger_view_folds(&now);
+        now.journal = view->ledger->fold.journal;
+        collection = (struct collection){.rows = rows, .most = most, .to = hp_ledger_view_interval(&now)};
+        hp_ledger_view_each(&now, collect_row, &collection);
+        __atomic_thread_fence(__ATOMIC_ACQUIRE);
+        if (pass + 1 == PASSES || hp_ledger_view_folds(&now) == folds)
+            return collection.count;
+    }
+}
+
+static bool comes_before(const struct hp_entry_row *a, const struct hp_entry_row *b)
+{
+    if (a->counts.live_bytes != b->counts.live_bytes)
+        return a->counts.live_bytes > b->counts.live_bytes;
+    if (a->counts.alloc_bytes != b->counts.alloc_bytes)
+        return a->counts.alloc_bytes > b->counts.alloc_bytes;
+    return a->hash < b->hash;
+}
+
+#define CHILDREN 4u /* of a node in the heap, which lie side by side: half the levels of two, and half the cache misses */
+
+static void sift_down(struct hp_entry_row *rows, uint64_t root, uint64_t count)
+{
+    struct hp_entry_row moving = rows[root];
+    for (uint64_t first; (first = CHILDREN * root + 1) < count;) {
+        uint64_t child = first, left = count - first;
+        for (uint64_t i = first + 1; i < first + (left < CHILDREN ? left : CHILDREN); i++)
+            if (comes_before(&rows[child], &rows[i]))
+                child = i;
+        if (!comes_before(&moving, &rows[child]))
+            break;
+        rows[root] = rows[child];
+        root = child;
+    }
+    rows[root] = moving;
+}
+
+/* Heapsort: qsort may call malloc, and recursion has no place on a signal stack. */
+void hp_rows_sort(struct hp_entry_row *rows, uint64_t count)
+{
+    for (uint64_t i = count / CHILDREN + 1; count && i-- > 0;)
+        sift_down(rows, i, count);
+    for (uint64_t end = count; end-- > 1;) {
+        struct hp_entry_row last = rows[end];
+        rows[end] = rows[0];
+        rows[0] = last;
+        sift_down(rows, 0, end);
+    }
+}
+
+void hp_add_scaled(double *bytes, double *objects, uint64_t raw_bytes, uint64_t raw_objects, double interval)
+{
+    if (!raw_objects)
+        return;
+    double size = (double)raw_bytes / (double)raw_objects;
+    double p = raw_bytes ? hp_probability(size, interval) : 1;
+    *bytes += (double)raw_bytes / p;
+    *objects += (double)raw_objects / p;
+}
