@@ -9,6 +9,7 @@
 #include <sys/auxv.h>
 #include <sys/single_threaded.h>
 
+#include "base/parse.h"
 #include "describe.h"
 #include "dump.h"
 #include "figures.h"
@@ -315,7 +316,7 @@ int hp_library_set_interval(uint64_t bytes)
     struct hp_ledger *ledger = hp_ledger_now();
     if (!ledger)
         return -ENOSYS;
-    if (bytes > 1ull << 40)
+    if (bytes > HP_SIZE_MOST)
         return -EINVAL;
     __atomic_store_n(&ledger->wanted_interval, bytes, __ATOMIC_RELAXED);
     uint32_t epoch = 0, count = __atomic_load_n(&ledger->epoch_count, __ATOMIC_ACQUIRE);
