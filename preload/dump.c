@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "gzip.h"
+#include "ledger/place.h"
 #include "ledger/snapshot.h"
 #include "ledger/sys.h"
 #include "library.h"
@@ -21,27 +22,39 @@ struct work {
     struct hp_gzip gzip;
     struct hp_ledger_view view;
     uint64_t size, scratch_size;
+    uint32_t sequence;
     uint64_t scratch[] __attribute__((aligned(16)));
 };
 
 struct output {
-    int fd;
+    int fd, pid;
     uint64_t written, limit; /* bytes; limit: RLIMIT_FSIZE, beyond which a write would be a deadly signal */
 };
 
-static uint32_t dumping;       /* 1: a dump is going on; taken by compare-and-swap */
-static uintptr_t dumper;       /* its hp_thread */
-static uint32_t requests;      /* made while another dump was going on */
+/* Of dumps asked for by signals: any number of requests that come during one dump is served by one more, by whoever is at
+ * it. Each dump has its own memory and file, so that a second one at the same time does no harm, if one is started because
+ * who was at it seems to be gone: jumped out of the handler, or dead. */
+static struct {
+    uint64_t owner;    /* tid << 32 | stack address / 16, as 32 bits; 0: nobody */
+    uint64_t since_ns; /* CLOCK_MONOTONIC, coarse */
+    uint32_t asked, served; /* requests, counted */
+} requests;
+#define OWNER_MOST_NS 60000000000ull /* that a dump is taken to last */
+
 static uint64_t next_every_ns; /* CLOCK_MONOTONIC */
 static uint64_t growth_base;   /* live estimate at the last dump for growth */
 
+/* Each piece at its place, so that a child that was forked in the middle (by a signal handler that interrupted the dump)
+ * writes what its parent writes there, if anything at all. */
 static int write_all(void *state, const void *data, size_t size)
 {
     struct output *output = state;
     if (size > output->limit - output->written)
         return -EFBIG;
     for (size_t done = 0; done < size;) {
-        long n = hp_sys_write(output->fd, (const char *)data + done, size - done);
+        if (hp_library_was_forked() || hp_library.pid != output->pid)
+            return -ECANCELED;
+        long n = hp_sys_pwrite(output->fd, (const char *)data + done, size - done, output->written + done);
         if (n == -EINTR)
             continue;
         if (n <= 0)
@@ -60,12 +73,13 @@ static bool ends_in_gz(const char *path)
 
 static void read_resident(struct work *work, struct hp_moment *moment)
 {
-    struct hp_ledger *ledger = hp_ledger_now();
-    if (!ledger || hp_resident_recall(&ledger->resident, moment->clock_ns, HP_RESIDENT_SOON, &moment->resident,
+    struct hp_ledger *ledger = hp_library.region.store.ledger;
+    if (hp_resident_recall(&ledger->resident, moment->clock_ns, HP_RESIDENT_SOON, &moment->resident,
                                       &moment->resident_age_ns))
         return;
-    uint64_t own = (uint64_t)(uintptr_t)work, region = (uint64_t)(uintptr_t)ledger;
-    struct hp_resident_hints hints = {.own = {{region, region + work->view.layout.size}, {own, own + work->size}}};
+    uint64_t own = (uint64_t)(uintptr_t)work;
+    struct hp_resident_hints hints = {.own = {{own, own + work->size}}};
+    hp_region_hints(&hp_library.region, &hints);
     moment->resident = hp_resident_of("self", 0, &hints, work->smaps, sizeof work->smaps);
     hp_resident_keep(&ledger->resident, moment->clock_ns, hp_clock_ns(CLOCK_MONOTONIC), &moment->resident);
 }
@@ -78,7 +92,8 @@ static struct hp_moment moment_of(struct work *work)
                                .clock_ns = hp_clock_ns(CLOCK_MONOTONIC),
                                .sequence = ledger->dump_sequence,
                                .process = "self"};
-    moment.own_ns = hp_ticks_to_ns(ledger, hp_audit_read(ledger).own_ticks, hp_ticks(), moment.clock_ns);
+    const struct hp_audit audit = hp_audit_read(ledger);
+    moment.own_ns = hp_audit_own_ns(&audit);
     if (hp_sys_getrusage(RUSAGE_SELF, &usage) == 0)
         moment.max_rss = (uint64_t)usage.ru_maxrss * 1024;
     read_resident(work, &moment);
@@ -91,13 +106,13 @@ static int write_profile(struct work *work, struct output *output)
     struct hp_moment moment = moment_of(work);
     if (!ends_in_gz(work->path)) {
         hp_text_init(&text, write_all, output, work->text_buffer);
-        return hp_ledger_view_write(&work->view, &moment, &text, work->scratch, work->scratch_size);
+        return hp_snapshot_write(&work->view, &moment, &text, work->scratch, work->scratch_size);
     }
     int error = hp_gzip_begin(&work->gzip, write_all, output);
     if (error < 0)
         return error;
     hp_text_init(&text, hp_gzip_write, &work->gzip, work->text_buffer);
-    error = hp_ledger_view_write(&work->view, &moment, &text, work->scratch, work->scratch_size);
+    error = hp_snapshot_write(&work->view, &moment, &text, work->scratch, work->scratch_size);
     int end_error = hp_gzip_end(&work->gzip);
     return error < 0 ? error : end_error;
 }
@@ -121,82 +136,148 @@ static int check_final(const char *path)
     return status.st_uid == hp_sys_getuid() ? 0 : -EPERM;
 }
 
-#define TEMPORARY_MOST sizeof ".4294967295.tmp"
+#define TEMPORARY_MOST sizeof ".4294967295.4294967295.tmp"
 
-/* PATH.PID.tmp: a parent and its children may end at once, and write to one name. */
-static void name_temporary(char *temporary, const char *path, size_t length)
+static size_t put_number(char *text, size_t length, unsigned number)
 {
     char digits[10];
     unsigned count = 0;
-    memcpy(temporary, path, length);
-    temporary[length++] = '.';
-    for (unsigned pid = (unsigned)hp_library.pid; pid || !count; pid /= 10)
-        digits[count++] = (char)('0' + pid % 10);
+    text[length++] = '.';
+    for (; number || !count; number /= 10)
+        digits[count++] = (char)('0' + number % 10);
     while (count)
-        temporary[length++] = digits[--count];
-    memcpy(temporary + length, ".tmp", sizeof ".tmp");
+        text[length++] = digits[--count];
+    return length;
 }
 
-static int write_file(struct work *work)
+/* PATH.PID.SEQUENCE.tmp: a parent and its children, or several threads, may write to one name. */
+static void name_temporary(struct work *work, size_t length)
 {
-    size_t length = strlen(work->path);
-    struct rlimit limit = {0};
-    struct output output = {.limit = UINT64_MAX};
-    int error = check_final(work->path);
-    if (error < 0)
-        return error;
-    if (length + TEMPORARY_MOST > sizeof work->temporary)
-        return -ENAMETOOLONG;
-    name_temporary(work->temporary, work->path, length);
-    if (hp_sys_getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
-        output.limit = limit.rlim_cur;
-    const int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW;
-    output.fd = hp_sys_open(work->temporary, flags, 0600);
+    memcpy(work->temporary, work->path, length);
+    length = put_number(work->temporary, length, (unsigned)hp_library.pid);
+    length = put_number(work->temporary, length, work->sequence);
+    memcpy(work->temporary + length, ".tmp", sizeof ".tmp");
+}
+
+/* The folder of work->path, in work->temporary. */
+static void name_folder(struct work *work)
+{
+    const char *slash = strrchr(work->path, '/');
+    size_t length = slash ? (size_t)(slash - work->path) : 0;
+    memcpy(work->temporary, length ? work->path : slash ? "/" : ".", length ? length : 1);
+    work->temporary[length ? length : 1] = '\0';
+}
+
+static bool is_own_file(const char *path)
+{
     struct stat status = {0};
-    if (output.fd == -EEXIST && hp_sys_lstat(work->temporary, &status) == 0 && S_ISREG(status.st_mode) &&
-        status.st_uid == hp_sys_getuid()) {
-        hp_sys_unlink(work->temporary); /* left by a process that was killed while it wrote */
-        output.fd = hp_sys_open(work->temporary, flags, 0600);
+    return hp_sys_lstat(path, &status) == 0 && S_ISREG(status.st_mode) && status.st_uid == hp_sys_getuid();
+}
+
+/* A file that nobody sees, so that nothing is left of it if the target ends, jumps away or is killed meanwhile. *draft:
+ * there is none such; it has the temporary name. */
+static int open_output(struct work *work, bool *draft)
+{
+    const size_t length = strlen(work->path);
+    name_folder(work);
+    int fd = hp_sys_open(work->temporary, O_WRONLY | O_TMPFILE, 0600);
+    name_temporary(work, length);
+    *draft = fd < 0;
+    if (fd >= 0)
+        return fd;
+    const int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW;
+    fd = hp_sys_open(work->temporary, flags, 0600);
+    if (fd == -EEXIST && is_own_file(work->temporary)) {
+        hp_sys_unlink(work->temporary); /* of another process that had our number */
+        fd = hp_sys_open(work->temporary, flags, 0600);
     }
-    if (output.fd < 0)
-        return output.fd;
-    error = write_profile(work, &output);
-    int close_error = hp_sys_close(output.fd);
-    if (error == 0)
-        error = close_error;
-    if (error == 0)
-        error = hp_sys_rename(work->temporary, work->path);
+    return fd;
+}
+
+/* Only here others come to see the file: under its final name at once where that is free, else by replacing what is
+ * there. */
+static int publish(struct work *work, int fd, bool draft)
+{
+    char from[HP_PATH_MAX];
+    if (!draft) {
+        hp_place_descriptor(from, fd);
+        int error = hp_sys_link(from, work->path);
+        if (error != -EEXIST)
+            return error;
+        error = hp_sys_link(from, work->temporary);
+        if (error < 0)
+            return error;
+    }
+    int error = hp_sys_rename(work->temporary, work->path);
     if (error < 0)
         hp_sys_unlink(work->temporary);
     return error;
 }
 
+static int write_file(struct work *work)
+{
+    struct rlimit limit = {0};
+    struct output output = {.limit = UINT64_MAX, .pid = hp_library.pid};
+    bool draft;
+    int error = check_final(work->path);
+    if (error < 0)
+        return error;
+    if (strlen(work->path) + TEMPORARY_MOST > sizeof work->temporary)
+        return -ENAMETOOLONG;
+    if (hp_sys_getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
+        output.limit = limit.rlim_cur;
+    output.fd = open_output(work, &draft);
+    if (output.fd < 0)
+        return output.fd;
+    error = write_profile(work, &output);
+    if (error == 0 && (error = publish(work, output.fd, draft)) == -ENOENT && !draft) {
+        /* No /proc to name it by: once more, as a draft. */
+        hp_sys_close(output.fd);
+        output.written = 0;
+        draft = true;
+        output.fd = hp_sys_open(work->temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
+        if (output.fd < 0)
+            return output.fd;
+        error = write_profile(work, &output);
+        error = error < 0 ? error : publish(work, output.fd, draft);
+    }
+    int close_error = hp_sys_close(output.fd);
+    if (error < 0 && draft && error != -ECANCELED)
+        hp_sys_unlink(work->temporary);
+    return error < 0 ? error : close_error;
+}
+
 static void complain_of_dump(const char *path, int error)
 {
-    const char *reason = strerrordesc_np(-error); /* async-signal-safe, unlike strerror */
-    const char *const parts[] = {"cannot write the profile to ", path, ": ", reason ? reason : "unknown error"};
+    const char *const parts[] = {"cannot write the profile to ", path, ": ", hp_error_text(-error)};
     hp_complain(parts, 4);
 }
 
-/* All rows will be written: their pages are had at once for less than one by one. */
-static void populate_rows(struct work *work, uint64_t size)
+static int expand(struct work *work, const struct hp_ledger *ledger, const char *path)
 {
-    uint64_t start = (sizeof *work + hp_ledger_view_base_size()) / 4096 * 4096;
-    hp_sys_madvise((char *)work + start, size - start, MADV_POPULATE_WRITE);
+    if (!path)
+        return hp_expand_pattern(work->path, hp_library.options.output, ledger->program, hp_library.pid, work->sequence,
+                                 hp_clock_ns(CLOCK_REALTIME) / 1000000000);
+    if (strlen(path) >= sizeof work->path)
+        return -ENAMETOOLONG;
+    memcpy(work->path, path, strlen(path) + 1);
+    return 0;
 }
 
-/* The caller holds `dumping`. */
-static int dump_now(const char *path, bool complain)
+static int dump(const char *path, bool complain)
 {
-    struct hp_ledger *ledger = hp_ledger_now();
+    hp_library_check_fork();
+    struct hp_ledger *ledger = hp_library_ledger();
+    const struct hp_store *store = &hp_library.region.store;
     struct hp_ledger_view view;
     if (!ledger)
         return -ENOSYS;
-    hp_library_describe(ledger);
-    int error = hp_ledger_view_open(&view, ledger, ledger->layout.size);
+    const uint64_t start = hp_clock_ns(CLOCK_THREAD_CPUTIME_ID);
+    hp_library_describe();
+    int error = hp_ledger_view_open(&view, ledger, store->chunks, ledger->size);
     if (error < 0)
         return error;
-    uint64_t scratch_size = hp_ledger_view_scratch_size(&view);
+    uint64_t scratch_size = hp_snapshot_scratch_size(&view);
     uint64_t size = (sizeof(struct work) + scratch_size + 4095) / 4096 * 4096;
     struct work *work = hp_sys_mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
     if (!work) {
@@ -205,18 +286,11 @@ static int dump_now(const char *path, bool complain)
         return -ENOMEM;
     }
     hp_sys_madvise(work, size, MADV_DONTDUMP); /* keeps it a mapping of its own in smaps */
-    populate_rows(work, size);
     work->view = view;
     work->size = size;
     work->scratch_size = scratch_size;
-    uint32_t sequence = __atomic_add_fetch(&ledger->dump_sequence, 1, __ATOMIC_RELAXED);
-    if (!path)
-        error = hp_expand_pattern(work->path, hp_library.options.output, ledger->program, hp_library.pid, sequence,
-                                  hp_clock_ns(CLOCK_REALTIME) / 1000000000);
-    else if (strlen(path) < sizeof work->path)
-        memcpy(work->path, path, strlen(path) + 1);
-    else
-        error = -ENAMETOOLONG;
+    work->sequence = __atomic_add_fetch(&ledger->dump_sequence, 1, __ATOMIC_RELAXED);
+    error = expand(work, ledger, path);
     if (error == 0) {
 #if defined(__x86_64__)
         /* The target's rounding and traps are not for our arithmetic, and ours not for its flags. */
@@ -228,65 +302,73 @@ static int dump_now(const char *path, bool complain)
         error = write_file(work);
 #endif
     }
-    if (error < 0 && complain)
+    if (error < 0 && complain && error != -ECANCELED)
         complain_of_dump(work->path[0] ? work->path : hp_library.options.output, error);
     hp_sys_munmap(work, size);
+    if (!hp_library_was_forked())
+        hp_count(&ledger->audit.other_ns, hp_clock_ns(CLOCK_THREAD_CPUTIME_ID) - start);
     return error;
 }
 
-static bool begin(void)
+static uint32_t place_here(void)
 {
-    uint32_t free_now = 0;
-    if (!__atomic_compare_exchange_n(&dumping, &free_now, 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+    return (uint32_t)((uintptr_t)__builtin_frame_address(0) >> 4);
+}
+
+/* Gone, or above its frame: it left that by a jump. */
+static bool is_over(uint64_t owner, uint32_t tid, uint64_t now)
+{
+    const uint32_t other = (uint32_t)(owner >> 32);
+    if (!owner)
+        return true;
+    if (other == tid)
+        return (int32_t)(place_here() - (uint32_t)owner) > 0;
+    return now > __atomic_load_n(&requests.since_ns, __ATOMIC_RELAXED) + OWNER_MOST_NS ||
+           hp_syscall(SYS_tgkill, hp_library.pid, (long)other, 0, 0, 0, 0) == -ESRCH;
+}
+
+/* False: somebody is at it, and will see what was asked. */
+static bool begin(uint64_t *own)
+{
+    const uint32_t tid = (uint32_t)hp_syscall(SYS_gettid, 0, 0, 0, 0, 0, 0);
+    const uint64_t now = hp_coarse_ns();
+    uint64_t owner = __atomic_load_n(&requests.owner, __ATOMIC_SEQ_CST);
+    *own = (uint64_t)tid << 32 | place_here();
+    if (!is_over(owner, tid, now) ||
+        !__atomic_compare_exchange_n(&requests.owner, &owner, *own, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
         return false;
-    __atomic_store_n(&dumper, (uintptr_t)&hp_thread, __ATOMIC_RELAXED);
+    __atomic_store_n(&requests.since_ns, now, __ATOMIC_RELAXED);
     return true;
 }
 
-static void end(void)
+static void end(uint64_t own)
 {
-    __atomic_store_n(&dumper, 0, __ATOMIC_RELAXED);
-    __atomic_store_n(&dumping, 0, __ATOMIC_RELEASE);
-}
-
-/* Requests that came meanwhile: any number of them is served by one dump, which is newer than all of them. */
-static void serve_requests(void)
-{
-    while (__atomic_load_n(&requests, __ATOMIC_ACQUIRE) && begin()) {
-        __atomic_store_n(&requests, 0, __ATOMIC_RELEASE);
-        dump_now(NULL, true);
-        end();
-    }
+    __atomic_compare_exchange_n(&requests.owner, &own, 0, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
 }
 
 void hp_dump_forked(void)
 {
-    if (dumper != (uintptr_t)&hp_thread)
-        end();
-    requests = 0;
+    requests.owner = 0;
+    requests.served = requests.asked;
 }
 
+/* Sequentially consistent, so that of two threads one sees the other's: who asks and finds an owner, or who ends and
+ * finds a request. */
 void hp_dump_requested(void)
 {
-    int kept = errno;
-    __atomic_store_n(&requests, 1, __ATOMIC_RELEASE);
-    serve_requests();
-    errno = kept;
+    uint64_t own;
+    __atomic_fetch_add(&requests.asked, 1, __ATOMIC_SEQ_CST);
+    while (__atomic_load_n(&requests.served, __ATOMIC_SEQ_CST) != __atomic_load_n(&requests.asked, __ATOMIC_SEQ_CST) &&
+           begin(&own)) {
+        __atomic_store_n(&requests.served, __atomic_load_n(&requests.asked, __ATOMIC_SEQ_CST), __ATOMIC_SEQ_CST);
+        dump(NULL, true);
+        end(own);
+    }
 }
 
 int hp_dump(const char *path)
 {
-    int kept = errno;
-    while (!begin()) {
-        if (__atomic_load_n(&dumper, __ATOMIC_RELAXED) == (uintptr_t)&hp_thread)
-            return -EBUSY;
-        hp_syscall(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
-    }
-    int error = dump_now(path, path == NULL);
-    end();
-    serve_requests();
-    errno = kept;
-    return error;
+    return dump(path, path == NULL);
 }
 
 void hp_dump_triggers(struct hp_ledger *ledger)
@@ -294,7 +376,7 @@ void hp_dump_triggers(struct hp_ledger *ledger)
     const struct hp_options *options = &hp_library.options;
     bool wanted = false;
     if (options->every_ns) {
-        uint64_t now = hp_clock_ns(CLOCK_MONOTONIC_COARSE);
+        uint64_t now = hp_coarse_ns();
         uint64_t due = __atomic_load_n(&next_every_ns, __ATOMIC_RELAXED);
         if (!due)
             due = ledger->start_clock_ns + options->every_ns;

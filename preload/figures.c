@@ -196,7 +196,7 @@ static bool is_due(const struct hp_ledger *ledger)
     uint64_t due = __atomic_load_n(&due_at_ns, __ATOMIC_RELAXED);
     if (!due)
         due = first_due_ns(ledger);
-    return hp_clock_ns(CLOCK_MONOTONIC_COARSE) >= due + AGE_COSTS * freed_cost_ns();
+    return hp_coarse_ns() >= due + AGE_COSTS * freed_cost_ns();
 }
 
 void hp_figures_refresh(struct hp_ledger *ledger, bool now)

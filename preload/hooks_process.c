@@ -95,13 +95,11 @@ static void add_live(void *state, uint64_t address, const struct hp_live_data *d
 
 HP_HOOK int heapprof_v1_read_stats(struct heapprof_stats *stats, size_t size)
 {
-    struct hp_ledger *ledger = hp_ledger_now();
+    hp_library_check_fork();
+    struct hp_ledger *ledger = hp_library_ledger();
     struct heapprof_stats now = {.size = sizeof now};
-    struct timespec clock;
     if (!ledger)
         return -ENOSYS;
-    clock_gettime(CLOCK_MONOTONIC, &clock);
-    uint64_t clock_ns = (uint64_t)clock.tv_sec * 1000000000 + (uint64_t)clock.tv_nsec;
     const struct hp_audit audit = hp_audit_read(ledger);
     now.interval = hp_interval_now(ledger);
     now.samples = audit.samples;
@@ -109,8 +107,8 @@ HP_HOOK int heapprof_v1_read_stats(struct heapprof_stats *stats, size_t size)
     now.truncated = audit.truncated;
     now.unmatched_frees = audit.unmatched_frees;
     now.own_bytes = hp_ledger_own_bytes(ledger);
-    now.own_ns = hp_ticks_to_ns(ledger, audit.own_ticks, hp_ticks(), clock_ns);
-    hp_live_each(ledger, add_live, &now);
+    now.own_ns = hp_audit_own_ns(&audit);
+    hp_live_each(&hp_library.region.store, add_live, &now);
     __builtin_memcpy(stats, &now, size < sizeof now ? size : sizeof now);
     return 0;
 }

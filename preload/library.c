@@ -9,10 +9,13 @@
 #include <sys/auxv.h>
 #include <sys/single_threaded.h>
 
+#include "base/parse.h"
+#include "busy.h"
 #include "describe.h"
 #include "dump.h"
 #include "figures.h"
 #include "filter.h"
+#include "ledger/inherit.h"
 #include "ledger/sys.h"
 #include "modules.h"
 #include "next.h"
@@ -22,8 +25,6 @@
 #include "thread.h"
 #include "trace.h"
 #include "unwind.h"
-
-enum { NOT_STARTED, STARTING, READY, OFF };
 
 struct hp_library hp_library __attribute__((aligned(4096)));
 static uint32_t exited;
@@ -56,6 +57,12 @@ void hp_complain(const char *const *parts, unsigned count)
     hp_say(line, used);
 }
 
+const char *hp_error_text(int error)
+{
+    const char *text = strerrordesc_np(error); /* async-signal-safe, unlike strerror */
+    return text ? text : "unknown error";
+}
+
 static void complain_of_option(const char *variable, const char *value, const char *used)
 {
     char shortened[256];
@@ -66,19 +73,13 @@ static void complain_of_option(const char *variable, const char *value, const ch
     hp_complain(parts, 5);
 }
 
+/* Nothing here touches thread-local memory: the signal may reach a thread that was made by clone(2) with no such memory, or
+ * with its own. The ledger can be read at any moment, also in the middle of the cold path. */
 static void on_signal(int number)
 {
-    int kept = errno;
     /* A vfork child shares this memory, but is another process: the signal was not for us. */
-    if (hp_sys_getpid() == hp_library.pid || *hp_library.fork_guard == 0) {
-        if (hp_thread.busy)
-            hp_thread.dump_wanted = true; /* when the cold path that was interrupted ends */
-        else {
-            hp_library_check_fork();
-            hp_dump_requested();
-        }
-    }
-    errno = kept;
+    if (hp_sys_getpid() == hp_library.pid || hp_library_was_forked())
+        hp_dump_requested();
 }
 
 /* Only where nothing is installed: the target's own handler, or its wish to ignore the signal, wins. */
@@ -115,54 +116,103 @@ static void stop_following(void)
 
 static void before_fork(void)
 {
-    hp_thread.fork_alone = __libc_single_threaded;
-    hp_thread.fork_file = hp_ledger_now() && !hp_thread.busy ? hp_region_fork_prepare(&hp_library.region) : -1;
+    const struct hp_ledger *ledger = hp_ledger_now();
+    hp_thread.heritage = ledger && hp_is_idle(&hp_thread) ? hp_heritage_copy(&hp_library.region.store) : NULL;
 }
 
 static void after_fork_in_parent(void)
 {
-    hp_region_fork_parent(hp_thread.fork_file);
+    hp_heritage_free(hp_thread.heritage);
+    hp_thread.heritage = NULL;
 }
 
-static void move_to_child(int fork_file)
+/* From here on this process is a child without a ledger of its own. */
+static void become_child(struct hp_heritage *heritage)
 {
     struct hp_region *region = &hp_library.region;
-    if (!hp_ledger_now())
-        return;
-    int parent = hp_library.pid;
+    hp_library.parent = hp_library.pid;
     hp_library.pid = hp_sys_getpid();
-    if (hp_library.fork_guard)
-        *(volatile uint32_t *)(uintptr_t)hp_library.fork_guard = 1;
-    hp_region_fork_child(region, fork_file, fork_file >= 0 && hp_thread.fork_alone);
-    if (!region->ledger) {
-        __atomic_store_n(&hp_library.state, OFF, __ATOMIC_RELEASE);
-        return;
-    }
-    region->ledger->pid = hp_library.pid;
-    region->ledger->uid = hp_sys_getuid();
-    if (getppid() == 0) /* the parent made a pid namespace for its children */
-        region->ledger->pid_namespace = hp_pid_namespace();
-    region->ledger->parent_pid = parent;
+    *(volatile uint32_t *)(uintptr_t)hp_library.fork_guard = 1;
+    hp_thread_forked(&hp_thread);
+    hp_thread.random = 0; /* not the same samples as the parent's, but for the gap that it is in */
     hp_dump_forked();
     hp_figures_forked();
-    hp_trace_forked(region->ledger);
-    memset(&region->ledger->resident, 0, sizeof region->ledger->resident);
-    hp_thread_forked(region->ledger, &hp_thread);
+    if (hp_library.state == HP_LIBRARY_BUILDING) /* the parent's other thread was at it */
+        hp_library.state = HP_LIBRARY_OFF;
+    if (hp_library.state != HP_LIBRARY_READY)
+        return; /* a child of a child that has no ledger either takes over what that has */
+    hp_library.child_interval = hp_interval_now(region->store.ledger);
+    hp_library.heritage = heritage;
+    hp_region_leave(region);
     hp_describe_forked();
-    hp_thread.random = 0; /* not the same samples as the parent's, but for the gap that it is in */
-    hp_record_interval_changed();
+    __atomic_store_n(&hp_library.state, HP_LIBRARY_CHILD, __ATOMIC_RELEASE);
 }
 
+/* One whose cold path was interrupted by the handler that forked is left with its parent's ledger until that path has
+ * ended; it does not write to it any more (hp_library_was_forked). */
 static void after_fork_in_child(void)
 {
-    move_to_child(hp_thread.fork_file);
-    hp_sampler_restart(&hp_thread);
+    struct hp_heritage *heritage = hp_thread.heritage;
+    hp_thread.heritage = NULL;
+    if (hp_is_idle(&hp_thread))
+        become_child(heritage);
 }
 
 void hp_library_check_fork(void)
 {
-    if (hp_library.fork_guard && *hp_library.fork_guard == 0)
-        move_to_child(-1);
+    if (hp_library_was_forked() && hp_is_idle(&hp_thread))
+        become_child(hp_ledger_now() ? hp_heritage_copy(&hp_library.region.store) : NULL);
+}
+
+static bool is_sample(uint64_t address)
+{
+    return hp_maybe_sampled((const void *)(uintptr_t)address);
+}
+
+static void add_weight(void *state, uint64_t address, const struct hp_live_data *data)
+{
+    struct hp_ledger *ledger = hp_library.region.store.ledger;
+    const struct hp_ledger_row *row = hp_row_at(&hp_library.region.store, data->row);
+    ledger->live_estimate += hp_sampler_weight(data->size, row->interval);
+}
+
+static bool start_ledger(uint64_t interval);
+
+static void build_ledger(void)
+{
+    struct hp_region *region = &hp_library.region;
+    struct hp_heritage *heritage = hp_library.heritage;
+    if (!start_ledger(hp_library.child_interval)) {
+        __atomic_store_n(&hp_library.state, HP_LIBRARY_OFF, __ATOMIC_RELEASE);
+        return;
+    }
+    struct hp_ledger *ledger = region->store.ledger;
+    ledger->parent_pid = hp_library.parent;
+    if (heritage) {
+        hp_count(&ledger->audit.lost, hp_heritage_build(heritage, &region->store, is_sample));
+        hp_live_each(&region->store, add_weight, NULL);
+        hp_library.heritage = NULL;
+        hp_heritage_free(heritage);
+    } else {
+        hp_step_forget(); /* it has frames of modules by numbers that nothing has any more */
+    }
+    hp_trace_forked();
+    __atomic_store_n(&hp_library.state, HP_LIBRARY_READY, __ATOMIC_RELEASE);
+}
+
+#define BUILD_ROUNDS 100000 /* that another thread looks whether the ledger is there: some 0.1 ms */
+
+struct hp_ledger *hp_library_ledger(void)
+{
+    uint32_t state = __atomic_load_n(&hp_library.state, __ATOMIC_ACQUIRE);
+    if (state == HP_LIBRARY_READY)
+        return hp_library_was_forked() ? NULL : hp_library.region.store.ledger;
+    if (state == HP_LIBRARY_CHILD && __atomic_compare_exchange_n(&hp_library.state, &state, HP_LIBRARY_BUILDING, false,
+                                                                 __ATOMIC_ACQUIRE, __ATOMIC_ACQUIRE))
+        build_ledger();
+    for (unsigned i = 0; state == HP_LIBRARY_BUILDING && i < BUILD_ROUNDS; i++)
+        state = __atomic_load_n(&hp_library.state, __ATOMIC_ACQUIRE);
+    return hp_ledger_now();
 }
 
 static void make_fork_guard(void)
@@ -185,37 +235,39 @@ static void populate_tables(void)
     hp_sys_madvise(hp_step_cache, sizeof hp_step_cache, MADV_POPULATE_WRITE);
 }
 
-void hp_library_describe(struct hp_ledger *ledger)
+void hp_library_describe(void)
 {
-    if (hp_describe(ledger))
+    if (hp_describe(hp_library.region.store.ledger))
         populate_tables();
 }
 
-static bool start_ledger(void)
+static bool start_ledger(uint64_t interval)
 {
     const struct hp_options *options = &hp_library.options;
+    const char *folder = hp_library.folder;
     int file_error = 0;
-    if (hp_region_create(&hp_library.region, options->ledger, options->memory, options->depth, &file_error) < 0)
+    if (hp_region_create(&hp_library.region, folder, options->memory, options->depth, interval, &file_error) < 0)
         return false;
-    if (file_error < 0 && strcmp(options->ledger, "none") && strcmp(options->ledger, "auto")) {
-        const char *reason = strerrordesc_np(-file_error);
-        const char *const parts[] = {"no ledger in HEAPPROF_LEDGER=", options->ledger, " (", reason ? reason : "?",
+    if (file_error < 0 && strcmp(folder, "none") && strcmp(folder, "auto")) {
+        const char *const parts[] = {"no ledger in HEAPPROF_LEDGER=", folder, " (", hp_error_text(-file_error),
                                      "); using private memory"};
         hp_complain(parts, 5);
     }
-    struct hp_ledger *ledger = hp_library.region.ledger;
+    struct hp_ledger *ledger = hp_library.region.store.ledger;
     ledger->pid = hp_library.pid;
     ledger->uid = hp_sys_getuid();
-    ledger->start_time_ns = hp_clock_ns(CLOCK_REALTIME);
-    ledger->start_clock_ns = hp_clock_ns(CLOCK_MONOTONIC);
-    ledger->start_ticks = hp_ticks();
-    ledger->intervals[0] = ledger->wanted_interval = options->interval;
-    ledger->epoch_count = 1;
-    hp_library.armed_interval = options->interval ? options->interval : 512 * 1024;
+    ledger->signal = (uint32_t)hp_library.signal;
+    if (!hp_library.start_time_ns) {
+        hp_library.start_time_ns = hp_clock_ns(CLOCK_REALTIME);
+        hp_library.start_clock_ns = hp_clock_ns(CLOCK_MONOTONIC);
+    }
+    ledger->start_time_ns = hp_library.start_time_ns;
+    ledger->start_clock_ns = hp_library.start_clock_ns;
+    ledger->armed_interval = hp_library.armed_interval;
     if (hp_next.version)
         memcpy(ledger->allocator, hp_next.version, strnlen(hp_next.version, sizeof ledger->allocator - 1));
     hp_describe_start(ledger, hp_library.directory);
-    hp_modules_init(ledger, hp_library.directory);
+    hp_modules_init(&hp_library.region.store, hp_library.directory);
     return true;
 }
 
@@ -234,7 +286,7 @@ static void start(void)
     hp_next_resolve();
     if (getauxval(AT_SECURE)) {
         /* A setuid program must not write files for whoever started it. */
-        __atomic_store_n(&hp_library.state, OFF, __ATOMIC_RELEASE);
+        __atomic_store_n(&hp_library.state, HP_LIBRARY_OFF, __ATOMIC_RELEASE);
         return;
     }
     hp_library.pid = hp_sys_getpid();
@@ -247,13 +299,16 @@ static void start(void)
     hp_options_read(&hp_library.options, environ ? environ : initial_environment(), hp_library.directory,
                     complain_of_option);
     make_fork_guard();
-    if (!start_ledger()) {
+    const char *folder = hp_library.options.ledger;
+    memcpy(hp_library.folder, folder, strnlen(folder, sizeof hp_library.folder - 1));
+    hp_library.armed_interval = hp_library.options.interval ? hp_library.options.interval : 512 * 1024;
+    if (!start_ledger(hp_library.options.interval)) {
         const char *const parts[] = {"no memory for the profile: this process is not profiled"};
         hp_complain(parts, 1);
-        __atomic_store_n(&hp_library.state, OFF, __ATOMIC_RELEASE);
+        __atomic_store_n(&hp_library.state, HP_LIBRARY_OFF, __ATOMIC_RELEASE);
         return;
     }
-    __atomic_store_n(&hp_library.state, READY, __ATOMIC_RELEASE);
+    __atomic_store_n(&hp_library.state, HP_LIBRARY_READY, __ATOMIC_RELEASE);
     hp_record_interval_changed();
 }
 
@@ -274,13 +329,13 @@ static void start_rest(void)
 bool hp_library_start(void)
 {
     uint32_t state = __atomic_load_n(&hp_library.state, __ATOMIC_ACQUIRE);
-    if (state != NOT_STARTED)
-        return state == READY;
-    if (!__atomic_compare_exchange_n(&hp_library.state, &state, STARTING, false, __ATOMIC_ACQUIRE,
+    if (state != HP_LIBRARY_NEW)
+        return state != HP_LIBRARY_STARTING && state != HP_LIBRARY_OFF;
+    if (!__atomic_compare_exchange_n(&hp_library.state, &state, HP_LIBRARY_STARTING, false, __ATOMIC_ACQUIRE,
                                      __ATOMIC_RELAXED))
         return false;
     start();
-    return hp_library.state == READY;
+    return hp_library.state == HP_LIBRARY_READY;
 }
 
 __attribute__((constructor)) static void on_load(void)
@@ -291,16 +346,17 @@ __attribute__((constructor)) static void on_load(void)
 
 void hp_library_exit(void)
 {
-    struct hp_ledger *ledger = hp_ledger_now();
-    if (!ledger)
-        return;
+    const bool at_exit = hp_library.options.at_exit;
+    uint32_t state = __atomic_load_n(&hp_library.state, __ATOMIC_ACQUIRE);
+    if (state == HP_LIBRARY_NEW || state == HP_LIBRARY_OFF || (!at_exit && (hp_library_was_forked() || hp_library_is_child())))
+        return; /* a child that used nothing leaves nothing */
     hp_library_check_fork();
     if (hp_sys_getpid() != hp_library.pid)
         return; /* a vfork child that could not exec */
-    ledger = hp_ledger_now();
+    struct hp_ledger *ledger = hp_library_ledger();
     if (!ledger || __atomic_exchange_n(&exited, 1, __ATOMIC_ACQ_REL))
         return;
-    if (hp_library.options.at_exit)
+    if (at_exit)
         hp_dump(NULL);
     ledger->closed = 1;
     hp_region_remove(&hp_library.region);
@@ -313,41 +369,27 @@ __attribute__((destructor)) static void on_unload(void)
 
 int hp_library_set_interval(uint64_t bytes)
 {
-    struct hp_ledger *ledger = hp_ledger_now();
+    struct hp_ledger *ledger = hp_library_ledger();
     if (!ledger)
         return -ENOSYS;
     if (bytes > 1ull << 40)
         return -EINVAL;
     __atomic_store_n(&ledger->wanted_interval, bytes, __ATOMIC_RELAXED);
-    uint32_t epoch = 0, count = __atomic_load_n(&ledger->epoch_count, __ATOMIC_ACQUIRE);
-    /* An interval that was used before keeps its epoch: switching to and fro makes no new entries. */
-    while (epoch < count && hp_interval_at(ledger, epoch) != bytes)
-        epoch++;
-    if (epoch == count) {
-        do {
-            if (count == HP_EPOCHS) {
-                __atomic_store_n(&ledger->wanted_interval, hp_interval_now(ledger), __ATOMIC_RELAXED);
-                return -ENOSPC;
-            }
-        } while (!__atomic_compare_exchange_n(&ledger->epoch_count, &count, count + 1, false, __ATOMIC_ACQ_REL,
-                                              __ATOMIC_ACQUIRE));
-        epoch = count;
-        __atomic_store_n(&ledger->intervals[epoch], bytes, __ATOMIC_RELEASE);
-    }
     if (bytes) {
-        __atomic_store_n(&ledger->armed_epoch, epoch, __ATOMIC_RELEASE);
+        __atomic_store_n(&ledger->armed_interval, bytes, __ATOMIC_RELAXED);
         __atomic_store_n(&hp_library.armed_interval, bytes, __ATOMIC_RELAXED);
     }
-    __atomic_store_n(&ledger->epoch, epoch, __ATOMIC_SEQ_CST); /* before the samples are looked at */
+    __atomic_store_n(&ledger->interval, bytes, __ATOMIC_SEQ_CST);
     hp_record_interval_changed();
     return 0;
 }
 
 void hp_library_before_seccomp(void)
 {
-    struct hp_ledger *ledger = hp_ledger_now();
-    if (ledger) {
-        hp_library_describe(ledger);
-        hp_region_seal(&hp_library.region, 4u << 20);
+    hp_library_check_fork();
+    if (hp_library_ledger()) {
+        hp_library_describe();
+        hp_region_reserve_ahead(&hp_library.region, 4u << 20);
     }
+    hp_region_seal();
 }

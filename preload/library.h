@@ -12,42 +12,79 @@
 #include "ledger/region.h"
 #include "options.h"
 
+enum hp_library_state {
+    HP_LIBRARY_NEW,
+    HP_LIBRARY_STARTING,
+    HP_LIBRARY_READY,    /* there is a ledger */
+    HP_LIBRARY_CHILD,    /* of a fork: it makes its ledger when it needs one */
+    HP_LIBRARY_BUILDING, /* ... and is at it */
+    HP_LIBRARY_OFF,      /* setuid, disabled, or no memory at all */
+};
+
 /* What holds paths comes last, as in hp_options. */
 struct hp_library {
-    uint32_t state; /* 0: not started, 1: starting, 2: ready, 3: off (setuid, or no memory at all) */
-    int pid;
+    uint32_t state; /* enum hp_library_state */
+    int pid, parent; /* parent: of a forked child */
+    int signal;      /* that our handler answers; 0: none */
+    uint64_t start_time_ns, start_clock_ns; /* of the process that was started: CLOCK_REALTIME, CLOCK_MONOTONIC */
     uint64_t armed_interval;    /* what heapprof_enable(1) goes back to */
     uint64_t stderr_file[2];    /* device and inode of descriptor 2 at the start */
     const uint32_t *fork_guard; /* reads 0 in a child, whichever way it was forked */
+    uint64_t child_interval;    /* bytes, of a child that has no ledger yet: its parent's */
+    struct hp_heritage *heritage; /* of such a child; NULL: there is none */
     struct hp_options options;
     struct hp_region region;
     char directory[HP_PATH_MAX]; /* where the target started */
+    char folder[HP_PATH_MAX];    /* of the ledger: "auto", "none", or a path */
 };
 
 extern struct hp_library hp_library __attribute__((visibility("hidden")));
 
-/* The ledger, or NULL when the library is not ready. */
+/* The ledger, or NULL when there is none, or none yet. */
 static inline struct hp_ledger *hp_ledger_now(void)
 {
-    return __atomic_load_n(&hp_library.state, __ATOMIC_ACQUIRE) == 2 ? hp_library.region.ledger : NULL;
+    return __atomic_load_n(&hp_library.state, __ATOMIC_ACQUIRE) == HP_LIBRARY_READY ? hp_library.region.store.ledger
+                                                                                    : NULL;
 }
+
+static inline bool hp_library_is_off(void)
+{
+    return __atomic_load_n(&hp_library.state, __ATOMIC_RELAXED) == HP_LIBRARY_OFF;
+}
+
+static inline bool hp_library_is_child(void)
+{
+    return __atomic_load_n(&hp_library.state, __ATOMIC_RELAXED) == HP_LIBRARY_CHILD;
+}
+
+/* The same as hp_ledger_now; a child of a fork makes its ledger now if it has none. */
+struct hp_ledger *hp_library_ledger(void);
 
 /* Start if need be; true if the library is ready. False while another thread, or this one, is at it. */
 bool hp_library_start(void);
 
-/* True in a child of fork whose handlers were skipped; it then has moved to a ledger of its own. */
+/* True in a child of a fork whose handlers were skipped, until it has left its parent's ledger. */
+static inline bool hp_library_was_forked(void)
+{
+    const uint32_t *guard = hp_library.fork_guard;
+    return guard && __atomic_load_n(guard, __ATOMIC_RELAXED) == 0;
+}
+
+/* In a child of a fork whose handlers were skipped: leave the parent's ledger. Before any use of the ledger. */
 void hp_library_check_fork(void);
 
 /* Put into the ledger, once, what the process executes: before the first sample and before a dump, not at the start, which
  * it would make 80 us longer. Async-signal-safe. */
-void hp_library_describe(struct hp_ledger *ledger);
+void hp_library_describe(void);
 
 /* What happens when the process ends, from the destructor, _exit, _Exit and quick_exit; does nothing the second time. */
 void hp_library_exit(void);
 
-/* Take over a new interval. Returns 0, -ENOSYS, -EINVAL (more than 1 TiB), or -ENOSPC after HP_EPOCHS different ones.
- * Async-signal-safe. */
+/* Take over a new interval. Returns 0, -ENOSYS, or -EINVAL (more than 1 TiB). Async-signal-safe. */
 int hp_library_set_interval(uint64_t bytes);
+
+/* What strerror would say, without locale; a number where there is no such text. Async-signal-safe. */
+const char *hp_error_text(int error);
 
 /* A whole line on standard error, of at most PIPE_BUF bytes; nothing if descriptor 2 is no longer what it was at the
  * start, or can't take it at once. Async-signal-safe. */

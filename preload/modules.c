@@ -12,13 +12,13 @@ struct load {
     void *link_map, *start, *eh_frame;
 };
 
-static struct hp_ledger *ledger;
+static const struct hp_store *store;
 static const char *start_directory;
 static struct load loads[HP_MODULES] __attribute__((aligned(4096)));
 
-void hp_modules_init(struct hp_ledger *region, const char *directory)
+void hp_modules_init(const struct hp_store *ledger, const char *directory)
 {
-    ledger = region;
+    store = ledger;
     start_directory = directory;
 }
 
@@ -61,8 +61,20 @@ bool hp_find_object(uintptr_t address, struct dl_find_object *object)
 
 static struct hp_ledger_module *module_at(uint32_t index)
 {
-    uint64_t at = ledger->layout.modules_at + index * sizeof(struct hp_ledger_module);
-    return hp_ledger_is_reserved(ledger, at) ? (struct hp_ledger_module *)((char *)ledger + at) : NULL;
+    uint64_t page = store->ledger ? __atomic_load_n(&store->ledger->modules_at[index / HP_MODULE_PAGE], __ATOMIC_ACQUIRE) : 0;
+    return page ? (struct hp_ledger_module *)hp_store_at(store, page) + index % HP_MODULE_PAGE : NULL;
+}
+
+/* The same, with memory for it if need be; NULL: there is none. */
+static struct hp_ledger_module *make_module(uint32_t index)
+{
+    uint64_t *page = &store->ledger->modules_at[index / HP_MODULE_PAGE], none = 0;
+    if (!__atomic_load_n(page, __ATOMIC_ACQUIRE)) {
+        uint64_t made = hp_ledger_allocate(store, HP_MODULE_PAGE * sizeof(struct hp_ledger_module));
+        if (made) /* what another thread made first counts */
+            __atomic_compare_exchange_n(page, &none, made, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+    }
+    return module_at(index);
 }
 
 static const ElfW(Ehdr) *elf_header(const struct dl_find_object *object)
@@ -127,7 +139,7 @@ static struct path path_of(const struct dl_find_object *object)
 {
     const char *name = object->dlfo_link_map->l_name;
     if (!name || !*name)
-        return (struct path){"", ledger->exe};
+        return (struct path){"", store->ledger->exe};
     bool relative = name[0] != '/' && strchr(name, '/'); /* not linux-vdso.so.1 */
     return (struct path){relative ? start_directory : "", name};
 }
@@ -153,10 +165,10 @@ static uint64_t key_of(const struct hp_ledger_module *module, const struct path 
 static uint64_t store_path(const struct path *path)
 {
     size_t directory = strlen(path->directory), name = strlen(path->name);
-    uint64_t at = hp_ledger_allocate(ledger, directory + name + 2);
+    uint64_t at = hp_ledger_allocate(store, directory + name + 2);
     if (!at)
         return 0;
-    char *text = (char *)ledger + at;
+    char *text = hp_store_at(store, at);
     memcpy(text, path->directory, directory);
     if (directory)
         text[directory++] = '/';
@@ -166,7 +178,7 @@ static uint64_t store_path(const struct path *path)
 
 static uint32_t known_count(void)
 {
-    uint32_t count = __atomic_load_n(&ledger->module_count, __ATOMIC_ACQUIRE);
+    uint32_t count = store->ledger ? __atomic_load_n(&store->ledger->module_count, __ATOMIC_ACQUIRE) : 0;
     return count < HP_MODULES ? count : HP_MODULES;
 }
 
@@ -191,17 +203,16 @@ static bool is_load(uint32_t index, const struct dl_find_object *object)
 /* Two threads that meet the same new module at once may both add it; readers join what has equal addresses. */
 static uint32_t add_module(const struct hp_ledger_module *described, const struct path *path)
 {
-    uint32_t index = __atomic_load_n(&ledger->module_count, __ATOMIC_RELAXED);
+    uint32_t index = __atomic_load_n(&store->ledger->module_count, __ATOMIC_RELAXED);
     do {
         if (index >= HP_MODULES)
             return HP_MODULES;
-    } while (!__atomic_compare_exchange_n(&ledger->module_count, &index, index + 1, false, __ATOMIC_RELAXED,
+    } while (!__atomic_compare_exchange_n(&store->ledger->module_count, &index, index + 1, false, __ATOMIC_RELAXED,
                                           __ATOMIC_RELAXED));
-    uint64_t at = ledger->layout.modules_at + index * sizeof *described;
     uint64_t path_at = store_path(path);
-    if (!path_at || !hp_ledger_reserve(ledger, at, sizeof *described))
+    struct hp_ledger_module *module = path_at ? make_module(index) : NULL;
+    if (!module)
         return HP_MODULES;
-    struct hp_ledger_module *module = (struct hp_ledger_module *)((char *)ledger + at);
     /* All but the state, which others may be looking at. */
     const size_t rest = offsetof(struct hp_ledger_module, build_id_size);
     memcpy((char *)module + rest, (const char *)described + rest, sizeof *described - rest);
@@ -250,9 +261,12 @@ uint64_t hp_module_frame(uintptr_t address, const struct dl_find_object *object)
         if (is_load(index, object) && module_at(index))
             return (uint64_t)(index + 1) << HP_FRAME_MODULE_SHIFT |
                    ((address - object->dlfo_link_map->l_addr) & HP_FRAME_OFFSET_MASK);
-    uint32_t index = find_or_add(object);
-    if (index >= HP_MODULES)
+    uint32_t index = store->ledger ? find_or_add(object) : HP_MODULES;
+    if (index >= HP_MODULES) {
+        if (store->ledger)
+            hp_count(&store->ledger->audit.unnamed_frames, 1u);
         return address & HP_FRAME_OFFSET_MASK;
+    }
     return (uint64_t)(index + 1) << HP_FRAME_MODULE_SHIFT |
            ((address - object->dlfo_link_map->l_addr) & HP_FRAME_OFFSET_MASK);
 }

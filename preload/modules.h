@@ -14,7 +14,7 @@
 #include "ledger/ledger.h"
 
 /* Where relative names of libraries start from; kept, not copied. */
-void hp_modules_init(struct hp_ledger *ledger, const char *directory);
+void hp_modules_init(const struct hp_store *store, const char *directory);
 
 /* The loaded object that `address` lies in, as _dl_find_object says, but with the whole range of its mappings. Of a
  * program that the kernel mapped with gaps between its segments, that function tells one segment only, in which neither

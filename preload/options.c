@@ -5,67 +5,11 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "base/parse.h"
+
 #define DEFAULT_OUTPUT "heapprof.%e.%p.%n.heap"
 #define MEMORY_LEAST (1ull << 20)
 #define MEMORY_MOST (1ull << 30)
-#define SIZE_MOST (1ull << 40)                        /* 1 TiB */
-#define DURATION_MOST (366ull * 24 * 3600 * 1000000000) /* a year */
-
-static bool parse_number(const char **text, uint64_t most, uint64_t *value)
-{
-    const char *p = *text;
-    uint64_t sum = 0;
-    if (*p < '0' || *p > '9')
-        return false;
-    for (; *p >= '0' && *p <= '9'; p++) {
-        sum = sum * 10 + (uint64_t)(*p - '0');
-        if (sum > most)
-            return false;
-    }
-    *text = p;
-    *value = sum;
-    return true;
-}
-
-bool hp_parse_size(const char *text, uint64_t *bytes)
-{
-    static const char units[] = "KMG";
-    uint64_t value;
-    unsigned shift = 0;
-    if (!parse_number(&text, SIZE_MOST, &value))
-        return false;
-    for (unsigned i = 0; units[i]; i++)
-        if (*text == units[i] || *text == (units[i] | 0x20))
-            shift = 10 * (i + 1);
-    if (shift)
-        text++;
-    if (shift && text[0] == 'i' && text[1] == 'B')
-        text += 2;
-    else if (*text == 'B')
-        text++;
-    if (*text || value > SIZE_MOST >> shift)
-        return false;
-    *bytes = value << shift;
-    return true;
-}
-
-bool hp_parse_duration(const char *text, uint64_t *ns)
-{
-    static const struct {
-        const char *name;
-        uint64_t ns;
-    } units[] = {{"ms", 1000000}, {"s", 1000000000}, {"m", 60000000000}, {"h", 3600000000000}};
-    uint64_t value;
-    if (!parse_number(&text, DURATION_MOST, &value))
-        return false;
-    for (unsigned i = 0; i < sizeof units / sizeof units[0]; i++) {
-        if (!strcmp(text, units[i].name) && value <= DURATION_MOST / units[i].ns) {
-            *ns = value * units[i].ns;
-            return true;
-        }
-    }
-    return false;
-}
 
 static bool parse_bool(const char *text, bool *value)
 {
@@ -96,7 +40,7 @@ static bool parse_signal(const char *text, int *number)
         if (*p++ != '+')
             return false;
     }
-    if (!parse_number(&p, 64, &value) || *p)
+    if (!hp_parse_number(&p, 64, &value) || *p)
         return false;
     value += (uint64_t)base;
     if (value < 1 || value > (uint64_t)SIGRTMAX || value == SIGKILL || value == SIGSTOP)
@@ -109,7 +53,7 @@ static bool parse_signal(const char *text, int *number)
 static bool parse_depth(const char *text, uint32_t *depth)
 {
     uint64_t value;
-    if (!parse_number(&text, HP_DEPTH_MAX, &value) || *text || value < 1)
+    if (!hp_parse_number(&text, HP_DEPTH_MAX, &value) || *text || value < 1)
         return false;
     *depth = (uint32_t)value;
     return true;
@@ -122,35 +66,6 @@ static bool parse_engine(const char *text, enum hp_engine *engine)
         if (!strcmp(text, names[i]))
             return *engine = (enum hp_engine)i, true;
     return false;
-}
-
-/* The folder's own percent signs are doubled: they mean nothing. */
-static size_t pattern_size(const char *directory)
-{
-    size_t size = strlen(directory);
-    for (const char *p = directory; *p; p++)
-        size += *p == '%';
-    return size;
-}
-
-static bool parse_output(const char *text, char *output, const char *directory)
-{
-    size_t length = text[0] == '/' ? 0 : pattern_size(directory);
-    if (!*text || length + strlen(text) + 2 > HP_PATH_MAX)
-        return false;
-    for (const char *p = text; *p; p++)
-        if (*p == '%' && !strchr("epnt%", p[1] ? *++p : '?'))
-            return false;
-    if (length) {
-        for (const char *p = directory; *p; p++) {
-            *output++ = *p;
-            if (*p == '%')
-                *output++ = '%';
-        }
-        *output++ = '/';
-    }
-    memcpy(output, text, strlen(text) + 1);
-    return true;
 }
 
 static const char *value_of(char **environment, const char *name)
@@ -191,14 +106,15 @@ void hp_options_read(struct hp_options *options, char **environment, const char 
     options->engine = HP_ENGINE_CFI;
     options->memory = 256ull << 20;
     options->follow = true;
-    if (!parse_output(DEFAULT_OUTPUT, options->output, directory))
+    if (!hp_parse_pattern(DEFAULT_OUTPUT, directory, options->output, HP_PATH_MAX))
         memcpy(options->output, DEFAULT_OUTPUT, sizeof DEFAULT_OUTPUT);
     options->ledger = "auto";
 
     if ((value = get(&reader, "HEAPPROF_INTERVAL")))
         check(&reader, "HEAPPROF_INTERVAL", value, hp_parse_size(value, &options->interval), "512K");
     if ((value = get(&reader, "HEAPPROF_OUTPUT")))
-        check(&reader, "HEAPPROF_OUTPUT", value, parse_output(value, options->output, directory), DEFAULT_OUTPUT);
+        check(&reader, "HEAPPROF_OUTPUT", value, hp_parse_pattern(value, directory, options->output, HP_PATH_MAX),
+              DEFAULT_OUTPUT);
     if ((value = get(&reader, "HEAPPROF_SIGNAL")))
         check(&reader, "HEAPPROF_SIGNAL", value, parse_signal(value, &options->signal), "USR2");
     if ((value = get(&reader, "HEAPPROF_AT_EXIT")))

@@ -34,10 +34,6 @@ typedef void hp_complain_fn(const char *variable, const char *value, const char 
 /* `directory`: what a relative output pattern starts from. */
 void hp_options_read(struct hp_options *options, char **environment, const char *directory, hp_complain_fn *complain);
 
-/* "512K", "1GiB", "4096B" -> bytes; "250ms", "30s", "5m", "1h" -> ns. False if it is none or too large. */
-bool hp_parse_size(const char *text, uint64_t *bytes);
-bool hp_parse_duration(const char *text, uint64_t *ns);
-
 /* The file name that `pattern` makes: %e program, %p pid, %n number of the dump, %t Unix seconds, %%. -ENAMETOOLONG if
  * it does not fit into HP_PATH_MAX bytes. */
 int hp_expand_pattern(char *path, const char *pattern, const char *program, int pid, uint32_t sequence, uint64_t seconds);

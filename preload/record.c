@@ -1,7 +1,6 @@
 #include "record.h"
 
-#include <errno.h>
-
+#include "busy.h"
 #include "dump.h"
 #include "figures.h"
 #include "filter.h"
@@ -11,14 +10,15 @@
 #include "next.h"
 #include "operators.h"
 #include "sampler.h"
+#include "step.h"
 #include "thread.h"
 #include "trace.h"
-#include "step.h"
 #include "unwind.h"
 
 /* Frames kept when little of the stack is left, or nobody knows how much. */
 #define SHALLOW_DEPTH 64
 #define DEEP_ROOM (24u << 10)
+#define TIMED_OF 64 /* calls of the cold path, one is timed: the CPU clock of a thread is a system call */
 
 uint8_t hp_filter[HP_FILTER_SLOTS] __attribute__((aligned(4096)));
 
@@ -29,78 +29,85 @@ void hp_record_interval_changed(void)
         hp_next_set_exact(hp_interval_now(ledger) == 1);
 }
 
-bool hp_due(size_t n)
+/* A signal handler in the middle of the cold path: leave left to that, and note if a sample was due. */
+static bool is_nested(struct hp_thread *thread, size_t n)
+{
+    struct hp_ledger *ledger = hp_ledger_now();
+    thread->left += n;
+    if (!thread->own_call && ledger && n <= PTRDIFF_MAX && n >= thread->left && thread->drawn && hp_interval_now(ledger))
+        hp_count(&ledger->audit.lost, 1u);
+    return false;
+}
+
+HP_ENTRY bool hp_due(size_t n)
 {
     struct hp_thread *thread = &hp_thread;
     thread->cold_calls++;
-    if (thread->busy || thread->own_call) {
-        /* A signal handler in the middle of the cold path: leave left to that, and note if a sample was due. */
-        struct hp_ledger *ledger = hp_ledger_now();
-        thread->left += n;
-        if (!thread->own_call && ledger && n <= PTRDIFF_MAX && n >= thread->left && thread->epoch &&
-            hp_interval_now(ledger))
-            hp_count(&ledger->audit.lost, 1u);
-        return false;
-    }
+    if (thread->own_call || !hp_is_idle(thread))
+        return is_nested(thread, n);
     if (!hp_library_start()) {
         thread->left += n;
-        if (thread->left == 0 && __atomic_load_n(&hp_library.state, __ATOMIC_RELAXED) == 3)
+        if (thread->left == 0 && hp_library_is_off())
             thread->left = HP_STRIDE;
         return false;
     }
     hp_library_check_fork();
     struct hp_ledger *ledger = hp_ledger_now();
-    if (!ledger) {
-        thread->left += n;
-        return false;
-    }
-    uint32_t epoch = __atomic_load_n(&ledger->epoch, __ATOMIC_ACQUIRE);
+    if (!ledger) /* of a child that has none yet: hp_record makes it */
+        return hp_library_is_child() ? hp_sampler_due(thread, n, hp_library.child_interval) : is_nested(thread, n);
     uint64_t wanted = __atomic_load_n(&ledger->wanted_interval, __ATOMIC_RELAXED);
-    if (wanted != hp_interval_at(ledger, epoch)) {
+    if (wanted != hp_interval_now(ledger))
         hp_library_set_interval(wanted);
-        epoch = __atomic_load_n(&ledger->epoch, __ATOMIC_ACQUIRE);
-    }
-    if (thread->dump_wanted) {
-        thread->dump_wanted = false;
-        hp_dump_requested();
-    }
-    return hp_sampler_due(thread, n, hp_interval_at(ledger, epoch), epoch);
+    return hp_sampler_due(thread, n, hp_interval_now(ledger));
 }
 
-static uint64_t weight_of(const struct hp_ledger *ledger, const struct hp_live_data *data)
+static uint64_t weight_of(const struct hp_ledger_row *row, uint64_t size)
 {
-    const struct hp_entry *entry = hp_ledger_at(ledger, data->entry);
-    return hp_sampler_weight(data->size, hp_interval_at(ledger, entry->epoch));
+    return hp_sampler_weight(size, __atomic_load_n(&row->interval, __ATOMIC_RELAXED));
 }
 
-void hp_forget_taken(struct hp_live_ref *ref)
+static void count_thread(const struct hp_store *store, uint32_t number, int change)
 {
-    struct hp_ledger *ledger = hp_ledger_now();
-    struct hp_entry *entry = hp_ledger_at(ledger, ref->data->entry);
-    __atomic_fetch_sub(&ledger->live_estimate, weight_of(ledger, ref->data), __ATOMIC_RELAXED);
-    hp_pair_add(&entry->freed, 1, ref->data->size);
+    struct hp_ledger_thread *thread = hp_thread_of(store, number);
+    if (thread)
+        __atomic_fetch_add(&thread->live, (uint32_t)change, __ATOMIC_RELAXED);
+}
+
+/* The row comes last: while the sample is in the live table, or not yet in `freed`, the row is not dead. What is needed of
+ * the slot is read before it is given up. */
+HP_ENTRY void hp_forget_taken(struct hp_live_ref *ref)
+{
+    const struct hp_store *store = &hp_library.region.store;
+    const struct hp_live_data data = *ref->data;
+    struct hp_ledger_row *row = hp_row_at(store, data.row);
+    __atomic_fetch_sub(&store->ledger->live_estimate, weight_of(row, data.size), __ATOMIC_RELAXED);
+    count_thread(store, data.thread, -1);
     hp_live_drop(ref);
     hp_filter_change(ref->address, -1);
+    hp_pair_add(&row->freed, 1, data.size);
 }
 
-void hp_put_back(struct hp_live_ref *ref)
+HP_ENTRY void hp_put_back(struct hp_live_ref *ref)
 {
     hp_live_restore(ref);
 }
 
-bool hp_take(const void *pointer, struct hp_live_ref *ref)
+HP_ENTRY bool hp_take(const void *pointer, struct hp_live_ref *ref)
 {
-    struct hp_ledger *ledger = hp_ledger_now();
-    if (!ledger || !pointer)
+    if (!pointer)
         return false;
-    if (hp_live_take(ledger, (uint64_t)(uintptr_t)pointer, ref))
+    hp_library_check_fork();
+    struct hp_ledger *ledger = hp_library_ledger();
+    if (!ledger)
+        return false;
+    if (hp_live_take(&hp_library.region.store, (uint64_t)(uintptr_t)pointer, ref))
         return true;
     if (hp_is_exact() && hp_thread.forgotten != (uintptr_t)pointer)
         hp_count(&ledger->audit.unmatched_frees, 1u);
     return false;
 }
 
-bool hp_forget(const void *pointer)
+HP_ENTRY bool hp_forget(const void *pointer)
 {
     struct hp_live_ref ref;
     if (!hp_take(pointer, &ref))
@@ -108,6 +115,13 @@ bool hp_forget(const void *pointer)
     hp_forget_taken(&ref);
     return true;
 }
+
+/* A sample on its way into the ledger. */
+struct sample {
+    const struct hp_store *store;
+    const void *frame_address, *pointer;
+    size_t size;
+};
 
 /* The frames of the caller from the site on, in an array that has room for HP_OPERATORS_DEEP more than `most`. */
 static unsigned walk(const void *frame_address, uint64_t *frames, unsigned most, uint64_t **site, bool *truncated)
@@ -120,122 +134,112 @@ static unsigned walk(const void *frame_address, uint64_t *frames, unsigned most,
     return depth < most ? depth : most;
 }
 
-/* The stack of the caller, made known to the ledger; 0 when there is no memory for it. */
-static hp_offset find_stack(struct hp_ledger *ledger, const void *frame_address, uint64_t *room, unsigned most)
+static bool add_object(const struct sample *sample, hp_offset row_at)
 {
-    bool truncated;
-    uint64_t *frames;
-    unsigned depth = walk(frame_address, room, most, &frames, &truncated);
-    uint64_t hash = hp_hash_frames(frames, depth);
-    hp_offset stack = hp_ledger_find_stack(ledger, frames, depth, hash);
-    if (!stack) {
-        /* A stack never seen may come from a stale cache: some object was unloaded and another took its place. */
-        if (!hp_modules_hold(frames, depth)) {
-            hp_step_forget();
-            depth = walk(frame_address, room, most, &frames, &truncated);
-            hash = hp_hash_frames(frames, depth);
-        }
-        stack = hp_ledger_add_stack(ledger, frames, depth, hash);
-    }
-    if (truncated)
-        hp_count(&ledger->audit.truncated, 1u);
-    return stack;
-}
-
-static __attribute__((noinline)) hp_offset find_stack_deep(struct hp_ledger *ledger, const void *frame_address)
-{
-    uint64_t frames[HP_DEPTH_MAX + HP_OPERATORS_DEEP];
-    return find_stack(ledger, frame_address, frames, ledger->depth);
-}
-
-static __attribute__((noinline)) hp_offset find_stack_usual(struct hp_ledger *ledger, const void *frame_address)
-{
-    uint64_t frames[128 + HP_OPERATORS_DEEP];
-    return find_stack(ledger, frame_address, frames, ledger->depth < 128 ? ledger->depth : 128);
-}
-
-static __attribute__((noinline)) hp_offset find_stack_shallow(struct hp_ledger *ledger, const void *frame_address)
-{
-    uint64_t frames[SHALLOW_DEPTH + HP_OPERATORS_DEEP];
-    return find_stack(ledger, frame_address, frames, ledger->depth < SHALLOW_DEPTH ? ledger->depth : SHALLOW_DEPTH);
-}
-
-static uint32_t milliseconds_since_start(const struct hp_ledger *ledger)
-{
-    uint64_t ns = hp_clock_ns(CLOCK_MONOTONIC_COARSE);
-    return ns > ledger->start_clock_ns ? (uint32_t)((ns - ledger->start_clock_ns) / 1000000) : 0;
-}
-
-static bool add_object(struct hp_ledger *ledger, const void *pointer, size_t n, hp_offset entry_at)
-{
-    struct hp_entry *entry = hp_ledger_at(ledger, entry_at);
-    const uintptr_t address = (uintptr_t)pointer;
+    const struct hp_store *store = sample->store;
+    const uintptr_t address = (uintptr_t)sample->pointer;
+    struct hp_ledger_row *row = hp_row_at(store, row_at);
     struct hp_live_ref stale;
-    const struct hp_live_data data = {
-        .size = n, .entry = entry_at, .time_ms = milliseconds_since_start(ledger), .thread = hp_thread.number};
-    if (hp_maybe_sampled(pointer) && hp_live_take(ledger, address, &stale)) {
+    const struct hp_live_data data = {.size = sample->size,
+                                      .row = row_at,
+                                      .time_ms = store->ways.now_ms(store->ledger),
+                                      .thread = hp_thread.number};
+    if (hp_maybe_sampled(sample->pointer) && hp_live_take(store, address, &stale)) {
         /* It was freed by a way around the hooks: the allocator gives its address out again. */
         hp_forget_taken(&stale);
-        hp_count(&ledger->audit.unmatched_frees, 1u);
+        hp_count(&store->ledger->audit.unmatched_frees, 1u);
     }
     hp_filter_change(address, 1);
-    if (!hp_live_insert(ledger, address, &data)) {
+    if (!hp_live_insert(store, address, &data)) {
         hp_filter_change(address, -1);
+        hp_pair_add(&row->freed, 1, sample->size);
         return false;
     }
-    hp_pair_add(&entry->alloc, 1, n);
-    hp_count(&ledger->live_estimate, weight_of(ledger, &data));
+    count_thread(store, data.thread, 1);
+    hp_count(&store->ledger->live_estimate, weight_of(row, sample->size));
     return true;
 }
 
-static bool record(struct hp_ledger *ledger, const void *pointer, size_t n, const void *frame_address)
+/* Walk the stack and count the sample; false when there is no memory for it. */
+static bool count(const struct sample *sample, uint64_t *room, unsigned most)
 {
-    hp_thread_enter(ledger, &hp_thread);
-    hp_library_describe(ledger);
-    size_t room = hp_stack_room();
-    hp_offset stack = room < DEEP_ROOM     ? find_stack_shallow(ledger, frame_address)
-                      : ledger->depth > 128 ? find_stack_deep(ledger, frame_address)
-                                            : find_stack_usual(ledger, frame_address);
-    if (!stack)
-        return false;
-    uint32_t epoch = hp_thread.due_epoch % HP_EPOCHS;
+    const struct hp_store *store = sample->store;
+    struct hp_audit *audit = &store->ledger->audit;
+    struct hp_key key = {.interval = hp_thread.due_interval, .kind = HP_KIND_HEAP};
+    uint64_t *frames;
+    bool truncated, cut;
+    key.depth = (uint16_t)walk(sample->frame_address, room, most, &frames, &truncated);
     /* Exact figures need no classes, which are there for scaling. */
-    uint16_t size_class = hp_interval_at(ledger, epoch) == 1 ? 0 : hp_size_class(n);
-    hp_offset entry = hp_ledger_entry(ledger, stack, size_class, (uint16_t)epoch);
-    return entry && add_object(ledger, pointer, n, entry);
-}
-
-/* A signal that came meanwhile is answered now. */
-static void leave_cold_path(struct hp_thread *thread)
-{
-    __atomic_signal_fence(__ATOMIC_SEQ_CST);
-    thread->busy = false;
-    __atomic_signal_fence(__ATOMIC_SEQ_CST);
-    if (thread->dump_wanted) {
-        thread->dump_wanted = false;
-        hp_dump_requested();
+    key.size_class = key.interval == 1 ? 0 : hp_size_class(sample->size);
+    key.frames = frames;
+    key.hash = hp_key_hash(&key);
+    if (!hp_row_find(store, &key) && !hp_modules_hold(frames, key.depth)) {
+        /* A stack never seen may come from a stale cache: some object was unloaded and another took its place. */
+        hp_step_forget();
+        key.depth = (uint16_t)walk(sample->frame_address, room, most, &frames, &truncated);
+        key.frames = frames;
+        key.hash = hp_key_hash(&key);
     }
+    hp_offset row = hp_row_count(store, &key, sample->size, hp_thread_tid(&hp_thread), sample->frame_address, &cut);
+    if (truncated || cut)
+        hp_count(&audit->truncated, 1u);
+    return row && add_object(sample, row);
 }
 
-void hp_record(const void *pointer, size_t n, const void *frame_address)
+static __attribute__((noinline)) bool count_deep(const struct sample *sample)
 {
-    struct hp_ledger *ledger = hp_ledger_now();
+    uint64_t frames[HP_DEPTH_MAX + HP_OPERATORS_DEEP];
+    return count(sample, frames, sample->store->ledger->depth);
+}
+
+static __attribute__((noinline)) bool count_usual(const struct sample *sample)
+{
+    const uint32_t depth = sample->store->ledger->depth;
+    uint64_t frames[128 + HP_OPERATORS_DEEP];
+    return count(sample, frames, depth < 128 ? depth : 128);
+}
+
+static __attribute__((noinline)) bool count_shallow(const struct sample *sample)
+{
+    const uint32_t depth = sample->store->ledger->depth;
+    uint64_t frames[SHALLOW_DEPTH + HP_OPERATORS_DEEP];
+    return count(sample, frames, depth < SHALLOW_DEPTH ? depth : SHALLOW_DEPTH);
+}
+
+static bool record(const struct sample *sample)
+{
+    const size_t room = hp_stack_room();
+    hp_thread_enter(sample->store, &hp_thread);
+    hp_library_describe();
+    return room < DEEP_ROOM                          ? count_shallow(sample)
+           : sample->store->ledger->depth > 128 ? count_deep(sample)
+                                                     : count_usual(sample);
+}
+
+HP_ENTRY void hp_record(const void *pointer, size_t n, const void *frame_address)
+{
     struct hp_thread *thread = &hp_thread;
-    int kept = errno;
+    struct hp_ledger *ledger = hp_library_ledger();
     if (!ledger)
         return;
-    uint64_t start = hp_ticks();
-    thread->busy = true;
-    __atomic_signal_fence(__ATOMIC_SEQ_CST);
-    if (record(ledger, pointer, n, frame_address))
-        hp_count(&ledger->audit.samples, 1u);
+    struct hp_audit *audit = &ledger->audit;
+    const uint64_t call = __atomic_fetch_add(&audit->calls, 1, __ATOMIC_RELAXED);
+    const bool timed = (call % TIMED_OF == TIMED_OF / 2 || !call) && !hp_region_is_sealed();
+    const uint64_t start = timed ? hp_clock_ns(CLOCK_THREAD_CPUTIME_ID) : 0;
+    const struct sample sample = {
+        .store = &hp_library.region.store, .frame_address = frame_address, .pointer = pointer, .size = n};
+    hp_busy_begin(thread);
+    if (record(&sample))
+        hp_count(&audit->samples, 1u);
     else
-        hp_count(&ledger->audit.lost, 1u);
+        hp_count(&audit->lost, 1u);
     thread->caller = ((const uintptr_t *)frame_address)[1];
     hp_figures_refresh(ledger, false);
+    hp_busy_end(thread);
+    if (timed) {
+        hp_count(call ? &audit->timed_ns : &audit->other_ns, hp_clock_ns(CLOCK_THREAD_CPUTIME_ID) - start);
+        hp_count(&audit->timed, call != 0);
+    }
     hp_dump_triggers(ledger);
     hp_trace_trigger(ledger);
-    leave_cold_path(thread);
-    hp_count(&ledger->audit.own_ticks, hp_ticks() - start);
-    errno = kept;
 }

@@ -1,7 +1,8 @@
 #include "sampler.h"
 
 #include <sys/auxv.h>
-#include <time.h>
+
+#include "ledger/sys.h"
 
 __thread struct hp_thread hp_thread __attribute__((tls_model("initial-exec"), visibility("hidden")));
 
@@ -13,7 +14,7 @@ uint64_t hp_sampler_seed(void)
     if (given)
         seed ^= given[0] + given[1];
     seed += hp_coarse_ns() * 0x9e3779b97f4a7c15ull; /* AT_RANDOM is the same in a forked child */
-    seed += (uint64_t)hp_process_pid << 32;
+    seed += (uint64_t)hp_sys_getpid() << 32;
     seed += __atomic_add_fetch(&calls, 0xd1b54a32d192ed03ull, __ATOMIC_RELAXED);
     return seed ? seed : 1;
 }

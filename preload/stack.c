@@ -5,7 +5,7 @@
 #define PAGE 4096ul
 #define MAIN_STACK_MOST (128ul << 20) /* Linux keeps at least this much free of mappings below the main stack's top */
 #define RED_ZONE 128ul
-#define FOREIGN_MOST (1ul << 20)      /* how far up a foreign stack is followed */
+#define FOREIGN_MOST (1ul << 30)      /* how far up a foreign stack, or a main stack beyond the above, is followed */
 
 extern void *__libc_stack_end; /* of the dynamic linker: the stack pointer at the program's start */
 
@@ -50,6 +50,21 @@ void hp_stack_find(struct hp_stack_range *range, struct hp_thread *thread, uintp
     range->end = range->high + FOREIGN_MOST;
 }
 
+static bool is_between(uintptr_t low, uintptr_t high, uintptr_t a, uintptr_t b)
+{
+    return a >= low && a < high && b >= low && b < high;
+}
+
+bool hp_stack_is_same(struct hp_thread *thread, uintptr_t a, uintptr_t b)
+{
+    const uintptr_t main_end = (uintptr_t)__libc_stack_end;
+    if (is_between(main_end - MAIN_STACK_MOST, main_end, a, b))
+        return true;
+    if (!thread->stack_high && !find_own_stack(thread))
+        thread->stack_high = thread->stack_low = 1;
+    return is_between(thread->stack_low, thread->stack_high, a, b);
+}
+
 /* rt_sigprocmask with an unknown `how` changes nothing: the kernel copies the mask first, and then says EINVAL, or
  * EFAULT if it could not be read. */
 static bool can_read(uintptr_t page)
@@ -70,15 +85,14 @@ bool hp_stack_find_interrupted(struct hp_stack_range *range, struct hp_thread *t
     return known || can_read(page);
 }
 
+/* Asked anew in each walk: the page may have been unmapped since the last one. What lies between is not asked about where
+ * a frame is larger than a page; then only the word's own page is known, for this once. */
 bool hp_stack_extend(struct hp_stack_range *range, uintptr_t address)
 {
-    if (address + sizeof(uintptr_t) > range->end)
+    const uintptr_t page = (address + sizeof(uintptr_t) - 1) & ~(PAGE - 1);
+    if (address + sizeof(uintptr_t) > range->end || !can_read(page))
         return false;
-    while (address + sizeof(uintptr_t) > range->high) {
-        if (range->thread->checked_page != range->high && !can_read(range->high))
-            return false;
-        range->thread->checked_page = range->high;
+    if (page == range->high)
         range->high += PAGE;
-    }
     return true;
 }

@@ -2,7 +2,7 @@
  *
  * A thread's own stack reaches from the stack pointer up to the thread control block, which glibc puts at its top, and
  * the main thread's up to __libc_stack_end; all of it is mapped. On any other stack (sigaltstack, fibers, clone without
- * pthreads) nothing is known, and each page is asked about before its first use.
+ * pthreads), and on a main stack of more than 128 MiB, nothing is known, and each page is asked about before its first use.
  */
 #ifndef HP_PRELOAD_STACK_H
 #define HP_PRELOAD_STACK_H
@@ -25,6 +25,9 @@ void hp_stack_find(struct hp_stack_range *range, struct hp_thread *thread, uintp
 bool hp_stack_find_interrupted(struct hp_stack_range *range, struct hp_thread *thread, uintptr_t pointer);
 /* Extend a foreign range so that it covers the word at `address`, if that is near and can be read. */
 bool hp_stack_extend(struct hp_stack_range *range, uintptr_t address);
+
+/* True if both addresses lie on one stack that the thread is known to own. */
+bool hp_stack_is_same(struct hp_thread *thread, uintptr_t a, uintptr_t b);
 
 static inline bool hp_stack_read(struct hp_stack_range *range, uintptr_t address, uintptr_t *word)
 {

@@ -1,32 +1,26 @@
 #include "thread.h"
 
-#include <pthread.h>
+#include "ledger/region.h"
+#include "ledger/sys.h"
 
-static uint32_t last_number;
+#define NOT_A_TID (1u << 31) /* the kernel's are smaller */
 
-/* The thread's tid. gettid is a system call, which the target may have forbidden itself; but libc writes the tid that it
- * knows into each mutex that it takes, and nobody else knows of this one. */
-static uint32_t own_tid(void)
+uint32_t hp_thread_tid(struct hp_thread *thread)
 {
-    pthread_mutex_t mutex = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
-    if (pthread_mutex_lock(&mutex) != 0)
-        return 0;
-    int tid = mutex.__data.__owner;
-    pthread_mutex_unlock(&mutex);
-    return tid > 0 ? (uint32_t)tid : 0;
+    if (!thread->tid)
+        thread->tid = hp_region_is_sealed() ? (uint32_t)((uintptr_t)thread >> 4) | NOT_A_TID
+                                            : (uint32_t)hp_syscall(SYS_gettid, 0, 0, 0, 0, 0, 0);
+    return thread->tid;
 }
 
-void hp_thread_enter(struct hp_ledger *ledger, struct hp_thread *thread)
+void hp_thread_enter(const struct hp_store *store, struct hp_thread *thread)
 {
-    if (thread->number)
-        return;
-    thread->number = __atomic_add_fetch(&last_number, 1, __ATOMIC_RELAXED);
-    __atomic_store_n(&ledger->thread_count, thread->number, __ATOMIC_RELAXED);
-    hp_ledger_set_thread(ledger, thread->number, own_tid());
+    uint32_t tid = hp_thread_tid(thread);
+    if (!thread->number)
+        thread->number = hp_thread_number(store, tid & NOT_A_TID ? 0 : tid);
 }
 
-void hp_thread_forked(struct hp_ledger *ledger, const struct hp_thread *thread)
+void hp_thread_forked(struct hp_thread *thread)
 {
-    if (thread->number)
-        hp_ledger_set_thread(ledger, thread->number, own_tid());
+    thread->tid = thread->number = 0;
 }

@@ -14,7 +14,6 @@ static uint64_t due_ns;   /* CLOCK_MONOTONIC; 0: one period after the start */
 static uint64_t number;   /* of the last line */
 static uint64_t last_ns;  /* CLOCK_MONOTONIC of the last line; 0: the start */
 static double last_live, last_alloc; /* bytes, as of the last line */
-static uint64_t inherited_ticks;     /* own_ticks that were spent by the parent of a fork */
 
 struct line {
     char text[256]; /* the longest, of numbers of 20 digits, has less */
@@ -50,13 +49,11 @@ static void put_short(struct line *line, double value)
     }
 }
 
-/* The library's part of the process's CPU time, in percent. Its own is measured by a clock that runs on while the thread
- * does not, so it may come out too large, never too small. */
-static double own_share(const struct hp_ledger *ledger, uint64_t now)
+/* The library's part of the process's CPU time, in percent. */
+static double own_share(const struct hp_ledger *ledger)
 {
-    uint64_t ticks = hp_audit_read(ledger).own_ticks;
-    uint64_t own = hp_ticks_to_ns(ledger, ticks - inherited_ticks, hp_ticks(), now);
-    uint64_t all = hp_clock_ns(CLOCK_PROCESS_CPUTIME_ID);
+    const struct hp_audit audit = hp_audit_read(ledger);
+    uint64_t own = hp_audit_own_ns(&audit), all = hp_clock_ns(CLOCK_PROCESS_CPUTIME_ID);
     return own < all ? 100.0 * (double)own / (double)all : 100;
 }
 
@@ -64,7 +61,7 @@ static void write_line(const struct hp_ledger *ledger, uint64_t now)
 {
     struct hp_ledger_view view;
     struct line line = {.used = 0};
-    if (hp_ledger_view_open(&view, ledger, ledger->layout.size) < 0)
+    if (hp_ledger_view_open(&view, ledger, hp_library.region.store.chunks, ledger->size) < 0)
         return;
     struct hp_ledger_estimate estimate = hp_ledger_view_estimate(&view);
     struct hp_figures figures = hp_figures_read(ledger);
@@ -92,7 +89,7 @@ static void write_line(const struct hp_ledger *ledger, uint64_t now)
     put(&line, " MiB idle, ");
     put_short(&line, seconds > 0 ? (estimate.alloc - last_alloc) / seconds / MIB : 0);
     put(&line, " MiB/s allocated, ");
-    put_short(&line, own_share(ledger, now));
+    put_short(&line, own_share(ledger));
     put(&line, "% cpu\n");
     hp_say(line.text, line.used);
     last_live = estimate.live;
@@ -119,7 +116,7 @@ void hp_trace_trigger(struct hp_ledger *ledger)
     if (!period)
         return;
     uint64_t due = __atomic_load_n(&due_ns, __ATOMIC_RELAXED);
-    if (hp_clock_ns(CLOCK_MONOTONIC_COARSE) < (due ? due : ledger->start_clock_ns + period) ||
+    if (hp_coarse_ns() < (due ? due : ledger->start_clock_ns + period) ||
         __atomic_exchange_n(&tracing, 1, __ATOMIC_ACQUIRE))
         return;
     uint64_t now = hp_clock_ns(CLOCK_MONOTONIC);
@@ -132,9 +129,10 @@ void hp_trace_trigger(struct hp_ledger *ledger)
     __atomic_store_n(&tracing, 0, __ATOMIC_RELEASE);
 }
 
-void hp_trace_forked(const struct hp_ledger *ledger)
+void hp_trace_forked(void)
 {
-    inherited_ticks = hp_audit_read(ledger).own_ticks;
+    last_ns = 0;
+    last_live = last_alloc = 0;
     number = 0;
     __atomic_store_n(&tracing, 0, __ATOMIC_RELEASE);
 }

@@ -12,6 +12,6 @@
 void hp_trace_trigger(struct hp_ledger *ledger);
 
 /* In the child of a fork: its lines count from here. */
-void hp_trace_forked(const struct hp_ledger *ledger);
+void hp_trace_forked(void);
 
 #endif

@@ -8,7 +8,7 @@
 
 #include "cli/arguments.h"
 #include "cli/say.h"
-#include "cli/size.h"
+#include "cli/values.h"
 #include "profile/alloc.h"
 
 enum key {
@@ -67,15 +67,6 @@ static int choose(const char *option, const char *value, const char *const *name
         strcat(all, names[i]);
     }
     hp_usage("--%s: '%s' is none of %s", option, value, all);
-}
-
-static size_t row_count(const char *value)
-{
-    char *end;
-    unsigned long rows = strtoul(value, &end, 10);
-    if (value[0] < '0' || value[0] > '9' || *end)
-        hp_usage("-n: '%s' is no number of rows", value);
-    return rows;
 }
 
 static void look_around(struct hp_look *look, enum hp_color color)
@@ -178,7 +169,7 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
         report->by_cum = choose("sort", value, sort_names, 2);
         return 0;
     case 'n':
-        report->rows = row_count(value);
+        report->rows = hp_count_value("-n", value, "rows");
         report->rows_given = true;
         return 0;
     case KEY_GRANULARITY:
@@ -216,8 +207,7 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
         arguments->format = value;
         return 0;
     case KEY_FAIL:
-        if (hp_size_parse(value, &arguments->limit))
-            hp_usage("--fail-on-growth: '%s' is no size", value);
+        arguments->limit = hp_size_value("--fail-on-growth", value);
         arguments->fails = true;
         return 0;
     case KEY_SYMBOLS:

@@ -3,11 +3,9 @@
 #include "cli/arguments.h"
 #include "cli/output.h"
 #include "cli/say.h"
-#include "cli/size.h"
+#include "cli/values.h"
 #include "ledger/reader.h"
 #include "report/units.h"
-
-#define INTERVAL_MOST (1ull << 40)
 
 struct arguments {
     const char *target, *size;
@@ -49,8 +47,8 @@ static int run(int argc, char **argv)
     hp_arguments_parse(&hp_verb_interval, &argp, 0, argc, argv, &arguments);
     if (!arguments.target)
         hp_usage("interval needs a PID");
-    if (arguments.size && (hp_size_parse(arguments.size, &bytes) < 0 || bytes > INTERVAL_MOST))
-        hp_usage("'%s' is no size up to 1024G: give bytes, with K, M or G", arguments.size);
+    if (arguments.size)
+        bytes = hp_size_value("SIZE", arguments.size);
     if (hp_ledger_find(arguments.target, &info, error, sizeof error) < 0)
         return hp_fail("%s", error);
     if (!info.running)

@@ -14,7 +14,7 @@
 #include "cli/input.h"
 #include "cli/live_screen.h"
 #include "cli/say.h"
-#include "cli/size.h"
+#include "cli/values.h"
 #include "report/memory.h"
 
 #define KEY_DELAY 0x3001
@@ -226,9 +226,7 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
     struct arguments *arguments = state->input;
     switch (key) {
     case KEY_DELAY:
-        if (hp_duration_parse(value, &arguments->delay_ns) || arguments->delay_ns < 100000000 ||
-            arguments->delay_ns > 3600000000000)
-            hp_usage("--every: '%s' is no duration from 100ms to 1h", value);
+        arguments->delay_ns = hp_duration_value("--every", value, "100ms", "1h");
         return 0;
     case ARGP_KEY_ARG:
         if (arguments->target)

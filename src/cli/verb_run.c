@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/parse.h"
 #include "cli/arguments.h"
 #include "cli/keeper.h"
 #include "cli/library.h"
@@ -14,8 +15,9 @@
 #include "cli/run_report.h"
 #include "cli/say.h"
 #include "cli/serving.h"
-#include "cli/size.h"
 #include "cli/target_check.h"
+#include "cli/values.h"
+#include "ledger/ledger.h"
 #include "report/memory.h"
 
 #define KEY_ALLOCATOR 0x3001
@@ -24,7 +26,6 @@
 #define KEY_HTTP 0x3004
 #define KEY_TOKEN 0x3005
 
-#define EVERY_LEAST 100000000 /* ns */
 #define DEFAULT_PATTERN "heapprof.%e.%p.%n.heap"
 
 struct arguments {
@@ -35,29 +36,36 @@ struct arguments {
     char **command; /* ends with NULL; NULL: none given */
 };
 
+/* In the folder in which the library will read it. */
+static void check_pattern(const char *value)
+{
+    char directory[HP_PATH_MAX], pattern[HP_PATH_MAX];
+    if (!getcwd(directory, sizeof directory))
+        *directory = '\0';
+    if (!hp_parse_pattern(value, directory, pattern, sizeof pattern))
+        hp_usage("-o: '%.200s' is no pattern of at most %d bytes: %s", value, HP_PATH_MAX - 1, HP_PATTERN_FORM);
+}
+
 static error_t parse_option(int key, char *value, struct argp_state *state)
 {
     struct arguments *arguments = state->input;
-    uint64_t number;
     switch (key) {
     case 'q':
         arguments->quiet = true;
         return 0;
     case 'i':
-        if (hp_size_parse(value, &number))
-            hp_usage("-i: '%s' is no size", value);
+        hp_size_value("-i", value); /* the library gets it as it was written, and takes it for the same */
         arguments->interval = value;
         return 0;
     case 'o':
+        check_pattern(value);
         arguments->pattern = value;
         return 0;
     case KEY_ALLOCATOR:
         arguments->allocator = value;
         return 0;
     case KEY_EVERY:
-        if (hp_duration_parse(value, &number) || number < EVERY_LEAST)
-            hp_usage("--every: '%s' is no duration of 100ms or more (30s, 5m)", value);
-        arguments->every_ns = number;
+        arguments->every_ns = hp_duration_value("--every", value, "100ms", HP_DURATION_MOST_TEXT);
         return 0;
     case KEY_AT_EXIT:
         arguments->at_exit = true;
@@ -102,18 +110,11 @@ static int make_folder(char **folder)
     return status;
 }
 
-/* The pattern's "%" would be taken as its own by the library in a folder's name. */
 static char *pattern_in(const char *folder)
 {
-    char *escaped = hp_alloc(2 * strlen(folder) + 1, 1), *out = escaped;
-    for (; *folder; folder++) {
-        if (*folder == '%')
-            *out++ = '%';
-        *out++ = *folder;
-    }
-    *out = 0;
-    char *pattern = hp_print("%s/%s", escaped, DEFAULT_PATTERN);
-    free(escaped);
+    size_t room = 2 * strlen(folder) + sizeof DEFAULT_PATTERN + 1;
+    char *pattern = hp_alloc(room, 1);
+    hp_parse_pattern(DEFAULT_PATTERN, folder, pattern, room);
     return pattern;
 }
 

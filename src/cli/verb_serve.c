@@ -8,7 +8,7 @@
 #include "cli/output.h"
 #include "cli/say.h"
 #include "cli/serving.h"
-#include "cli/size.h"
+#include "cli/values.h"
 
 #define KEY_HTTP 0x3001
 #define KEY_TOKEN 0x3002
@@ -25,12 +25,9 @@ struct arguments {
 static error_t parse_option(int key, char *value, struct argp_state *state)
 {
     struct arguments *arguments = state->input;
-    uint64_t every_ns;
     switch (key) {
     case KEY_EVERY:
-        if (hp_duration_parse(value, &every_ns) || every_ns < 100000000 || every_ns > 3600000000000)
-            hp_usage("--every: '%s' is no duration from 100ms to 1h", value);
-        arguments->serving.every_ms = (unsigned)(every_ns / 1000000);
+        arguments->serving.every_ms = (unsigned)(hp_duration_value("--every", value, "100ms", "1h") / 1000000);
         return 0;
     case KEY_HTTP:
         arguments->serving.where = value;

@@ -28,7 +28,7 @@ static void store_pair(struct hp_pair *there, struct hp_pair value)
 }
 
 /* Only who folds changes a fold row. */
-static void set_fold_row(struct hp_row *to, struct hp_pair alloc, struct hp_pair freed)
+static void set_fold_row(struct hp_ledger_row *to, struct hp_pair alloc, struct hp_pair freed)
 {
     uint64_t life = __atomic_load_n(&to->alloc.objects, __ATOMIC_RELAXED) & ~HP_ROW_COUNT_MASK;
     store_pair(&to->alloc, (struct hp_pair){life | alloc.objects, alloc.bytes});
@@ -43,7 +43,7 @@ static bool unlink_from(const struct hp_store *store, hp_offset *chain, hp_offse
         return true;
     unsigned steps = 0;
     for (hp_offset at = expected; at && steps < HP_CHAIN_MOST; steps++) {
-        struct hp_row *row = hp_row_at(store, at);
+        struct hp_ledger_row *row = hp_row_at(store, at);
         at = __atomic_load_n(&row->next, __ATOMIC_ACQUIRE);
         if (at == gone) {
             __atomic_store_n(&row->next, next, __ATOMIC_RELEASE);
@@ -55,7 +55,7 @@ static bool unlink_from(const struct hp_store *store, hp_offset *chain, hp_offse
 
 static bool unlink_row(const struct hp_store *store, hp_offset gone)
 {
-    const struct hp_row *row = hp_row_at(store, gone);
+    const struct hp_ledger_row *row = hp_row_at(store, gone);
     hp_offset next = __atomic_load_n(&row->next, __ATOMIC_RELAXED);
     for (unsigned level = 0; level < HP_BUCKET_LEVELS; level++) {
         hp_offset *chain = hp_chain_there(store, level, row->hash);
@@ -74,7 +74,7 @@ static void finish_journal(const struct hp_store *store)
     uint32_t state = __atomic_load_n(&journal->state, __ATOMIC_ACQUIRE);
     if (state == HP_JOURNAL_NONE)
         return;
-    const struct hp_row *row = hp_row_at(store, journal->row);
+    const struct hp_ledger_row *row = hp_row_at(store, journal->row);
     if (state == HP_JOURNAL_ADDING) {
         set_fold_row(hp_row_at(store, journal->fold_row), sum(journal->before_alloc, hp_row_counted(row->alloc)),
                      sum(journal->before_freed, row->freed));
@@ -88,7 +88,7 @@ static void finish_journal(const struct hp_store *store)
 }
 
 /* The row that a row goes into, made if need be; 0: there is no memory. */
-static hp_offset fold_row_of(const struct hp_store *store, const struct hp_row *row)
+static hp_offset fold_row_of(const struct hp_store *store, const struct hp_ledger_row *row)
 {
     bool truncated = false;
     for (unsigned depth = row->folded || !row->depth ? 0 : 1;; depth--) {
@@ -108,7 +108,7 @@ static hp_offset fold_row_of(const struct hp_store *store, const struct hp_row *
 }
 
 /* A fold row is kept while those of one frame take less than their share. */
-static bool may_stay(const struct hp_ledger *ledger, const struct hp_row *row)
+static bool may_stay(const struct hp_ledger *ledger, const struct hp_ledger_row *row)
 {
     return !row->depth || ledger->fold.rows * (sizeof *row + hp_slot_depth(0) * sizeof row->frames[0]) < ledger->budget / 16;
 }
@@ -118,7 +118,7 @@ static bool fold_row(const struct hp_store *store, hp_offset at)
 {
     struct hp_ledger *ledger = store->ledger;
     struct hp_journal *journal = &ledger->fold.journal;
-    struct hp_row *row = hp_row_at(store, at);
+    struct hp_ledger_row *row = hp_row_at(store, at);
     if (__atomic_load_n(&row->hot, __ATOMIC_RELAXED)) {
         __atomic_store_n(&row->hot, 0, __ATOMIC_RELAXED);
         return false;
@@ -137,7 +137,7 @@ static bool fold_row(const struct hp_store *store, hp_offset at)
         __atomic_store_n(&ledger->fold.count, ledger->fold.count + 1, __ATOMIC_RELEASE);
         return false;
     }
-    const struct hp_row *to = hp_row_at(store, into);
+    const struct hp_ledger_row *to = hp_row_at(store, into);
     journal->row = at;
     journal->fold_row = into;
     journal->before_alloc = hp_row_counted(hp_pair_read(&to->alloc));

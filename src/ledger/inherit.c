@@ -33,7 +33,7 @@ struct count {
     uint64_t objects, row_bytes;
 };
 
-static uint64_t row_size(const struct hp_row *row)
+static uint64_t row_size(const struct hp_ledger_row *row)
 {
     return sizeof *row + hp_slot_depth(row->slot_class % HP_ROW_CLASSES) * sizeof row->frames[0];
 }
@@ -59,7 +59,7 @@ static uint32_t copy_row(struct copy *copy, hp_offset row)
     while (indexed = &heritage->index[at++ & heritage->index_mask], indexed->row)
         if (indexed->row == row)
             return indexed->copy;
-    const struct hp_row *there = hp_row_at(copy->store, row);
+    const struct hp_ledger_row *there = hp_row_at(copy->store, row);
     uint64_t size = row_size(there);
     if (size > heritage->rows_most - heritage->rows_size)
         return 0;
@@ -202,7 +202,7 @@ uint64_t hp_heritage_build(const struct hp_heritage *heritage, const struct hp_s
     build_modules(heritage, store);
     for (uint64_t i = 0; i < heritage->object_count; i++) {
         const struct object *object = &heritage->objects[i];
-        const struct hp_row *row = (const struct hp_row *)(heritage->rows + (uint64_t)(object->data.row - 1) * 16);
+        const struct hp_ledger_row *row = (const struct hp_ledger_row *)(heritage->rows + (uint64_t)(object->data.row - 1) * 16);
         struct hp_key key = {.frames = row->frames,
                              .interval = row->interval,
                              .label = row->label,

@@ -202,5 +202,5 @@ uint64_t hp_audit_own_ns(const struct hp_audit *audit)
 {
     double mean = audit->timed ? (double)audit->timed_ns / (double)audit->timed : 0;
     double calls = mean * (double)audit->calls;
-    return (calls < 0x1p62 ? (uint64_t)calls : 0) + audit->dump_ns;
+    return (calls < 0x1p62 ? (uint64_t)calls : 0) + audit->other_ns;
 }

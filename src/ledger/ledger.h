@@ -96,7 +96,7 @@ struct hp_key {
     bool folded;  /* a fold row: of an innermost frame (depth 1), or of all (depth 0) */
 };
 
-struct hp_row {
+struct hp_ledger_row {
     hp_offset next; /* in its chain */
     uint16_t depth;
     uint8_t kind;
@@ -181,7 +181,7 @@ struct hp_audit {
     uint64_t unnamed_frames; /* of modules that there was no room for */
     /* The library's own CPU time: of `calls` of the cold path `timed` were timed. */
     uint64_t calls, timed, timed_ns;
-    uint64_t dump_ns; /* all dumps */
+    uint64_t other_ns; /* the first call, which prepares much, and all dumps */
 };
 
 /* NONE; ADDING: `before` and the row's counters hold, instead of the fold row's own; ADDED: the fold row has the row's
@@ -282,7 +282,7 @@ static inline void *hp_store_at(const struct hp_store *store, uint64_t offset)
     return __atomic_load_n(&store->chunks[offset >> HP_CHUNK_SHIFT], __ATOMIC_ACQUIRE) + (offset & (HP_CHUNK - 1));
 }
 
-static inline struct hp_row *hp_row_at(const struct hp_store *store, hp_offset row)
+static inline struct hp_ledger_row *hp_row_at(const struct hp_store *store, hp_offset row)
 {
     return hp_store_at(store, (uint64_t)row * 16);
 }

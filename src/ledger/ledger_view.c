@@ -42,10 +42,10 @@ const void *hp_ledger_view_bytes(const struct hp_ledger_view *view, uint64_t at,
 }
 
 /* A slot with room for its key at least. */
-static const struct hp_row *row_at(const struct hp_ledger_view *view, hp_offset row)
+static const struct hp_ledger_row *row_at(const struct hp_ledger_view *view, hp_offset row)
 {
     uint64_t at = (uint64_t)row * 16;
-    return at < sizeof *view->ledger ? NULL : hp_ledger_view_bytes(view, at, sizeof(struct hp_row));
+    return at < sizeof *view->ledger ? NULL : hp_ledger_view_bytes(view, at, sizeof(struct hp_ledger_row));
 }
 
 uint64_t hp_ledger_view_folds(const struct hp_ledger_view *view)
@@ -56,13 +56,13 @@ uint64_t hp_ledger_view_folds(const struct hp_ledger_view *view)
 uint64_t hp_ledger_view_row_count(const struct hp_ledger_view *view)
 {
     uint64_t rows = __atomic_load_n(&view->ledger->row_count, __ATOMIC_ACQUIRE);
-    uint64_t most = view->size / sizeof(struct hp_row);
+    uint64_t most = view->size / sizeof(struct hp_ledger_row);
     return (rows < most ? rows : most) + 64;
 }
 
 uint64_t hp_ledger_view_interval_of(const struct hp_ledger_view *view, hp_offset row)
 {
-    const struct hp_row *there = row_at(view, row);
+    const struct hp_ledger_row *there = row_at(view, row);
     return there ? __atomic_load_n(&there->interval, __ATOMIC_RELAXED) : 0;
 }
 
@@ -95,7 +95,7 @@ uint32_t hp_ledger_view_tid(const struct hp_ledger_view *view, uint32_t number)
 
 unsigned hp_ledger_view_frames(const struct hp_ledger_view *view, hp_offset row, uint64_t life, uint64_t *frames)
 {
-    const struct hp_row *there = row_at(view, row);
+    const struct hp_ledger_row *there = row_at(view, row);
     unsigned depth = there ? __atomic_load_n(&there->depth, __ATOMIC_RELAXED) : 0;
     if (depth > HP_DEPTH_MAX || !hp_ledger_view_bytes(view, (uint64_t)row * 16, sizeof *there + depth * sizeof *frames))
         return 0;
@@ -195,7 +195,7 @@ static bool judge(const struct hp_ledger_view *view, struct hp_row_reading *read
         return true;
     if (reading->row == journal->row)
         return false; /* its counters are in the fold row's, as told by the journal or already */
-    const struct hp_row *row = journal->state == HP_JOURNAL_ADDING && reading->row == journal->fold_row
+    const struct hp_ledger_row *row = journal->state == HP_JOURNAL_ADDING && reading->row == journal->fold_row
                                    ? row_at(view, journal->row)
                                    : NULL;
     if (row) {
@@ -209,7 +209,7 @@ static bool judge(const struct hp_ledger_view *view, struct hp_row_reading *read
 }
 
 /* freed first: what is freed was allocated before, so live never comes out negative. */
-static bool read_row(const struct hp_ledger_view *view, const struct hp_row *row, hp_offset at, struct hp_row_reading *reading)
+static bool read_row(const struct hp_ledger_view *view, const struct hp_ledger_row *row, hp_offset at, struct hp_row_reading *reading)
 {
     uint64_t life = __atomic_load_n(&row->alloc.objects, __ATOMIC_ACQUIRE) & ~HP_ROW_COUNT_MASK;
     *reading = (struct hp_row_reading){.row = at,
@@ -228,7 +228,7 @@ static bool read_row(const struct hp_ledger_view *view, const struct hp_row *row
 void hp_ledger_view_each(const struct hp_ledger_view *view, bool (*visit)(void *state, const struct hp_row_reading *reading),
                   void *state)
 {
-    uint64_t steps = 0, step_limit = view->size / sizeof(struct hp_row);
+    uint64_t steps = 0, step_limit = view->size / sizeof(struct hp_ledger_row);
     for (unsigned level = 0; level < HP_BUCKET_LEVELS; level++) {
         const struct hp_bucket_level *buckets = &view->buckets[level];
         for (uint64_t i = 0; buckets->at && i < buckets->count; i++) {
@@ -240,7 +240,7 @@ void hp_ledger_view_each(const struct hp_ledger_view *view, bool (*visit)(void *
             }
             if (place % HP_BLOCK + (HP_AHEAD + 1) * sizeof *chain <= HP_BLOCK) /* in the same block, which is there */
                 hp_ledger_view_expect(view, __atomic_load_n(chain + HP_AHEAD, __ATOMIC_RELAXED));
-            const struct hp_row *row;
+            const struct hp_ledger_row *row;
             for (hp_offset at = __atomic_load_n(chain, __ATOMIC_ACQUIRE);
                  at && steps++ < step_limit && (row = row_at(view, at));) {
                 struct hp_row_reading reading;

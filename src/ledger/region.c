@@ -187,8 +187,10 @@ static uint64_t within_file_size(uint64_t budget)
 /* Everything but the name: size, lock, the first chunk, the first tables. */
 static int fill_file(struct hp_region *region, int fd, uint64_t budget, uint32_t depth, uint64_t interval)
 {
+    struct stat status = {0};
     is_shared = true;
     hp_place_hold(fd);
+    region->inode = hp_sys_fstat(fd, &status) == 0 ? (uint64_t)status.st_ino : 0;
     int error = hp_sys_ftruncate(fd, hp_ledger_size(budget));
     if (error < 0)
         return error;
@@ -310,15 +312,33 @@ bool hp_region_is_sealed(void)
     return sealed;
 }
 
+/* The chunks from this one on that lie side by side. */
+static uint64_t run_of(uint64_t first)
+{
+    uint64_t count = 1;
+    while (first + count < chunk_limit && chunks[first + count] == chunks[first] + count * HP_CHUNK)
+        count++;
+    return count;
+}
+
+void hp_region_hints(const struct hp_region *region, struct hp_resident_hints *hints)
+{
+    size_t used = 1;
+    hints->ledger_inode = region->shared ? region->inode : 0;
+    for (uint64_t i = 0; !region->shared && i < chunk_limit && used < sizeof hints->own / sizeof *hints->own;
+         i += chunks[i] ? run_of(i) : 1)
+        if (chunks[i])
+            hints->own[used++] =
+                (struct hp_range){(uint64_t)(uintptr_t)chunks[i], (uint64_t)(uintptr_t)chunks[i] + run_of(i) * HP_CHUNK};
+}
+
 void hp_region_leave(struct hp_region *region)
 {
     region->store.ledger = NULL;
     for (uint64_t i = 0, count; i < chunk_limit; i += count) {
-        count = 1;
+        count = chunks[i] ? run_of(i) : 1;
         if (!chunks[i])
             continue;
-        while (i + count < chunk_limit && chunks[i + count] == chunks[i] + count * HP_CHUNK)
-            count++;
         hp_sys_munmap(chunks[i], count * HP_CHUNK);
         memset(chunks + i, 0, count * sizeof *chunks);
     }

@@ -12,6 +12,7 @@
 struct hp_region {
     struct hp_store store;
     bool shared;
+    uint64_t inode; /* of the file */
     char path[HP_PATH_MAX]; /* of the file; "" when private */
 };
 
@@ -26,6 +27,9 @@ void hp_region_reserve_ahead(const struct hp_region *region, uint64_t bytes);
 /* Make no system call any more: what does not fit into what was reserved is lost and counted. */
 void hp_region_seal(void);
 bool hp_region_is_sealed(void);
+
+/* What tells its memory from the target's. own[0] is left to the caller. */
+void hp_region_hints(const struct hp_region *region, struct hp_resident_hints *hints);
 
 /* Unmap all of it; the file stays. Nobody may be at work in it. */
 void hp_region_leave(struct hp_region *region);

@@ -50,7 +50,7 @@ struct hp_range {
 
 /* What the mappings don't tell. */
 struct hp_resident_hints {
-    struct hp_range own[2];    /* memory of the profiler without a name */
+    struct hp_range own[8];    /* memory of the profiler without a name */
     uint64_t ledger_inode;     /* 0: not known */
     uint64_t stack_size;       /* bytes of a thread's stack; 0: not known */
     int pagemap;               /* descriptor of /proc/PID/pagemap, or -1 */

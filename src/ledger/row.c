@@ -24,7 +24,7 @@ static unsigned class_for(unsigned depth)
 
 static uint64_t slot_size(unsigned slot_class)
 {
-    return sizeof(struct hp_row) + depths[slot_class] * sizeof(uint64_t);
+    return sizeof(struct hp_ledger_row) + depths[slot_class] * sizeof(uint64_t);
 }
 
 static uint64_t mix(uint64_t value)
@@ -46,7 +46,7 @@ uint64_t hp_key_hash(const struct hp_key *key)
 }
 
 /* The slot may be given to another row meanwhile: then this says something of no meaning, which the generation tells. */
-static bool matches(const struct hp_row *row, const struct hp_key *key)
+static bool matches(const struct hp_ledger_row *row, const struct hp_key *key)
 {
     if (__atomic_load_n(&row->hash, __ATOMIC_RELAXED) != key->hash ||
         __atomic_load_n(&row->depth, __ATOMIC_RELAXED) != key->depth ||
@@ -68,7 +68,7 @@ struct found {
     uint64_t life; /* DEAD and generation of row.alloc */
 };
 
-static uint64_t life_of(const struct hp_row *row)
+static uint64_t life_of(const struct hp_ledger_row *row)
 {
     return __atomic_load_n(&row->alloc.objects, __ATOMIC_ACQUIRE) & ~HP_ROW_COUNT_MASK;
 }
@@ -78,7 +78,7 @@ static struct found search_chain(const struct hp_store *store, hp_offset from, h
 {
     unsigned steps = 0;
     for (hp_offset at = from; at && at != until && steps < HP_CHAIN_MOST; steps++) {
-        const struct hp_row *row = hp_row_at(store, at);
+        const struct hp_ledger_row *row = hp_row_at(store, at);
         uint64_t life = life_of(row); /* acquire: the key that is read next is not older */
         if (!(life & HP_ROW_DEAD) && matches(row, key)) {
             __atomic_thread_fence(__ATOMIC_ACQUIRE);
@@ -132,7 +132,7 @@ static hp_offset pop(const struct hp_store *store, unsigned slot_class)
 
 void hp_slot_give_back(const struct hp_store *store, hp_offset slot)
 {
-    struct hp_row *row = hp_row_at(store, slot);
+    struct hp_ledger_row *row = hp_row_at(store, slot);
     uint64_t *list = &store->ledger->fold.free_slots[row->slot_class];
     uint64_t head = __atomic_load_n(list, __ATOMIC_RELAXED), after;
     do {
@@ -153,7 +153,7 @@ static hp_offset new_slot(const struct hp_store *store, unsigned slot_class, boo
     if (!at)
         return 0;
     hp_count(&ledger->row_bytes, size);
-    struct hp_row *row = hp_store_at(store, at);
+    struct hp_ledger_row *row = hp_store_at(store, at);
     row->slot_class = (uint8_t)slot_class;
     row->alloc.objects = HP_ROW_DEAD;
     return (hp_offset)(at / 16);
@@ -216,7 +216,7 @@ static hp_offset *chain_for(const struct hp_store *store, uint64_t hash)
 }
 
 /* The row's slot becomes a row by the last store; until then it is dead, and whoever comes by an old way sees that. */
-static void write_row(struct hp_row *row, const struct hp_key *key)
+static void write_row(struct hp_ledger_row *row, const struct hp_key *key)
 {
     const uint64_t life = __atomic_load_n(&row->alloc.objects, __ATOMIC_RELAXED);
     const struct hp_pair none = {0, 0};
@@ -246,7 +246,7 @@ hp_offset hp_row_add(const struct hp_store *store, const struct hp_key *wanted, 
     hp_offset slot = take_slot(store, key.depth, may_fold, tid, here);
     if (!slot)
         return 0;
-    struct hp_row *row = hp_row_at(store, slot);
+    struct hp_ledger_row *row = hp_row_at(store, slot);
     if (key.depth > depths[row->slot_class]) {
         key.depth = depths[row->slot_class];
         key.hash = hp_key_hash(&key);
@@ -274,7 +274,7 @@ hp_offset hp_row_add(const struct hp_store *store, const struct hp_key *wanted, 
 }
 
 /* One more object in the row as it was found; false: it was folded meanwhile. */
-static bool count_in(struct hp_row *row, uint64_t life, uint64_t size)
+static bool count_in(struct hp_ledger_row *row, uint64_t life, uint64_t size)
 {
     struct hp_pair alloc;
     do {

@@ -157,10 +157,21 @@ refuse 2 "two profiles, not 3" diff before.prof after.prof exact.prof
 refuse 2 "none of inuse_space" top --sample=bytes before.prof
 refuse 2 "none of flat or cum" top --sort=up before.prof
 refuse 2 "none of functions" top --granularity=words before.prof
-refuse 2 "no number of rows" top -n many before.prof
+for rows in many '' -1 1K 99999999999999999999; do
+    refuse 2 "-n: '$rows' is no number of rows" top -n "$rows" before.prof
+done
 refuse 2 "none of auto" top --color=blue before.prof
 refuse 2 "--focus: '((' is no regular expression" top --focus='((' exact.prof
-refuse 2 "no size" diff --fail-on-growth=lots before.prof after.prof
+for size in lots '' 1T 64Kib 4096b 99999999999G 17179869185G -1 ' 1' 1.5K; do
+    refuse 2 "--fail-on-growth: '$size' is no size up to 1024G: bytes, or a number with K, M or G" \
+        diff --fail-on-growth="$size" before.prof after.prof
+    refuse 2 "SIZE: '$size' is no size up to 1024G: bytes, or a number with K, M or G" interval -- $$ "$size"
+done
+for duration in often '' 5 99ms 2H 1.5s -1s ' 1s' 61m 18446744073709551617s; do
+    for verb in live serve; do
+        refuse 2 "--every: '$duration' is no duration from 100ms to 1h: a number with ms, s, m or h" $verb --every="$duration" 1
+    done
+done
 refuse 2 "none of pprof" convert --to=gif before.prof
 refuse 2 "needs --to" convert before.prof
 refuse 2 "diff takes no --base" diff --base=x before.prof after.prof
@@ -172,7 +183,9 @@ refuse 2 "one PID" dump 1 2
 refuse 2 "needs a command" run
 refuse 2 "needs a command" run -q --
 refuse 2 "no size" run -i many -- true
-refuse 2 "no duration" run --every=often -- true
+for duration in often '' 5 99ms 2H 1.5s -1s 8785h 18446744073709551617s; do
+    refuse 2 "--every: '$duration' is no duration from 100ms to 8784h: a number with ms, s, m or h" run --every="$duration" -- true
+done
 refuse 2 "unknown option" run --bogus -- true
 
 # Files and processes.

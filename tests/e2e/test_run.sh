@@ -47,6 +47,64 @@ expect "interval" 64K "$("$HEAPPROF" run -q -i 64K -- bash -c 'echo $HEAPPROF_IN
 "$HEAPPROF" run -q --every=10ms -- true 2>"$work/err"
 expect "--every=10ms" 2 $?
 
+# What -i takes for a size, the library takes for the same; what one refuses, the other does, and the command starts nothing.
+interval_of() { # FILE
+    sed -n 's/^# heapprof:.* interval=\([0-9]*\).*/\1/p' "$1" 2>/dev/null
+}
+while IFS=: read -r size bytes; do
+    rm -f ./*.heap
+    "$HEAPPROF" run -q -i "$size" --at-exit -o run.heap -- bash -c ': >started' >"$work/out" 2>"$work/err" </dev/null
+    status=$?
+    LD_PRELOAD=$LIBHEAPPROF HEAPPROF_INTERVAL=$size HEAPPROF_AT_EXIT=1 HEAPPROF_OUTPUT=own.heap bash -c : 2>"$work/own" </dev/null
+    if [ -n "$bytes" ]; then
+        expect "-i '$size': exit status" 0 $status
+        expect "-i '$size'" "" "$(cat "$work/err" "$work/own")"
+        expect "-i '$size': interval" "$bytes" "$(interval_of run.heap)"
+        expect "HEAPPROF_INTERVAL='$size'" "$bytes" "$(interval_of own.heap)"
+    else
+        expect "-i '$size': exit status" 2 $status
+        expect "-i '$size': lines" 1 "$(wc -l <"$work/err")"
+        grep -qF -e "heapprof: -i: '$size' is no size up to 1024G: bytes, or a number with K, M or G" "$work/err" ||
+            fail "-i '$size': $(cat "$work/err")"
+        [ ! -e started ] || fail "-i '$size': the target was started"
+        # An empty variable is one that is not set.
+        [ -z "$size" ] || grep -qF "HEAPPROF_INTERVAL" "$work/own" || fail "HEAPPROF_INTERVAL='$size' is taken: $(interval_of own.heap)"
+    fi
+    rm -f started ./*.heap
+done <<'SIZES'
+1:1
+4096:4096
+4096B:4096
+64K:65536
+64k:65536
+64kB:65536
+64KiB:65536
+1M:1048576
+1024G:1099511627776
+1T:
+64Kib:
+4096b:
+64KK:
+1025G:
+99999999999G:
+17179869185G:
+18446744073709617152:
+-1:
++64K:
+ 64K:
+64K :
+64 K:
+1.5K:
+0x1000:
+many:
+:
+SIZES
+for pattern in '' 'a.%z' 'a.%' "$(printf '%5000s' | tr ' ' x)"; do
+    "$HEAPPROF" run -q -o "$pattern" -- true >"$work/out" 2>"$work/err"
+    expect "-o '${pattern:0:20}': exit status" 2 $?
+    grep -q "^heapprof: -o: '.*' is no pattern" "$work/err" || fail "-o '${pattern:0:20}': $(head -c 300 "$work/err")"
+done
+
 # Files that were asked for.
 "$HEAPPROF" run -q --at-exit -- bash -c 'printf -v x %100000s; echo ${#x}' >/dev/null
 expect "--at-exit" 1 "$(ls heapprof.bash.*.0001.heap | wc -l)"

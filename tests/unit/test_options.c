@@ -243,30 +243,6 @@ static void refuses_names_that_get_too_long(void **state)
     assert_int_equal(path[HP_PATH_MAX], 'p');
 }
 
-static void parses_sizes_and_durations(void **state)
-{
-    static const struct {
-        const char *text;
-        uint64_t value;
-    } sizes[] = {{"0", 0},           {"4096B", 4096},         {"1K", 1024},      {"1kB", 1024},  {"1kiB", 1024},
-                 {"3MiB", 3 << 20},  {"1024G", 1ull << 40},   {"1024GB", 1ull << 40},
-                 {"1099511627776", 1ull << 40}},
-      durations[] = {{"0s", 0}, {"1ms", 1000000}, {"90s", 90000000000}, {"2m", 120000000000}, {"1h", 3600000000000}};
-    uint64_t value;
-    for (unsigned i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
-        assert_true(hp_parse_size(sizes[i].text, &value));
-        assert_int_equal(value, sizes[i].value);
-    }
-    for (unsigned i = 0; i < sizeof durations / sizeof durations[0]; i++) {
-        assert_true(hp_parse_duration(durations[i].text, &value));
-        assert_int_equal(value, durations[i].value);
-    }
-    value = 77;
-    assert_false(hp_parse_size("1099511627777", &value));
-    assert_false(hp_parse_duration("8785h", &value));
-    assert_int_equal(value, 77);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -280,7 +256,6 @@ int main(void)
         cmocka_unit_test(makes_output_absolute),
         cmocka_unit_test(expands_patterns),
         cmocka_unit_test(refuses_names_that_get_too_long),
-        cmocka_unit_test(parses_sizes_and_durations),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

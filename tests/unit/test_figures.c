@@ -4,70 +4,10 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli/size.h"
 #include "report/units.h"
-
-struct size_case {
-    const char *text;
-    int status;
-    uint64_t value;
-};
-
-static void reads_sizes(void **state)
-{
-    static const struct size_case cases[] = {
-        {"0", 0, 0},
-        {"1", 0, 1},
-        {"524288", 0, 524288},
-        {"512K", 0, 524288},
-        {"512k", 0, 524288},
-        {"512KB", 0, 524288},
-        {"512KiB", 0, 524288},
-        {"3M", 0, 3145728},
-        {"2G", 0, 2147483648},
-        {"1T", 0, 1099511627776},
-        {"7B", 0, 7},
-        {"18446744073709551615", 0, UINT64_MAX},
-        {"18446744073709551616", -ERANGE, 0},
-        {"17179869184G", -ERANGE, 0},
-        {"", -EINVAL, 0},
-        {"K", -EINVAL, 0},
-        {"-1", -EINVAL, 0},
-        {" 1", -EINVAL, 0},
-        {"1 K", -EINVAL, 0},
-        {"1.5K", -EINVAL, 0},
-        {"1KK", -EINVAL, 0},
-        {"1iB", -EINVAL, 0},
-        {"1X", -EINVAL, 0},
-        {"0x10", -EINVAL, 0},
-    };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        uint64_t value = 12345;
-        print_message("'%s'\n", cases[i].text);
-        assert_int_equal(hp_size_parse(cases[i].text, &value), cases[i].status);
-        assert_int_equal(value, cases[i].status ? 12345 : cases[i].value);
-    }
-}
-
-static void reads_durations(void **state)
-{
-    static const struct size_case cases[] = {
-        {"500ms", 0, 500000000},  {"30s", 0, 30000000000},     {"5m", 0, 300000000000},
-        {"1h", 0, 3600000000000}, {"30", -EINVAL, 0},          {"s", -EINVAL, 0},
-        {"-3s", -EINVAL, 0},      {"3d", -EINVAL, 0},          {"3ss", -EINVAL, 0},
-        {"", -EINVAL, 0},         {"9999999999h", -ERANGE, 0},
-    };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        uint64_t value = 12345;
-        print_message("'%s'\n", cases[i].text);
-        assert_int_equal(hp_duration_parse(cases[i].text, &value), cases[i].status);
-        assert_int_equal(value, cases[i].status ? 12345 : cases[i].value);
-    }
-}
 
 static void writes_figures(void **state)
 {
@@ -154,8 +94,6 @@ static void cleans_and_shortens(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(reads_sizes),
-        cmocka_unit_test(reads_durations),
         cmocka_unit_test(writes_figures),
         cmocka_unit_test(cleans_and_shortens),
     };
