@@ -4,14 +4,13 @@
 #include <string.h>
 #include <sys/auxv.h>
 
+#include "base/parse.h"
 #include "ledger/sys.h"
 #include "modules.h"
 
-#define WAIT_ROUNDS 10000 /* that a thread waits for another one */
+enum { NOT_STARTED, READY };
 
-enum { NOT_STARTED, STARTING, READY };
-
-static uint32_t description; /* NOT_STARTED, STARTING, or READY */
+static uint32_t description; /* NOT_STARTED, or READY: somebody is at it, or has done it */
 
 uint64_t hp_pid_namespace(void)
 {
@@ -19,12 +18,12 @@ uint64_t hp_pid_namespace(void)
     return hp_sys_stat("/proc/self/ns/pid", &status) == 0 ? (uint64_t)status.st_ino : 0;
 }
 
-/* From the path that was executed, until /proc is asked, which takes time at the start of a process. */
+/* Where there is no /proc, the path that was executed. */
 static void set_exe(struct hp_ledger *ledger, const char *directory)
 {
     const char *name = (const char *)getauxval(AT_EXECFN);
     size_t used = 0;
-    if (!name)
+    if (hp_sys_readlink("/proc/self/exe", ledger->exe, sizeof ledger->exe - 1) > 0 || !name)
         return;
     if (*name != '/') {
         used = strlen(directory);
@@ -34,6 +33,79 @@ static void set_exe(struct hp_ledger *ledger, const char *directory)
     size_t size = strnlen(name, sizeof ledger->exe);
     if (used + size < sizeof ledger->exe)
         memcpy(ledger->exe + used, name, size);
+}
+
+/* The first number in a file of the memory cgroup file system, or 0: there is none, or "max". */
+static uint64_t read_limit(const char *path)
+{
+    char text[32];
+    const char *p = text;
+    uint64_t value = 0;
+    int fd = hp_sys_open(path, O_RDONLY, 0);
+    long size = fd < 0 ? 0 : hp_sys_read(fd, text, sizeof text - 1);
+    if (fd >= 0)
+        hp_sys_close(fd);
+    text[size > 0 ? size : 0] = '\0';
+    return hp_parse_number(&p, INT64_MAX, &value) ? value : 0;
+}
+
+/* "0::/PATH" (version 2) or "N:memory:/PATH" (version 1), one a line: the smallest limit on the way up to the root. */
+static uint64_t limit_of(const char *line, size_t size)
+{
+    static const char unified[] = "/sys/fs/cgroup", split[] = "/sys/fs/cgroup/memory";
+    const char *path = memchr(line, '/', size);
+    char name[HP_PATH_MAX];
+    const bool is_unified = size > 3 && !memcmp(line, "0::", 3);
+    if (!path || (!is_unified && !memmem(line, (size_t)(path - line), ":memory", 7)))
+        return 0;
+    const char *root = is_unified ? unified : split, *file = is_unified ? "/memory.max" : "/memory.limit_in_bytes";
+    size_t used = strlen(root), length = size - (size_t)(path - line);
+    uint64_t least = 0;
+    if (used + length + 32 > sizeof name)
+        return 0;
+    memcpy(name, root, used);
+    memcpy(name + used, path, length);
+    for (size_t end = used + length; end >= used; end--) {
+        if (end != used && end != used + length && name[end] != '/')
+            continue;
+        memcpy(name + end, file, strlen(file) + 1);
+        uint64_t limit = read_limit(name);
+        /* Version 1 says "none" by a number near 2^63. */
+        if (limit && limit < 1ull << 60 && (!least || limit < least))
+            least = limit;
+    }
+    return least;
+}
+
+static uint64_t memory_limit(void)
+{
+    char text[HP_PATH_MAX];
+    int fd = hp_sys_open("/proc/self/cgroup", O_RDONLY, 0);
+    long size = fd < 0 ? 0 : hp_sys_read(fd, text, sizeof text);
+    uint64_t least = 0;
+    if (fd >= 0)
+        hp_sys_close(fd);
+    for (const char *line = text, *end = text + (size > 0 ? size : 0); line < end;) {
+        const char *newline = memchr(line, '\n', (size_t)(end - line));
+        size_t length = (size_t)((newline ? newline : end) - line);
+        uint64_t limit = limit_of(line, length);
+        if (limit && (!least || limit < least))
+            least = limit;
+        line += length + 1;
+    }
+    return least;
+}
+
+#define LIMIT_SHARE 20 /* of a memory cgroup's limit, the part that is ours at the most */
+#define BUDGET_LEAST (1ull << 20)
+
+/* The ledger lies in shared memory, which counts against the limit; beyond it the target would be killed. */
+static void heed_memory_limit(struct hp_ledger *ledger)
+{
+    const uint64_t limit = memory_limit(), most = limit / LIMIT_SHARE;
+    ledger->cgroup_limit = limit;
+    if (limit && most < ledger->budget)
+        __atomic_store_n(&ledger->budget, most > BUDGET_LEAST ? most : BUDGET_LEAST, __ATOMIC_RELAXED);
 }
 
 static void add_main_module(void)
@@ -64,27 +136,16 @@ void hp_describe_start(struct hp_ledger *ledger, const char *directory)
 bool hp_describe(struct hp_ledger *ledger)
 {
     uint32_t state = __atomic_load_n(&description, __ATOMIC_ACQUIRE);
-    const bool first = state == NOT_STARTED && __atomic_compare_exchange_n(&description, &state, STARTING, false,
-                                                                           __ATOMIC_ACQUIRE, __ATOMIC_ACQUIRE);
-    for (unsigned round = 0; !first && state == STARTING && round < WAIT_ROUNDS; round++) { /* another thread is at it */
-        hp_syscall(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
-        state = __atomic_load_n(&description, __ATOMIC_ACQUIRE);
-    }
-    if (!first && state == STARTING) /* and was stopped: nobody is to wait for it again */
-        __atomic_store_n(&description, READY, __ATOMIC_RELEASE);
-    if (!first)
+    if (state != NOT_STARTED || !__atomic_compare_exchange_n(&description, &state, READY, false, __ATOMIC_RELAXED,
+                                                             __ATOMIC_RELAXED))
         return false;
     ledger->pid_namespace = hp_pid_namespace();
-    long length = hp_sys_readlink("/proc/self/exe", ledger->exe, sizeof ledger->exe - 1);
-    if (length > 0)
-        ledger->exe[length] = '\0';
+    heed_memory_limit(ledger);
     add_main_module();
-    __atomic_store_n(&description, READY, __ATOMIC_RELEASE);
     return true;
 }
 
 void hp_describe_forked(void)
 {
-    if (description == STARTING)
-        description = NOT_STARTED;
+    description = NOT_STARTED;
 }

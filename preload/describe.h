@@ -6,14 +6,13 @@
 
 #include "ledger/ledger.h"
 
-/* What is known without asking the kernel. `directory`: where the process started. */
+/* The program. `directory`: where the process started. */
 void hp_describe_start(struct hp_ledger *ledger, const char *directory);
 
-/* The rest, once; true if it was this call that did it. Waits, but not for ever, for another thread that is at it.
- * Async-signal-safe. */
+/* The rest, once; true if it was this call that did it. Async-signal-safe. */
 bool hp_describe(struct hp_ledger *ledger);
 
-/* In the child of a fork: a thread that was at it is not here. */
+/* In the child of a fork: it is another process. */
 void hp_describe_forked(void);
 
 /* The number of the pid namespace; 0: /proc does not tell. Async-signal-safe. */

@@ -4,7 +4,9 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <signal.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/prctl.h>
 #include <time.h>
@@ -44,7 +46,6 @@ HP_HOOK _Noreturn void _Exit(int status)
     leave(status);
 }
 
-/* libseccomp sets no_new_privs first, and so must every program without privileges. */
 HP_HOOK int prctl(int operation, ...)
 {
     va_list arguments;
@@ -53,11 +54,91 @@ HP_HOOK int prctl(int operation, ...)
     for (unsigned i = 0; i < 4; i++)
         a[i] = va_arg(arguments, unsigned long);
     va_end(arguments);
-    if (operation == PR_SET_SECCOMP || (operation == PR_SET_NO_NEW_PRIVS && a[0]))
+    if (operation == PR_SET_SECCOMP)
         hp_library_before_seccomp();
     if (!hp_next.prctl)
         hp_next_resolve();
     return hp_next.prctl(operation, a[0], a[1], a[2], a[3]);
+}
+
+#if defined(__x86_64__)
+/* Passed on by a jump, because clone returns twice: seccomp(2) has no function of its own in libc, and libseccomp calls it
+ * by this one. hp_next.syscall is looked up when the library starts, or here. */
+void hp_syscall_called(long number);
+void hp_syscall_called(long number)
+{
+    if (number == SYS_seccomp)
+        hp_library_before_seccomp();
+    if (!hp_next.syscall)
+        hp_next_resolve();
+}
+
+HP_HOOK long syscall(long number, ...);
+__asm__(".text\n.p2align 4\n.globl syscall\n.type syscall, @function\nsyscall:\n.cfi_startproc\n"
+        "cmpl $317, %edi\n" /* SYS_seccomp */
+        "movq hp_next(%rip), %rax\n"
+        "je 1f\n"
+        "testq %rax, %rax\n"
+        "je 1f\n"
+        "jmp *%rax\n"
+        "1: pushq %rdi\n.cfi_adjust_cfa_offset 8\npushq %rsi\n.cfi_adjust_cfa_offset 8\n"
+        "pushq %rdx\n.cfi_adjust_cfa_offset 8\npushq %rcx\n.cfi_adjust_cfa_offset 8\n"
+        "pushq %r8\n.cfi_adjust_cfa_offset 8\npushq %r9\n.cfi_adjust_cfa_offset 8\n"
+        "subq $8, %rsp\n.cfi_adjust_cfa_offset 8\n"
+        "call hp_syscall_called\n"
+        "addq $8, %rsp\n.cfi_adjust_cfa_offset -8\n"
+        "popq %r9\n.cfi_adjust_cfa_offset -8\npopq %r8\n.cfi_adjust_cfa_offset -8\n"
+        "popq %rcx\n.cfi_adjust_cfa_offset -8\npopq %rdx\n.cfi_adjust_cfa_offset -8\n"
+        "popq %rsi\n.cfi_adjust_cfa_offset -8\npopq %rdi\n.cfi_adjust_cfa_offset -8\n"
+        "movq hp_next(%rip), %rax\n"
+        "jmp *%rax\n.cfi_endproc\n.size syscall, .-syscall\n");
+_Static_assert(offsetof(struct hp_next, syscall) == 0, "as the hook has it");
+_Static_assert(SYS_seccomp == 317, "as the hook has it");
+#endif
+
+/* The target sees of our handler what would be there without it: the default action. When it asks for that, ours comes back,
+ * which stands in its place from the start. */
+
+HP_HOOK int sigaction(int number, const struct sigaction *action, struct sigaction *old)
+{
+    struct sigaction own;
+    if (!hp_next.sigaction)
+        hp_next_resolve();
+    if (action && hp_library_answers(number) && hp_library_is_default(action)) {
+        hp_library_own_action(&own);
+        action = &own;
+    }
+    int result = hp_next.sigaction(number, action, old);
+    if (result == 0 && old && hp_library_answers(number) && old->sa_handler == hp_library_handler)
+        *old = (struct sigaction){.sa_handler = SIG_DFL};
+    return result;
+}
+
+static void (*set_handler(void (*(*next)(int, void (*)(int)))(int), int number, void (*handler)(int)))(int)
+{
+    struct sigaction own;
+    void (*old)(int) = next(number, handler);
+    if (!hp_library_answers(number) || old == SIG_ERR)
+        return old;
+    if (handler == SIG_DFL) {
+        hp_library_own_action(&own);
+        hp_next.sigaction(number, &own, NULL);
+    }
+    return old == hp_library_handler ? SIG_DFL : old;
+}
+
+HP_HOOK void (*signal(int number, void (*handler)(int)))(int)
+{
+    if (!hp_next.signal)
+        hp_next_resolve();
+    return set_handler(hp_next.signal, number, handler);
+}
+
+HP_HOOK void (*__sysv_signal(int number, void (*handler)(int)))(int)
+{
+    if (!hp_next.sysv_signal)
+        hp_next_resolve();
+    return set_handler(hp_next.sysv_signal, number, handler);
 }
 
 /* The next library may come to stand at the same addresses, with a link map at the same place, and look the same. */

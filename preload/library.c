@@ -75,23 +75,36 @@ static void complain_of_option(const char *variable, const char *value, const ch
 
 /* Nothing here touches thread-local memory: the signal may reach a thread that was made by clone(2) with no such memory, or
  * with its own. The ledger can be read at any moment, also in the middle of the cold path. */
-static void on_signal(int number)
+void hp_library_handler(int number)
 {
     /* A vfork child shares this memory, but is another process: the signal was not for us. */
     if (hp_sys_getpid() == hp_library.pid || hp_library_was_forked())
         hp_dump_requested();
 }
 
+bool hp_library_is_default(const struct sigaction *action)
+{
+    return action->sa_handler == SIG_DFL && !(action->sa_flags & SA_SIGINFO);
+}
+
+void hp_library_own_action(struct sigaction *action)
+{
+    memset(action, 0, sizeof *action);
+    action->sa_handler = hp_library_handler;
+    action->sa_flags = SA_RESTART | SA_ONSTACK;
+}
+
 /* Only where nothing is installed: the target's own handler, or its wish to ignore the signal, wins. */
 static void install_handler(int number)
 {
     struct sigaction action, old;
-    if (!number || sigaction(number, NULL, &old) != 0 || old.sa_handler != SIG_DFL)
+    if (!number || hp_next.sigaction(number, NULL, &old) != 0 || !hp_library_is_default(&old))
         return;
-    memset(&action, 0, sizeof action);
-    action.sa_handler = on_signal;
-    action.sa_flags = SA_RESTART | SA_ONSTACK;
-    sigaction(number, &action, NULL);
+    hp_library_own_action(&action);
+    if (hp_next.sigaction(number, &action, NULL) != 0)
+        return;
+    hp_library.signal = number;
+    hp_library.region.store.ledger->signal = (uint32_t)number;
 }
 
 /* HEAPPROF_FOLLOW=0: take ourselves out of what the target hands on to programs that it executes. */
@@ -296,8 +309,12 @@ static void start(void)
     }
     if (hp_sys_getcwd(hp_library.directory, sizeof hp_library.directory) < 0)
         memcpy(hp_library.directory, "/", 2);
-    hp_options_read(&hp_library.options, environ ? environ : initial_environment(), hp_library.directory,
-                    complain_of_option);
+    char **environment = environ ? environ : initial_environment();
+    hp_options_read(&hp_library.options, environment, hp_library.directory, complain_of_option);
+    if (hp_library.options.disable) {
+        __atomic_store_n(&hp_library.state, HP_LIBRARY_OFF, __ATOMIC_RELEASE);
+        return;
+    }
     make_fork_guard();
     const char *folder = hp_library.options.ledger;
     memcpy(hp_library.folder, folder, strnlen(folder, sizeof hp_library.folder - 1));

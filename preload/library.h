@@ -6,6 +6,7 @@
 #ifndef HP_PRELOAD_LIBRARY_H
 #define HP_PRELOAD_LIBRARY_H
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -82,6 +83,15 @@ void hp_library_exit(void);
 
 /* Take over a new interval. Returns 0, -ENOSYS, or -EINVAL (more than 1 TiB). Async-signal-safe. */
 int hp_library_set_interval(uint64_t bytes);
+
+/* What we do about the signal that asks for a dump. */
+void hp_library_handler(int number);
+static inline bool hp_library_answers(int number)
+{
+    return number && number == hp_library.signal;
+}
+bool hp_library_is_default(const struct sigaction *action);
+void hp_library_own_action(struct sigaction *action);
 
 /* What strerror would say, without locale; a number where there is no such text. Async-signal-safe. */
 const char *hp_error_text(int error);

@@ -7,6 +7,7 @@
 #ifndef HP_PRELOAD_NEXT_H
 #define HP_PRELOAD_NEXT_H
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -15,6 +16,7 @@ enum hp_allocator { HP_ALLOCATOR_UNKNOWN, HP_ALLOCATOR_GLIBC, HP_ALLOCATOR_JEMAL
                     HP_ALLOCATOR_MIMALLOC };
 
 struct hp_next {
+    long (*syscall)(long, ...); /* first, for the hook that is written in assembler */
     void *(*malloc)(size_t);
     void (*free)(void *);
     void *(*calloc)(size_t, size_t);
@@ -37,6 +39,9 @@ struct hp_next {
     size_t (*nallocx)(size_t, int);
     int (*dlclose)(void *);
     int (*prctl)(int, unsigned long, unsigned long, unsigned long, unsigned long);
+    int (*sigaction)(int, const struct sigaction *, struct sigaction *);
+    void (*(*signal)(int, void (*)(int)))(int);
+    void (*(*sysv_signal)(int, void (*)(int)))(int);
 
     enum hp_allocator allocator;
     bool reallocarray_is_allocators; /* it is of the same object as malloc, and does not call realloc by its name */

@@ -9,7 +9,7 @@
 
 #define DEFAULT_OUTPUT "heapprof.%e.%p.%n.heap"
 #define MEMORY_LEAST (1ull << 20)
-#define MEMORY_MOST (1ull << 30)
+#define MEMORY_MOST HP_BUDGET_MOST
 
 static bool parse_bool(const char *text, bool *value)
 {
@@ -110,6 +110,8 @@ void hp_options_read(struct hp_options *options, char **environment, const char 
         memcpy(options->output, DEFAULT_OUTPUT, sizeof DEFAULT_OUTPUT);
     options->ledger = "auto";
 
+    if ((value = get(&reader, "HEAPPROF_DISABLE")))
+        check(&reader, "HEAPPROF_DISABLE", value, parse_bool(value, &options->disable), "0");
     if ((value = get(&reader, "HEAPPROF_INTERVAL")))
         check(&reader, "HEAPPROF_INTERVAL", value, hp_parse_size(value, &options->interval), "512K");
     if ((value = get(&reader, "HEAPPROF_OUTPUT")))
@@ -133,7 +135,7 @@ void hp_options_read(struct hp_options *options, char **environment, const char 
         uint64_t bytes = options->memory;
         const bool good = hp_parse_size(value, &bytes), small = bytes < MEMORY_LEAST, large = bytes > MEMORY_MOST;
         check(&reader, "HEAPPROF_MEMORY", value, good && !small && !large,
-              !good ? "256M" : small ? "1M, the least there is" : "1G, the most there is");
+              !good ? "256M" : small ? "1M, the least there is" : "2G, the most there is");
         options->memory = small ? MEMORY_LEAST : large ? MEMORY_MOST : bytes;
     }
     if ((value = get(&reader, "HEAPPROF_LEDGER"))) {

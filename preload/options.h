@@ -17,6 +17,7 @@ enum hp_engine { HP_ENGINE_CFI, HP_ENGINE_LIBUNWIND, HP_ENGINE_FP };
 struct hp_options {
     uint64_t interval;              /* bytes; 0: not sampling */
     int signal;                     /* 0: none */
+    bool disable;
     bool at_exit;
     bool follow;
     uint64_t every_ns;              /* 0: off */

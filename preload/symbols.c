@@ -15,51 +15,53 @@ struct tables {
 
 extern const ElfW(Ehdr) __ehdr_start __attribute__((visibility("hidden")));
 
-/* glibc turns most d_ptr into addresses when it loads an object, but not those of the vDSO. */
-static const void *table_at(const struct dl_phdr_info *info, ElfW(Addr) pointer)
+/* Some loaders turn d_ptr into addresses when they load an object (glibc), others leave them (musl, and glibc those of the
+ * vDSO). What is meant lies near the dynamic section, whichever that is; also where an object is loaded below the address
+ * that it was linked for, so that its load address is as good as negative. */
+static const void *table_at(const struct link_map *map, ElfW(Addr) pointer)
 {
-    return (const void *)(pointer < info->dlpi_addr ? pointer + info->dlpi_addr : pointer);
+    const intptr_t as_it_is = (intptr_t)(pointer - (uintptr_t)map->l_ld);
+    const intptr_t relative = (intptr_t)(pointer + map->l_addr - (uintptr_t)map->l_ld);
+    const bool is_relative = (relative < 0 ? -relative : relative) < (as_it_is < 0 ? -as_it_is : as_it_is);
+    return (const void *)(is_relative ? pointer + map->l_addr : pointer);
 }
 
-static bool read_tables(const struct dl_phdr_info *info, struct tables *tables)
+static bool read_tables(const struct link_map *map, struct tables *tables)
 {
     memset(tables, 0, sizeof *tables);
-    for (unsigned i = 0; i < info->dlpi_phnum; i++) {
-        if (info->dlpi_phdr[i].p_type != PT_DYNAMIC)
-            continue;
-        const ElfW(Dyn) *dynamic = (const ElfW(Dyn) *)(info->dlpi_addr + info->dlpi_phdr[i].p_vaddr);
-        for (; dynamic->d_tag != DT_NULL; dynamic++) {
-            const void *table = table_at(info, dynamic->d_un.d_ptr);
-            switch (dynamic->d_tag) {
-            case DT_SYMTAB:
-                tables->symbols = table;
-                break;
-            case DT_STRTAB:
-                tables->strings = table;
-                break;
-            case DT_GNU_HASH:
-                tables->gnu_hash = table;
-                break;
-            case DT_HASH:
-                tables->hash = table;
-                break;
-            case DT_VERSYM:
-                tables->versions = table;
-                break;
-            }
+    for (const ElfW(Dyn) *dynamic = map->l_ld; dynamic && dynamic->d_tag != DT_NULL; dynamic++) {
+        const void *table = table_at(map, dynamic->d_un.d_ptr);
+        switch (dynamic->d_tag) {
+        case DT_SYMTAB:
+            tables->symbols = table;
+            break;
+        case DT_STRTAB:
+            tables->strings = table;
+            break;
+        case DT_GNU_HASH:
+            tables->gnu_hash = table;
+            break;
+        case DT_HASH:
+            tables->hash = table;
+            break;
+        case DT_VERSYM:
+            tables->versions = table;
+            break;
         }
     }
     return tables->symbols && tables->strings && (tables->gnu_hash || tables->hash);
 }
 
-static bool is_match(const struct tables *tables, uint32_t index, const char *name)
+/* `hidden`: also a version that only those get who ask for it by its name, as programs do that were linked with libc's malloc:
+ * libc_malloc_debug.so has no other. Elsewhere these are old ones, kept for old programs, and stand beside the usual one. */
+static bool is_match(const struct tables *tables, uint32_t index, const char *name, bool hidden)
 {
     const ElfW(Sym) *symbol = &tables->symbols[index];
     unsigned type = ELF64_ST_TYPE(symbol->st_info);
     if (symbol->st_shndx == SHN_UNDEF || (type != STT_FUNC && type != STT_GNU_IFUNC))
         return false;
-    if (tables->versions && tables->versions[index] & 0x8000)
-        return false; /* an old version, kept for old programs */
+    if (tables->versions && tables->versions[index] & 0x8000 && !hidden)
+        return false;
     return !strcmp(tables->strings + symbol->st_name, name);
 }
 
@@ -72,7 +74,7 @@ static uint32_t hash_gnu(const char *name)
     return hash;
 }
 
-static uint32_t find_gnu(const struct tables *tables, const char *name, uint32_t hash)
+static uint32_t find_gnu(const struct tables *tables, const char *name, uint32_t hash, bool hidden)
 {
     const uint32_t *header = tables->gnu_hash;
     uint32_t bucket_count = header[0], first = header[1], bloom_count = header[2], shift = header[3];
@@ -87,7 +89,7 @@ static uint32_t find_gnu(const struct tables *tables, const char *name, uint32_t
     uint32_t index = buckets[hash % bucket_count];
     for (; index >= first; index++) {
         uint32_t other = chain[index - first];
-        if ((other | 1) == (hash | 1) && is_match(tables, index, name))
+        if ((other | 1) == (hash | 1) && is_match(tables, index, name, hidden))
             return index;
         if (other & 1)
             break;
@@ -95,7 +97,7 @@ static uint32_t find_gnu(const struct tables *tables, const char *name, uint32_t
     return 0;
 }
 
-static uint32_t find_sysv(const struct tables *tables, const char *name)
+static uint32_t find_sysv(const struct tables *tables, const char *name, bool hidden)
 {
     uint32_t bucket_count = tables->hash[0];
     const uint32_t *buckets = tables->hash + 2, *chain = buckets + bucket_count;
@@ -105,56 +107,51 @@ static uint32_t find_sysv(const struct tables *tables, const char *name)
         hash = (hash ^ (hash >> 24 & 0xf0)) & 0x0fffffff;
     }
     for (uint32_t index = bucket_count ? buckets[hash % bucket_count] : 0; index; index = chain[index])
-        if (is_match(tables, index, name))
+        if (is_match(tables, index, name, hidden))
             return index;
     return 0;
 }
 
-struct search {
-    struct hp_symbol *symbols;
-    unsigned count;
-    enum hp_symbol_scope scope;
-    bool after_us;
-};
-
-static int search_object(struct dl_phdr_info *info, size_t size, void *state)
+static uint32_t find(const struct tables *tables, const struct hp_symbol *wanted, bool hidden)
 {
-    struct search *search = state;
+    return tables->gnu_hash ? find_gnu(tables, wanted->name, wanted->hash, hidden)
+                            : find_sysv(tables, wanted->name, hidden);
+}
+
+static void search_object(const struct link_map *map, struct hp_symbol *symbols, unsigned count)
+{
     struct tables tables;
-    if (info->dlpi_addr == (ElfW(Addr))&__ehdr_start) {
-        search->after_us = true;
-        return 0;
-    }
-    if ((search->scope == HP_SYMBOLS_NEXT && !search->after_us) || !read_tables(info, &tables))
-        return 0;
-    for (unsigned i = 0; i < search->count; i++) {
-        struct hp_symbol *wanted = &search->symbols[i];
+    if (!read_tables(map, &tables))
+        return;
+    for (unsigned i = 0; i < count; i++) {
+        struct hp_symbol *wanted = &symbols[i];
         if (wanted->address)
             continue;
-        uint32_t index = tables.gnu_hash ? find_gnu(&tables, wanted->name, wanted->hash)
-                                         : find_sysv(&tables, wanted->name);
+        uint32_t index = find(&tables, wanted, false);
+        if (!index)
+            index = find(&tables, wanted, true);
         if (!index)
             continue;
         const ElfW(Sym) *symbol = &tables.symbols[index];
-        uintptr_t address = info->dlpi_addr + symbol->st_value;
+        uintptr_t address = map->l_addr + symbol->st_value;
         if (ELF64_ST_TYPE(symbol->st_info) == STT_GNU_IFUNC)
             address = ((uintptr_t(*)(void))address)(); /* and the size is that of what chose it */
         else
             wanted->size = symbol->st_size;
         wanted->address = (void *)address;
-        wanted->object = info->dlpi_addr;
+        wanted->object = map->l_addr;
     }
-    return 0;
 }
 
 void hp_find_symbols(struct hp_symbol *symbols, unsigned count, enum hp_symbol_scope scope)
 {
-    struct search search = {.symbols = symbols, .count = count, .scope = HP_SYMBOLS_NEXT};
+    const struct link_map *own = _r_debug.r_map;
     for (unsigned i = 0; i < count; i++)
         symbols[i].hash = hash_gnu(symbols[i].name);
-    dl_iterate_phdr(search_object, &search);
-    if (scope == HP_SYMBOLS_ANY) {
-        search.scope = HP_SYMBOLS_ANY;
-        dl_iterate_phdr(search_object, &search);
-    }
+    while (own && own->l_addr != (ElfW(Addr))&__ehdr_start)
+        own = own->l_next;
+    for (const struct link_map *map = own ? own->l_next : NULL; map; map = map->l_next)
+        search_object(map, symbols, count);
+    for (const struct link_map *map = scope == HP_SYMBOLS_ANY ? _r_debug.r_map : NULL; map && map != own; map = map->l_next)
+        search_object(map, symbols, count);
 }

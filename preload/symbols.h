@@ -1,9 +1,9 @@
 /* symbols.h - find functions of the libraries that come after ours, without dlsym.
  *
- * dlsym allocates (through our own hooks) when it fails, and leaves its error to the target's dlerror(). This reads the
- * dynamic symbol tables itself, with dl_iterate_phdr for the list of objects (which only waits while another thread is
- * changing that list, not for constructors). Not async-signal-safe: called when the library starts, and at the first
- * use of a C++ operator.
+ * dlsym allocates (through our own hooks) when it fails, and leaves its error to the target's dlerror(); dl_iterate_phdr
+ * takes a lock of the loader, and may be the target's own, with a cache on the heap. This reads the dynamic symbol tables
+ * of the objects on the loader's list for debuggers (_r_debug, link.h). Not for a moment at which another thread may
+ * unload an object: called when the library starts, and at the first use of a C++ operator that came later.
  */
 #ifndef HP_PRELOAD_SYMBOLS_H
 #define HP_PRELOAD_SYMBOLS_H
