@@ -16,9 +16,34 @@ static const struct hp_store *store;
 static const char *start_directory;
 static struct load loads[HP_MODULES] __attribute__((aligned(4096)));
 
+/* Modules that were there when the library started are never unloaded. The others come and go, also without a call that a
+ * hook could see (libc's own of iconv and NSS), and the next one may come to stand at the same place, with a link map at
+ * the same place: they are told by their names as well. */
+static const struct link_map *last_at_start;
+static uint8_t permanent[HP_MODULES / 8 + 1];
+
+static bool is_permanent(uint32_t index)
+{
+    return __atomic_load_n(&permanent[index / 8], __ATOMIC_RELAXED) >> index % 8 & 1;
+}
+
+static bool was_at_start(const struct link_map *wanted)
+{
+    for (const struct link_map *map = _r_debug.r_map; map; map = map->l_next) {
+        if (map == wanted)
+            return true;
+        if (map == last_at_start)
+            break;
+    }
+    return false;
+}
+
 void hp_modules_init(const struct hp_store *ledger, const char *directory)
 {
     store = ledger;
+    for (const struct link_map *map = _r_debug.r_map; map && !last_at_start; map = map->l_next)
+        if (!map->l_next)
+            last_at_start = map;
     start_directory = directory;
 }
 
@@ -189,15 +214,32 @@ static void remember_load(uint32_t index, const struct dl_find_object *object)
     __atomic_store_n(&load->start, object->dlfo_map_start, __ATOMIC_RELAXED);
     __atomic_store_n(&load->eh_frame, object->dlfo_eh_frame, __ATOMIC_RELAXED);
     __atomic_store_n(&load->link_map, object->dlfo_link_map, __ATOMIC_RELEASE);
+    if (object->dlfo_link_map && was_at_start(object->dlfo_link_map))
+        __atomic_fetch_or(&permanent[index / 8], (uint8_t)(1u << index % 8), __ATOMIC_RELAXED);
+}
+
+static bool has_path(const struct hp_ledger_module *module, const struct path *path)
+{
+    const char *text = hp_store_at(store, module->path_at);
+    size_t directory = strlen(path->directory);
+    if (directory && (strncmp(text, path->directory, directory) || text[directory] != '/'))
+        return false;
+    return !strcmp(text + directory + (directory > 0), path->name);
 }
 
 /* One that is half written matches nothing: its parts are of two loads. */
 static bool is_load(uint32_t index, const struct dl_find_object *object)
 {
     const struct load *load = &loads[index];
-    return __atomic_load_n(&load->link_map, __ATOMIC_ACQUIRE) == object->dlfo_link_map &&
-           __atomic_load_n(&load->start, __ATOMIC_RELAXED) == object->dlfo_map_start &&
-           __atomic_load_n(&load->eh_frame, __ATOMIC_RELAXED) == object->dlfo_eh_frame;
+    if (__atomic_load_n(&load->link_map, __ATOMIC_ACQUIRE) != object->dlfo_link_map ||
+        __atomic_load_n(&load->start, __ATOMIC_RELAXED) != object->dlfo_map_start ||
+        __atomic_load_n(&load->eh_frame, __ATOMIC_RELAXED) != object->dlfo_eh_frame)
+        return false;
+    if (is_permanent(index))
+        return true;
+    const struct path path = path_of(object);
+    const struct hp_ledger_module *module = module_at(index);
+    return module && module->path_at && has_path(module, &path);
 }
 
 /* Two threads that meet the same new module at once may both add it; readers join what has equal addresses. */
@@ -297,7 +339,7 @@ bool hp_modules_hold(const uint64_t *frames, size_t depth)
     uint64_t seen = 1; /* modules by number; 0: no module */
     for (size_t i = 0; i < depth; i++) {
         uint64_t number = frames[i] >> HP_FRAME_MODULE_SHIFT, bit = number < 64 ? 1ull << number : 0;
-        if (seen & bit)
+        if (seen & bit || (number && is_permanent((uint32_t)number - 1)))
             continue;
         if (!frame_holds(frames[i]))
             return false;

@@ -173,8 +173,8 @@ static bool count(const struct sample *sample, uint64_t *room, unsigned most)
     key.size_class = key.interval == 1 ? 0 : hp_size_class(sample->size);
     key.frames = frames;
     key.hash = hp_key_hash(&key);
-    if (!hp_row_find(store, &key) && !hp_modules_hold(frames, key.depth)) {
-        /* A stack never seen may come from a stale cache: some object was unloaded and another took its place. */
+    if (!hp_modules_hold(frames, key.depth)) {
+        /* The steps were remembered of an object that is gone, and that another one took the place of. */
         hp_step_forget();
         key.depth = (uint16_t)walk(sample->frame_address, room, most, &frames, &truncated);
         key.frames = frames;

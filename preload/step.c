@@ -81,6 +81,13 @@ static bool is_unseen(uintptr_t address)
     return address >= (uintptr_t)__start_hp_unseen && address < (uintptr_t)__stop_hp_unseen;
 }
 
+/* mov $15, %rax (rt_sigreturn); syscall: what a signal handler returns to. Other code may be marked as a signal frame in
+ * its tables (.cfi_signal_frame), and is left as they say. */
+static bool is_sigreturn(uintptr_t pc)
+{
+    return !memcmp((const char *)pc, "\x48\xc7\xc0\x0f\x00\x00\x00\x0f\x05", 9);
+}
+
 static void learn(uintptr_t pc, bool exact, struct hp_step *step)
 {
     struct dl_find_object object;
@@ -95,7 +102,7 @@ static void learn(uintptr_t pc, bool exact, struct hp_step *step)
     if (!hp_cfi_row(&object, inside, &row))
         return;
     const struct hp_rule *ra = &row.rules[HP_REG_RIP];
-    if (row.signal_frame)
+    if (row.signal_frame && is_sigreturn(pc))
         step->kind = HP_STEP_SIGNAL;
     else if (ra->kind == HP_RULE_UNDEFINED)
         step->kind = HP_STEP_END;
