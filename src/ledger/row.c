@@ -167,6 +167,12 @@ static hp_offset pop_from(const struct hp_store *store, unsigned slot_class, uns
     return slot;
 }
 
+/* Long before the end: the clock has to go round once before what was hit twice is cold. */
+static bool is_short(const struct hp_ledger *ledger)
+{
+    return __atomic_load_n(&ledger->row_bytes, __ATOMIC_RELAXED) > __atomic_load_n(&ledger->budget, __ATOMIC_RELAXED) / 8 * 3;
+}
+
 #define ROUNDS 16 /* of LOOKS looks: what one new row may take when hardly any row is dead */
 
 /* A slot for so many frames, or, when there is no way to have one, for fewer. */
@@ -174,6 +180,8 @@ static hp_offset take_slot(const struct hp_store *store, unsigned depth, bool ma
 {
     const unsigned slot_class = class_for(depth);
     hp_offset slot = pop(store, slot_class);
+    if (!slot && may_fold && is_short(store->ledger))
+        hp_fold(store, LOOKS, tid, here);
     if (!slot)
         slot = new_slot(store, slot_class, !may_fold);
     if (!may_fold)
@@ -227,7 +235,7 @@ static void write_row(struct hp_ledger_row *row, const struct hp_key *key)
     __atomic_store_n(&row->interval, key->interval, __ATOMIC_RELAXED);
     __atomic_store_n(&row->label, key->label, __ATOMIC_RELAXED);
     __atomic_store_n(&row->size_class, key->size_class, __ATOMIC_RELAXED);
-    __atomic_store_n(&row->hot, 1, __ATOMIC_RELAXED);
+    __atomic_store_n(&row->hot, 0, __ATOMIC_RELAXED);
     for (size_t i = 0; i < key->depth; i++)
         __atomic_store_n(&row->frames[i], key->frames[i], __ATOMIC_RELAXED);
     __atomic_store_n(&row->freed.objects, 0, __ATOMIC_RELAXED);
@@ -282,12 +290,13 @@ static bool count_in(struct hp_ledger_row *row, uint64_t life, uint64_t size)
         if ((alloc.objects & ~HP_ROW_COUNT_MASK) != life)
             return false;
     } while (!hp_pair_swap(&row->alloc, alloc, (struct hp_pair){alloc.objects + 1, alloc.bytes + size}));
-    if (!__atomic_load_n(&row->hot, __ATOMIC_RELAXED))
+    /* The second time: most stacks that come once don't come again. */
+    if (alloc.objects & HP_ROW_COUNT_MASK && !__atomic_load_n(&row->hot, __ATOMIC_RELAXED))
         __atomic_store_n(&row->hot, 1, __ATOMIC_RELAXED);
     return true;
 }
 
-#define TRIES 8 /* a row that is made is hot: to be folded in between each time takes more than bad luck */
+#define TRIES 8 /* a row may be folded between its making and its first object; each time takes more than bad luck */
 
 hp_offset hp_row_count(const struct hp_store *store, const struct hp_key *wanted, uint64_t size, uint32_t tid,
                        const void *here, bool *truncated)
