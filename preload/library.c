@@ -92,6 +92,22 @@ static void install_handler(int number)
     sigaction(number, &action, NULL);
 }
 
+void hp_library_note_handler(int number)
+{
+    /* The kernel's struct begins with the handler on all processors; libc's wrapper may be another library's. */
+    uintptr_t action[16] = {0};
+    if (!number || number != hp_library.options.signal || !hp_ledger_now())
+        return;
+    if (hp_sys_getpid() != hp_library.pid) {
+        if (*hp_library.fork_guard) /* a vfork child: it shares this memory, but not the handlers */
+            return;
+        hp_library_check_fork();
+    }
+    struct hp_ledger *ledger = hp_ledger_now();
+    if (ledger && hp_syscall(SYS_rt_sigaction, number, 0, (long)action, 8, 0, 0) == 0)
+        __atomic_store_n(&ledger->signal_answered, action[0] == (uintptr_t)on_signal, __ATOMIC_RELAXED);
+}
+
 /* HEAPPROF_FOLLOW=0: take ourselves out of what the target hands on to programs that it executes. */
 static void stop_following(void)
 {
@@ -186,8 +202,10 @@ static void populate_tables(void)
 
 void hp_library_describe(struct hp_ledger *ledger)
 {
-    if (hp_describe(ledger))
+    if (hp_describe(ledger)) {
         populate_tables();
+        hp_library_note_handler(hp_library.options.signal); /* Go's runtime installs its own without libc */
+    }
 }
 
 static bool start_ledger(void)
@@ -208,6 +226,7 @@ static bool start_ledger(void)
     ledger->start_time_ns = hp_clock_ns(CLOCK_REALTIME);
     ledger->start_clock_ns = hp_clock_ns(CLOCK_MONOTONIC);
     ledger->start_ticks = hp_ticks();
+    ledger->signal = options->signal;
     ledger->intervals[0] = ledger->wanted_interval = options->interval;
     ledger->epoch_count = 1;
     hp_library.armed_interval = options->interval ? options->interval : 512 * 1024;
@@ -266,6 +285,7 @@ static void start_rest(void)
     pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
     (void)at_quick_exit(hp_library_exit); /* fails without memory: then only quick_exit goes unnoticed */
     install_handler(hp_library.options.signal);
+    hp_library_note_handler(hp_library.options.signal);
     if (!hp_library.options.follow)
         stop_following();
 }

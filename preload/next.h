@@ -7,6 +7,7 @@
 #ifndef HP_PRELOAD_NEXT_H
 #define HP_PRELOAD_NEXT_H
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -38,6 +39,10 @@ struct hp_next {
     size_t (*mi_good_size)(size_t);
     int (*dlclose)(void *);
     int (*prctl)(int, unsigned long, unsigned long, unsigned long, unsigned long);
+    int (*sigaction)(int, const struct sigaction *, struct sigaction *);
+    void (*(*signal)(int, void (*)(int)))(int);
+    void (*(*sysv_signal)(int, void (*)(int)))(int);
+    void (*(*sigset)(int, void (*)(int)))(int);
 
     enum hp_allocator allocator;
     uint64_t mark_least; /* the smallest interval, in bytes, at which sampled objects get marked addresses */

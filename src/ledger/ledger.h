@@ -35,7 +35,7 @@
 #include "ledger/text.h"
 
 #define HP_LEDGER_MAGIC 0x666f727070616568ull /* "heapprof" */
-#define HP_LEDGER_VERSION 3u
+#define HP_LEDGER_VERSION 4u
 
 #define HP_BLOCK 16384u
 #define HP_BLOCK_MAX 131072u /* blocks in the largest region: 2 GiB */
@@ -175,6 +175,8 @@ struct hp_ledger {
     uint32_t uid;
     int32_t parent_pid;      /* of a forked child: whose ledger it started from; 0 otherwise */
     uint32_t closed;         /* 1: the process exited normally */
+    int32_t signal;           /* that asks for a dump; 0: none */
+    uint32_t signal_answered; /* 1: its handler was the library's when the library last saw it change */
     uint64_t start_time_ns;  /* CLOCK_REALTIME */
     uint64_t start_clock_ns; /* CLOCK_MONOTONIC */
     uint64_t start_ticks;    /* hp_ticks() at that moment */

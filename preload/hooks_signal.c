@@ -1,0 +1,51 @@
+/* The hooks by which the target installs handlers of signals. They change nothing; what they see is for `heapprof ps`,
+ * which tells whether the signal that asks for a dump is still answered by the library: kill(1) at a program that has
+ * taken it over does whatever that program means by it. Rejected: to ask the kernel in the cold path, a system call that a
+ * seccomp filter may not know; from outside, /proc tells only that there is some handler. */
+#include "hooks.h"
+
+#include <signal.h>
+
+#include "library.h"
+#include "next.h"
+
+typedef void handler(int);
+
+handler *__sysv_signal(int number, handler *wanted); /* signal(3) of programs that ask for System V */
+
+HP_HOOK int sigaction(int number, const struct sigaction *action, struct sigaction *old)
+{
+    if (!hp_next.sigaction)
+        hp_next_resolve();
+    int result = hp_next.sigaction(number, action, old);
+    if (action)
+        hp_library_note_handler(number);
+    return result;
+}
+
+HP_HOOK handler *signal(int number, handler *wanted)
+{
+    if (!hp_next.signal)
+        hp_next_resolve();
+    handler *old = hp_next.signal(number, wanted);
+    hp_library_note_handler(number);
+    return old;
+}
+
+HP_HOOK handler *__sysv_signal(int number, handler *wanted)
+{
+    if (!hp_next.sysv_signal)
+        hp_next_resolve();
+    handler *old = hp_next.sysv_signal(number, wanted);
+    hp_library_note_handler(number);
+    return old;
+}
+
+HP_HOOK handler *sigset(int number, handler *wanted)
+{
+    if (!hp_next.sigset)
+        hp_next_resolve();
+    handler *old = hp_next.sigset(number, wanted);
+    hp_library_note_handler(number);
+    return old;
+}
