@@ -55,6 +55,8 @@ expect "configured again for nothing" $before "$(runs)"
 meson configure "$build" -Dtests=false
 works "configured by hand"
 rm "$build/toolchain" "$build/options"
+script 'is_configured || configure -Dtests=false; compile program' || fail "made by hand: $(cat err)"
+expect "made by hand: tests and werror" "True True" "$(options)"
 works "made by hand"
 printf '#!/bin/sh\nexec cc "$@"\n' >bin/another && chmod +x bin/another
 touch "$build/of-old"
