@@ -268,7 +268,7 @@ void hp_pair_add(struct hp_pair *pair, uint64_t objects, uint64_t bytes)
     for (;;) {
         hp_wide expected = (hp_wide)old.bytes << 64 | old.objects;
         hp_wide desired = (hp_wide)(old.bytes + bytes) << 64 | (old.objects + objects);
-        hp_wide seen = __sync_val_compare_and_swap((hp_wide *)(void *)pair, expected, desired);
+        hp_wide seen = __sync_val_compare_and_swap((hp_wide *)pair, expected, desired);
         if (seen == expected)
             return;
         old = (struct hp_pair){.objects = (uint64_t)seen, .bytes = (uint64_t)(seen >> 64)};

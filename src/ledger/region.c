@@ -206,7 +206,7 @@ static int write_at(int fd, const void *data, size_t size, uint64_t offset)
 
 static bool is_empty(const char *page)
 {
-    const uint64_t *words = (const uint64_t *)(const void *)page;
+    const uint64_t *words = (const uint64_t *)page;
     for (size_t i = 0; i < PAGE / sizeof *words; i++)
         if (words[i])
             return false;
