@@ -147,7 +147,8 @@ static bool binary(struct evaluation *e, uint8_t op)
         *a = b < 64 ? *a >> b : 0;
         return true;
     case 0x26:
-        *a = (uintptr_t)(sa >> (b < 63 ? b : 63)); /* arithmetic, as all our compilers do it */
+        /* cppcheck-suppress shiftTooManyBitsSigned */ /* arithmetic, as all our compilers do it */
+        *a = (uintptr_t)(sa >> (b < 63 ? b : 63));
         return true;
     case 0x27:
         *a ^= b;

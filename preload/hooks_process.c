@@ -4,7 +4,6 @@
 
 #include <dlfcn.h>
 #include <errno.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -95,51 +94,6 @@ __asm__(".text\n.p2align 4\n.globl syscall\n.type syscall, @function\nsyscall:\n
 _Static_assert(offsetof(struct hp_next, syscall) == 0, "as the hook has it");
 _Static_assert(SYS_seccomp == 317, "as the hook has it");
 #endif
-
-/* The target sees of our handler what would be there without it: the default action. When it asks for that, ours comes back,
- * which stands in its place from the start. */
-
-HP_HOOK int sigaction(int number, const struct sigaction *action, struct sigaction *old)
-{
-    struct sigaction own;
-    if (!hp_next.sigaction)
-        hp_next_resolve();
-    if (action && hp_library_answers(number) && hp_library_is_default(action)) {
-        hp_library_own_action(&own);
-        action = &own;
-    }
-    int result = hp_next.sigaction(number, action, old);
-    if (result == 0 && old && hp_library_answers(number) && old->sa_handler == hp_library_handler)
-        *old = (struct sigaction){.sa_handler = SIG_DFL};
-    return result;
-}
-
-static void (*set_handler(void (*(*next)(int, void (*)(int)))(int), int number, void (*handler)(int)))(int)
-{
-    struct sigaction own;
-    void (*old)(int) = next(number, handler);
-    if (!hp_library_answers(number) || old == SIG_ERR)
-        return old;
-    if (handler == SIG_DFL) {
-        hp_library_own_action(&own);
-        hp_next.sigaction(number, &own, NULL);
-    }
-    return old == hp_library_handler ? SIG_DFL : old;
-}
-
-HP_HOOK void (*signal(int number, void (*handler)(int)))(int)
-{
-    if (!hp_next.signal)
-        hp_next_resolve();
-    return set_handler(hp_next.signal, number, handler);
-}
-
-HP_HOOK void (*__sysv_signal(int number, void (*handler)(int)))(int)
-{
-    if (!hp_next.sysv_signal)
-        hp_next_resolve();
-    return set_handler(hp_next.sysv_signal, number, handler);
-}
 
 /* The next library may come to stand at the same addresses, with a link map at the same place, and look the same. */
 HP_HOOK int dlclose(void *handle)

@@ -104,7 +104,20 @@ static void install_handler(int number)
     if (hp_next.sigaction(number, &action, NULL) != 0)
         return;
     hp_library.signal = number;
-    hp_library.region.store.ledger->signal = (uint32_t)number;
+    hp_library_note_handler(number);
+}
+
+void hp_library_note_handler(int number)
+{
+    /* The kernel's struct begins with the handler on all processors; libc's wrapper may be another library's. */
+    uintptr_t action[16] = {0};
+    struct hp_ledger *ledger = hp_ledger_now();
+    /* A vfork child shares this memory, but not the handlers; one of a fork that has no ledger tells when it has. */
+    if (!number || number != hp_library.options.signal || !ledger || hp_library_was_forked() ||
+        hp_sys_getpid() != hp_library.pid)
+        return;
+    if (hp_syscall(SYS_rt_sigaction, number, 0, (long)action, 8, 0, 0) == 0)
+        __atomic_store_n(&ledger->signal_answered, action[0] == (uintptr_t)hp_library_handler, __ATOMIC_RELAXED);
 }
 
 /* HEAPPROF_FOLLOW=0: take ourselves out of what the target hands on to programs that it executes. */
@@ -250,8 +263,10 @@ static void populate_tables(void)
 
 void hp_library_describe(void)
 {
-    if (hp_describe(hp_library.region.store.ledger))
+    if (hp_describe(hp_library.region.store.ledger)) {
         populate_tables();
+        hp_library_note_handler(hp_library.options.signal); /* Go's runtime installs its own without libc */
+    }
 }
 
 static bool start_ledger(uint64_t interval)
@@ -269,7 +284,8 @@ static bool start_ledger(uint64_t interval)
     struct hp_ledger *ledger = hp_library.region.store.ledger;
     ledger->pid = hp_library.pid;
     ledger->uid = hp_sys_getuid();
-    ledger->signal = (uint32_t)hp_library.signal;
+    ledger->signal = options->signal;
+    ledger->signal_answered = hp_library.signal != 0; /* of a child, that its parent's handler is there */
     if (!hp_library.start_time_ns) {
         hp_library.start_time_ns = hp_clock_ns(CLOCK_REALTIME);
         hp_library.start_clock_ns = hp_clock_ns(CLOCK_MONOTONIC);
@@ -339,6 +355,7 @@ static void start_rest(void)
     pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
     (void)at_quick_exit(hp_library_exit); /* fails without memory: then only quick_exit goes unnoticed */
     install_handler(hp_library.options.signal);
+    hp_library_note_handler(hp_library.options.signal);
     if (!hp_library.options.follow)
         stop_following();
 }

@@ -104,6 +104,10 @@ void hp_say(const char *line, size_t size);
  * Async-signal-safe. */
 void hp_complain(const char *const *parts, unsigned count);
 
+/* Note in the ledger whether this signal's handler is the library's, if it is the one that asks for a dump: after each
+ * call that may have changed it. Async-signal-safe. */
+void hp_library_note_handler(int number);
+
 /* The target is about to give up system calls: reserve memory now. */
 void hp_library_before_seccomp(void);
 

@@ -84,13 +84,15 @@ struct hp_hot hp_hot = {.malloc = first_malloc, .calloc = first_calloc, .realloc
 enum { SYMBOL_MALLOC, SYMBOL_FREE, SYMBOL_CALLOC, SYMBOL_REALLOC, SYMBOL_REALLOCARRAY, SYMBOL_MEMALIGN,
        SYMBOL_ALIGNED_ALLOC, SYMBOL_POSIX_MEMALIGN, SYMBOL_VALLOC, SYMBOL_PVALLOC, SYMBOL_USABLE_SIZE, SYMBOL_FREE_SIZED,
        SYMBOL_FREE_ALIGNED_SIZED, SYMBOL_MALLOCX, SYMBOL_RALLOCX, SYMBOL_XALLOCX, SYMBOL_SALLOCX, SYMBOL_DALLOCX,
-       SYMBOL_SDALLOCX, SYMBOL_NALLOCX, SYMBOL_PRCTL, SYMBOL_DLCLOSE, SYMBOL_SYSCALL, SYMBOL_SIGACTION, SYMBOL_SIGNAL, SYMBOL_SYSV_SIGNAL, SYMBOL_MALLCTL, SYMBOL_TCMALLOC, SYMBOL_TC_VERSION,
+       SYMBOL_SDALLOCX, SYMBOL_NALLOCX, SYMBOL_PRCTL, SYMBOL_DLCLOSE, SYMBOL_SYSCALL, SYMBOL_SIGACTION, SYMBOL_SIGNAL, SYMBOL_SYSV_SIGNAL,
+       SYMBOL_SIGSET, SYMBOL_MALLCTL, SYMBOL_TCMALLOC, SYMBOL_TC_VERSION,
        SYMBOL_MI_PROCESS_INFO, SYMBOL_MI_STATS, SYMBOL_MI_VERSION, SYMBOL_GLIBC, SYMBOL_COUNT };
 
 static const char *const names[SYMBOL_COUNT] = {
     "malloc", "free", "calloc", "realloc", "reallocarray", "memalign", "aligned_alloc", "posix_memalign", "valloc",
     "pvalloc", "malloc_usable_size", "free_sized", "free_aligned_sized", "mallocx", "rallocx", "xallocx", "sallocx",
-    "dallocx", "sdallocx", "nallocx", "prctl", "dlclose", "syscall", "sigaction", "signal", "__sysv_signal", "mallctl",
+    "dallocx", "sdallocx", "nallocx", "prctl", "dlclose", "syscall", "sigaction", "signal", "__sysv_signal",
+    "sigset", "mallctl",
     "MallocExtension_GetNumericProperty", "tc_version",
     "mi_process_info", "mi_stats_print_out", "mi_version", "gnu_get_libc_version"};
 
@@ -191,6 +193,7 @@ void hp_next_resolve(void)
     hp_next.sigaction = (int (*)(int, const struct sigaction *, struct sigaction *))symbols[SYMBOL_SIGACTION].address;
     hp_next.signal = (void (*(*)(int, void (*)(int)))(int))symbols[SYMBOL_SIGNAL].address;
     hp_next.sysv_signal = (void (*(*)(int, void (*)(int)))(int))symbols[SYMBOL_SYSV_SIGNAL].address;
+    hp_next.sigset = (void (*(*)(int, void (*)(int)))(int))symbols[SYMBOL_SIGSET].address;
     if (hp_hot.malloc == first_malloc)
         hp_next_set_exact(false);
     if (!hp_next.version)

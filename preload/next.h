@@ -42,6 +42,7 @@ struct hp_next {
     int (*sigaction)(int, const struct sigaction *, struct sigaction *);
     void (*(*signal)(int, void (*)(int)))(int);
     void (*(*sysv_signal)(int, void (*)(int)))(int);
+    void (*(*sigset)(int, void (*)(int)))(int);
 
     enum hp_allocator allocator;
     bool reallocarray_is_allocators; /* it is of the same object as malloc, and does not call realloc by its name */

@@ -86,23 +86,25 @@ options() {
     cat "$build/meson-private/cmd_line.txt" 2>/dev/null || true
 }
 
+# One that was made by hand has no note, and is taken as it is.
+is_of_toolchain() {
+    [ ! -e "$build/toolchain" ] || [ "$(cat "$build/toolchain")" = "$(toolchain "$@")" ]
+}
+
 # $build/unfinished: what is there may be half-written, by whoever was killed.
 is_configured() {
-    [ -f "$build/build.ninja" ] && [ ! -e "$build/unfinished" ] &&
-        [ "$(cat "$build/toolchain" 2>/dev/null)" = "$(toolchain "$@")" ]
+    [ -f "$build/build.ninja" ] && [ ! -e "$build/unfinished" ] && is_of_toolchain "$@"
 }
 
 # Configure $build: `configure OPTION...` of meson setup, a native file first. Nothing to do if that is how it is.
 configure() {
-    is_configured "$@" && [ "$(cat "$build/options")" = "$(options "$@")" ] && return
+    is_configured "$@" && [ "$(cat "$build/options" 2>/dev/null)" = "$(options "$@")" ] && return
     [ -d "$build/meson-private" ] || [ -e "$build/unfinished" ] || [ ! -e "$build" ] || [ -z "$(ls -A "$build")" ] ||
         die "$build is there, but is no build folder"
-    local log=$build/setup.log known
+    local log=$build/setup.log
     mkdir -p "$build"
-    # One that was made by hand is not known, and kept.
-    known=$(cat "$build/toolchain" 2>/dev/null || toolchain "$@")
     : >"$build/unfinished"
-    if [ ! -f "$build/meson-private/coredata.dat" ] || [ "$known" != "$(toolchain "$@")" ] ||
+    if [ ! -f "$build/meson-private/coredata.dat" ] || ! is_of_toolchain "$@" ||
         ! meson setup --reconfigure "$@" "$build" "$root" >"$log" 2>&1; then
         find "$build" -mindepth 1 -maxdepth 1 ! -name unfinished -exec rm -rf {} +
         meson setup "$@" "$build" "$root" >"$log" 2>&1 || { cat "$log" >&2; die "meson setup failed"; }

@@ -96,13 +96,12 @@ int hp_allocator_find(const char *name, char **path, struct hp_error *error)
 int hp_preload_value(const char *library, const char *allocator, const char *existing, char **value,
                      struct hp_error *error)
 {
-    const char *unusable = strpbrk(library, " :\t\n") ? library : NULL;
-    if (!unusable && allocator && strpbrk(allocator, " :\t\n"))
-        unusable = allocator;
-    if (unusable)
+    static const char separators[] = " :\t\n";
+    bool is_ours = strpbrk(library, separators);
+    if (is_ours || (allocator && strpbrk(allocator, separators)))
         return hp_error_set(error, -EINVAL,
                             "%s: a path with blanks or colons can't be preloaded: move it",
-                            unusable);
+                            is_ours ? library : allocator);
     bool more = existing && *existing;
     *value = hp_print("%s%s%s%s%s", library, allocator ? ":" : "", allocator ? allocator : "",
                       more ? ":" : "", more ? existing : "");

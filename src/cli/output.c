@@ -53,7 +53,7 @@ int hp_output_open(struct hp_output *output, const char *path, bool gzip, mode_t
         }
     }
     if (!status && gzip) {
-        int copy = dup(output->descriptor);
+        int copy = output->descriptor < 0 ? -1 : dup(output->descriptor);
         output->gzip = copy < 0 ? NULL : gzdopen(copy, "wb");
         status = output->gzip ? 0 : -ENOMEM;
     }

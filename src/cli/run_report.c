@@ -155,9 +155,11 @@ static int move(const char *from, const char *to)
     char block[65536];
     size_t size;
     int status = out ? 0 : -errno;
-    while (out && (size = fread(block, 1, sizeof block, in)) > 0)
+    while (out && !status && (size = fread(block, 1, sizeof block, in)) > 0)
         if (fwrite(block, 1, size, out) != size)
             status = -EIO;
+    if (out && ferror(in)) /* what was read is not all */
+        status = -EIO;
     if (in)
         fclose(in);
     if (out && fclose(out))

@@ -30,9 +30,10 @@ static char *find_program(const char *command)
         int length = (int)strcspn(path, ":");
         char *candidate = hp_print("%.*s%s%s", length, path, length ? "/" : "", command);
         struct stat file;
-        if (!stat(candidate, &file) && S_ISREG(file.st_mode) && !access(candidate, X_OK))
+        bool is_there = !stat(candidate, &file) && !access(candidate, X_OK);
+        if (is_there && S_ISREG(file.st_mode))
             return candidate;
-        if (errno == EACCES)
+        if (!is_there && errno == EACCES)
             reason = EACCES;
         free(candidate);
     }

@@ -1,6 +1,8 @@
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "cli/arguments.h"
@@ -62,6 +64,21 @@ static void format_time(char *text, size_t size, uint64_t time_ns)
         snprintf(text, size, "?");
 }
 
+/* USR2, RTMIN+3: as HEAPPROF_SIGNAL and kill(1) take it. */
+static void format_signal(char *text, size_t size, int number)
+{
+    const char *name = sigabbrev_np(number);
+    if (name)
+        snprintf(text, size, "%s", name);
+    else
+        snprintf(text, size, number == SIGRTMIN ? "RTMIN" : "RTMIN%+d", number - SIGRTMIN);
+}
+
+static const char *const signal_states[] = {
+    [HP_SIGNAL_NONE] = "none",           [HP_SIGNAL_ANSWERED] = "answered", [HP_SIGNAL_TAKEN] = "own handler",
+    [HP_SIGNAL_IGNORED] = "ignored",     [HP_SIGNAL_DEADLY] = "deadly",     [HP_SIGNAL_BLOCKED] = "blocked",
+};
+
 static void write_json(const struct list *list)
 {
     json_t *document = json_object(), *rows = json_array();
@@ -78,6 +95,10 @@ static void write_json(const struct list *list)
         hp_json_set(row, "live", json_integer((json_int_t)info->live_estimate));
         hp_json_set(row, "inuse", json_integer((json_int_t)info->inuse));
         hp_json_set(row, "samples", json_integer((json_int_t)info->samples));
+        char signal[16];
+        format_signal(signal, sizeof signal, info->signal);
+        hp_json_set(row, "signal", info->signal ? hp_json_string(signal) : json_null());
+        hp_json_set(row, "signal_state", hp_json_string(signal_states[info->signal_state]));
         hp_json_set(row, "lost", json_integer((json_int_t)info->lost));
         hp_json_set(row, "ledger", hp_json_string(info->path));
         hp_json_set(row, "ledger_bytes", json_integer((json_int_t)info->reserved));
@@ -98,7 +119,7 @@ static void write_table(const struct list *list, bool all)
 {
     static const struct hp_column columns[] = {{"PID", 0},      {"state", 0},   {"start", 3}, {"interval", 4},
                                                {"live", 0},     {"inuse", 0},   {"samples", 2}, {"lost", 1},
-                                               {"program", 0}};
+                                               {"signal", 0},   {"program", 0}};
     struct hp_table *table = hp_table_new(columns, sizeof columns / sizeof columns[0]);
     const struct hp_look look = {0};
     for (size_t i = 0; i < list->count; i++) {
@@ -113,6 +134,9 @@ static void write_table(const struct list *list, bool all)
         hp_table_cell(table, HP_PLAIN, hp_figure(text, (double)info->inuse, true));
         number_cell(table, info->samples);
         number_cell(table, info->lost);
+        format_signal(text, sizeof text, info->signal);
+        hp_table_cell(table, HP_PLAIN,
+                      info->signal_state == HP_SIGNAL_ANSWERED ? text : signal_states[info->signal_state]);
         char *user = all ? hp_print("(uid %u)", info->uid) : hp_strdup("");
         hp_table_last(table, HP_PLAIN, info->program, user);
         free(user);
@@ -151,7 +175,10 @@ const struct hp_verb hp_verb_ps = {
     "  --all                  of all users, as far as they can be read\n"
     "  --json                 the same list for programs; bytes, and seconds since 1970\n"
     "\n"
-    "live is estimated from the samples, inuse is what the allocator said last.\n"
+    "live is estimated from the samples, inuse is what the allocator said last. signal is what asks\n"
+    "the program for a dump by kill(1): its name, or none; 'own handler': the program has installed\n"
+    "one, 'ignored' and 'blocked': it doesn't want it, 'deadly': the signal would end it. heapprof\n"
+    "dump PID asks no program, and works with all.\n"
     "The profile of a dead one: heapprof recover PID.\n"
     "\n"
     "Example: heapprof ps --all\n",

@@ -43,8 +43,9 @@ static int write_report(const struct hp_report *report, const struct hp_report_i
     struct hp_report_outcome outcome;
     int status = hp_report_write(report, out, input, options, &outcome, error);
     bool failed = ferror(out);
-    if ((fclose(out) || failed) && !status)
-        status = errno ? -errno : -EIO;
+    int closed = fclose(out) ? -errno : 0;
+    if (!status)
+        status = closed ? closed : failed ? -EIO : 0;
     return status;
 }
 

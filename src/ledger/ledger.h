@@ -219,13 +219,14 @@ struct hp_ledger {
     uint32_t uid;
     int32_t parent_pid;      /* of a forked child: whose live objects it started with; 0 otherwise */
     uint32_t closed;         /* 1: the process exited normally */
+    int32_t signal;           /* that asks for a dump; 0: none */
+    uint32_t signal_answered; /* 1: its handler was the library's when the library last saw it change */
     uint64_t start_time_ns;  /* CLOCK_REALTIME */
     uint64_t start_clock_ns; /* CLOCK_MONOTONIC */
     uint64_t made_ticks;     /* when the ledger was made: hp_boot_ticks() */
     uint64_t pid_namespace;  /* inode of /proc/PID/ns/pid, in which pid counts; 0 if not known */
 
     uint32_t depth;
-    uint32_t signal;          /* that asks for a dump; 0: none */
     uint64_t interval;        /* in force, bytes; 0: nothing is sampled */
     uint64_t armed_interval;  /* the last one that was not 0: what profiles are given in */
     uint64_t wanted_interval; /* what the target takes over at its next sample; set from outside */

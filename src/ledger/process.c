@@ -65,6 +65,65 @@ pid_t hp_process_find(const char *path, int pid, uint64_t made, uint64_t namespa
     return found;
 }
 
+/* The masks of signals of a file like /proc/PID/status; false if there is none. */
+struct masks {
+    uint64_t blocked, ignored, caught;
+};
+
+static bool read_masks(const char *path, struct masks *masks)
+{
+    char line[512];
+    memset(masks, 0, sizeof *masks);
+    FILE *file = fopen(path, "re");
+    while (file && fgets(line, sizeof line, file)) {
+        uint64_t *mask = !strncmp(line, "SigBlk:", 7)   ? &masks->blocked
+                         : !strncmp(line, "SigIgn:", 7) ? &masks->ignored
+                         : !strncmp(line, "SigCgt:", 7) ? &masks->caught
+                                                        : NULL;
+        if (mask)
+            *mask = strtoull(line + 7, NULL, 16);
+    }
+    if (!file)
+        return false;
+    fclose(file);
+    return true;
+}
+
+static bool all_threads_block(pid_t pid, uint64_t bit)
+{
+    char path[300];
+    struct masks masks;
+    snprintf(path, sizeof path, "/proc/%d/task", (int)pid);
+    DIR *threads = opendir(path);
+    bool all = threads;
+    for (struct dirent *entry; all && (entry = readdir(threads));) {
+        snprintf(path, sizeof path, "/proc/%d/task/%s/status", (int)pid, entry->d_name);
+        all = entry->d_name[0] == '.' || !read_masks(path, &masks) || masks.blocked & bit;
+    }
+    if (threads)
+        closedir(threads);
+    return all;
+}
+
+enum hp_signal_state hp_process_signal(pid_t pid, int number, bool answered)
+{
+    char path[64];
+    struct masks masks;
+    if (number < 1 || number > 64)
+        return HP_SIGNAL_NONE;
+    uint64_t bit = 1ull << (number - 1);
+    snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
+    if (!read_masks(path, &masks))
+        return answered ? HP_SIGNAL_ANSWERED : HP_SIGNAL_TAKEN;
+    if (masks.ignored & bit)
+        return HP_SIGNAL_IGNORED;
+    if (masks.blocked & bit && all_threads_block(pid, bit))
+        return HP_SIGNAL_BLOCKED;
+    if (!(masks.caught & bit))
+        return HP_SIGNAL_DEADLY;
+    return answered ? HP_SIGNAL_ANSWERED : HP_SIGNAL_TAKEN;
+}
+
 uint64_t hp_process_max_rss(pid_t pid)
 {
     char path[64], line[256];

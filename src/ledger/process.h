@@ -15,6 +15,20 @@ pid_t hp_process_find(const char *path, int pid, uint64_t made, uint64_t namespa
 /* There is no process of this number, or nothing of it but what its parent has not asked for yet. */
 bool hp_process_is_over(pid_t pid);
 
+/* What a signal that asks for a dump would meet. */
+enum hp_signal_state {
+    HP_SIGNAL_NONE,     /* none is to ask for one, or the process is dead */
+    HP_SIGNAL_ANSWERED, /* the library's handler */
+    HP_SIGNAL_TAKEN,    /* a handler of the target's own */
+    HP_SIGNAL_IGNORED,  /* SIG_IGN */
+    HP_SIGNAL_DEADLY,   /* SIG_DFL, which ends the process */
+    HP_SIGNAL_BLOCKED,  /* by all threads: it waits */
+};
+
+/* `answered`: the library's handler was the last that was seen being installed. Handlers that are taken away past
+ * libc are told by /proc, others that are installed so are not. */
+enum hp_signal_state hp_process_signal(pid_t pid, int number, bool answered);
+
 /* Bytes; 0 if unknown. */
 uint64_t hp_process_max_rss(pid_t pid);
 /* `ledger`: its file. */

@@ -40,6 +40,7 @@ static void read_header(const struct hp_ledger *ledger, struct hp_ledger_info *i
     info->samples = audit.samples;
     info->lost = audit.lost;
     info->interval = hp_interval_now(ledger);
+    info->signal = ledger->signal;
     copy_text(info->program, ledger->program, sizeof info->program);
     copy_text(info->exe, ledger->exe, sizeof info->exe);
 }
@@ -50,6 +51,7 @@ static int inspect(const char *path, struct hp_ledger_info *info)
     struct hp_ledger_view view = {0};
     struct hp_guard guard;
     volatile uint64_t made = 0, namespace = 0; /* volatile: set before a jump out */
+    volatile bool answered = false;
     memset(info, 0, sizeof *info);
     if ((size_t)snprintf(info->path, sizeof info->path, "%s", path) >= sizeof info->path)
         return -ENAMETOOLONG;
@@ -63,6 +65,7 @@ static int inspect(const char *path, struct hp_ledger_info *info)
         read_header(view.ledger, info);
         made = view.ledger->made_ticks;
         namespace = view.ledger->pid_namespace;
+        answered = view.ledger->signal_answered;
     }
     hp_guard_end(&guard);
     hp_sys_munmap(mapping.memory, mapping.size);
@@ -72,6 +75,7 @@ static int inspect(const char *path, struct hp_ledger_info *info)
     info->running = pid > 0;
     if (pid > 0)
         info->pid = pid;
+    info->signal_state = pid > 0 ? hp_process_signal(pid, info->signal, answered) : HP_SIGNAL_NONE;
     return 0;
 }
 

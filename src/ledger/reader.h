@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+#include "ledger/process.h"
 #include "ledger/snapshot.h"
 
 /* A ledger's file, and what its header says. */
@@ -27,6 +28,8 @@ struct hp_ledger_info {
     uint64_t live_estimate, inuse, reserved; /* bytes */
     uint64_t samples, lost;
     uint64_t interval;
+    int signal;       /* that asks for a dump; 0: none */
+    enum hp_signal_state signal_state;
     char program[64];
     char exe[HP_PATH_MAX];
 };

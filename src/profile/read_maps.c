@@ -135,7 +135,7 @@ static int add_map(struct hp_input *input, struct hp_profile *profile,
 {
     char *path = NULL;
     int status = substitute(input, all, map->path, &path);
-    if (status)
+    if (!path)
         return status;
     size_t size = hp_unescape(path, without_deleted(path, strlen(path)));
     uint32_t id = hp_map_get(&build_ids->by_start, map->start);

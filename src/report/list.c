@@ -118,6 +118,23 @@ static void add_gap(struct hp_table *table, bool exact)
     hp_table_source(table, HP_DIM, "…", "");
 }
 
+/* A remark for which the terminal is too narrow beside the name gets a line of its own. */
+static void write_title(FILE *out, const char *name, const char *remark, size_t width)
+{
+    char *clean = hp_clean(name);
+    bool fits = !width || hp_text_width(clean) + strlen(remark) <= width;
+    char *shown = fits ? hp_strdup(clean) : hp_shorten(clean, width - 1);
+    if (fits)
+        fprintf(out, "%s%s\n", shown, remark);
+    else {
+        char *cut = hp_cut(remark + strspn(remark, ": "), width);
+        fprintf(out, "%s%s\n%s\n", shown, *remark == ':' ? ":" : "", cut);
+        free(cut);
+    }
+    free(shown);
+    free(clean);
+}
+
 /* Sites first up to limit are of one function and one file, by line. */
 static void write_file(FILE *out, const struct list *list, const struct site *sites, size_t first,
                        size_t limit, const struct hp_report_input *input,
@@ -139,12 +156,11 @@ static void write_file(FILE *out, const struct list *list, const struct site *si
     /* Profiles tell whole seconds. */
     bool changed =
         found && input->profile->time_ns && source.time_ns - 1000000000 >= input->profile->time_ns;
-    char *clean = hp_clean(found ? source.path : *place->file ? place->file : "no file known");
-    fprintf(out, "%s%s\n", clean,
-            !found    ? *place->file ? ": not found (--source=DIR says where else to look)" : ""
-            : changed ? " (changed since the profile was taken)"
-                      : "");
-    free(clean);
+    write_title(out, found ? source.path : *place->file ? place->file : "no file known",
+                !found    ? *place->file ? ": not found (--source=DIR says where else to look)" : ""
+                : changed ? " (changed since the profile was taken)"
+                          : "",
+                options->look.width);
     uint32_t next = 1; /* the first line not shown yet */
     for (size_t site = first; site < limit; site++) {
         uint32_t line = places[sites[site].site].line;

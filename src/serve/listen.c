@@ -103,15 +103,19 @@ static int listen_internet(const char *where, bool token, struct hp_listener *li
     if (reason)
         return hp_error_set(error, -EINVAL, "%s: %s", where,
                             reason == EAI_SYSTEM ? strerror(errno) : gai_strerror(reason));
-    listener->fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (!token && !is_loopback(found->ai_addr))
         status = hp_error_set(error, -EACCES, "%s can be reached from other machines: that needs a token", where);
-    else if (listener->fd < 0 || setsockopt(listener->fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) ||
-             bind(listener->fd, found->ai_addr, found->ai_addrlen) || listen(listener->fd, BACKLOG))
+    else if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) ||
+             bind(fd, found->ai_addr, found->ai_addrlen) || listen(fd, BACKLOG))
         status = hp_error_set(error, -errno, "%s: %s", where, strerror(errno));
     freeaddrinfo(found);
-    if (!status)
+    if (!status) {
+        listener->fd = fd;
         name_it(listener);
+    } else if (fd >= 0) {
+        close(fd);
+    }
     return status;
 }
 

@@ -17,7 +17,7 @@ FRAMES = {
     0x1510: [("recurse_more", "/src/rec.c", 17)],
     0x1601: [("main", "/src/main.c", 42)],
     0x1701: [("std::vector<std::pair<unsigned long, std::string>, std::allocator<std::pair<unsigned long, "
-              "std::string> > >::reserve(unsigned long)", "/usr/include/c++/12/bits/vector.tcc", 88)],
+              "std::string> > >::reserve(unsigned long)", "/usr/include/c++/0/bits/vector.tcc", 88)],
     0x1801: [],
 }
 BEFORE = [

@@ -16,6 +16,8 @@ dumps() { # how many files end in .heap
 }
 
 for allocator in $(allocators); do
+    # One that fails where aligned objects are mixed with others, as the library mixes them, fails here as well.
+    stands $allocator "$TARGETS/exact" 40 || continue
     for way in return exit _exit _Exit quick_exit; do
         for interval in 1 4K; do
             rm -f ./*.heap

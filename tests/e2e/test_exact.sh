@@ -75,6 +75,7 @@ say_exact() {
 
 for allocator in $(allocators); do
     for target in exact exact_cxx; do
+        stands $allocator "$TARGETS/$target" 40 || continue
         for interval in 1 4K 512K; do
             name="$target on $allocator at $interval"
             rounds=40

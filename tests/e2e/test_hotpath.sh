@@ -42,6 +42,7 @@ deletes="Pv Pvm PvRKSt9nothrow_t PvSt11align_val_t PvmSt11align_val_t PvSt11alig
     echo free_sized free_aligned_sized
     echo mallocx rallocx xallocx sallocx dallocx sdallocx nallocx
     echo _exit _Exit prctl dlclose
+    echo sigaction signal __sysv_signal sigset
     echo heapprof_{dump,enable,interval,read_stats} heapprof_v1_{dump,enable,interval,read_stats}
     for form in $operators; do echo _Zn{w,a}m${form#w}; done
     for form in $deletes; do echo _Zd{l,a}$form; done

@@ -44,11 +44,20 @@ has_dump() {
     ls "$dumps" | grep -q '\.heap$'
 }
 
-# end_server PID: dump it if it is profiled, end it, and print how it ended.
+# end_server PID: dump it if it is profiled, end it, and print how it ended. By a signal, unless it takes that for itself.
 end_server() {
     if [ -n "$dumps" ]; then
-        kill -USR2 $1
-        wait_for has_dump || echo "no dump for USR2"
+        local state
+        state=$(HEAPPROF_LEDGER=$ledgers "$HEAPPROF" ps --json 2>/dev/null | python3 -c '
+import json, sys
+print(*(target["signal_state"] for target in json.load(sys.stdin)["targets"] if target["pid"] == int(sys.argv[1])))' $1)
+        case $state in
+        answered)
+            kill -USR2 $1
+            wait_for has_dump || echo "no dump for USR2" ;;
+        "own handler") HEAPPROF_LEDGER=$ledgers "$HEAPPROF" dump -o "$dumps/$command.$1.0001.heap" $1 >/dev/null ;;
+        *) echo "USR2 would meet: $state" ;;
+        esac
     fi
     kill -TERM $1
     wait $1

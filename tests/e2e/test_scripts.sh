@@ -55,6 +55,8 @@ expect "configured again for nothing" $before "$(runs)"
 meson configure "$build" -Dtests=false
 works "configured by hand"
 rm "$build/toolchain" "$build/options"
+script 'is_configured || configure -Dtests=false; compile program' || fail "made by hand: $(cat err)"
+expect "made by hand: tests and werror" "True True" "$(options)"
 works "made by hand"
 printf '#!/bin/sh\nexec cc "$@"\n' >bin/another && chmod +x bin/another
 touch "$build/of-old"
@@ -138,7 +140,7 @@ printf '%s\n' new-name second plain >root/offers
 
 script 'need_packages here "old-name|newer-name" "?here"'
 expect "all is there" "0 " "$? $(cat root/calls 2>/dev/null)"
-script 'need_packages here plain "gone-name|new-name" "?never" "first|second" "?virtual"; trap -p; trap - RETURN; echo went on' ||
+script 'need_packages here plain "gone-name|new-name" "?never" "first|second" "?virtual"; trap -p EXIT RETURN INT TERM; trap - RETURN; echo went on' ||
     fail "packages: $(cat err)"
 grep -q -- '-y --no-install-recommends install plain new-name second$' root/calls || fail "installed: $(cat root/calls)"
 grep -q 'skipped: this release has no package never;' err || fail "a missing one is not said: $(cat err)"
@@ -153,7 +155,7 @@ expect "apt fails: exit status" 1 $?
 grep -q 'it: apt-get could not install plain' err && [ ! -s out ] || fail "apt fails: $(cat out err)"
 expect "apt fails: a policy stays" "" "$(ls root | grep policy)"
 rm root/fails && touch root/hangs
-for signal in INT TERM HUP; do
+for signal in INT TERM; do
     rm -f root/at
     set -m
     script 'need_packages plain' &

@@ -82,6 +82,10 @@ select b, group_concat(a) from t group by b order by 2 limit 5;
 select json_group_array(json_object('a', a, 'b', b)) from t where a < 2000;
 select printf('%s-%d', upper(b), a) from t where b like '%99%' limit 100;
 EOF
+# Releases keep more and more of a statement's memory: its parts are allocated anew for each.
+for i in $(seq $((600 * scale))); do
+    echo "select a, upper(b), group_concat(c) from t where a between $i and $i + 5 group by b order by c desc;"
+done >>work.sql
 run sqlite3 999 sqlite3 :memory: ".read work.sql"
 
 make_commits() {

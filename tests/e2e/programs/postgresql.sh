@@ -1,12 +1,13 @@
 # A temporary cluster under pgbench: one process per connection, shared memory, USR1 and USR2 used by the server itself.
 # The server refuses to be run by root. A profile of each backend appears when it ends; the largest is looked at.
-command=/usr/lib/postgresql/15/bin/postgres
+programs=$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | sort -V | tail -1)
+command=${programs:-/usr/lib/postgresql/VERSION/bin}/postgres
 needs='setpriv pgbench psql'
 names='^(AllocSet|postgres\+|MemoryContext)'
 user=postgres
 
 run() {
-    local programs=/usr/lib/postgresql/15/bin as= cluster=$work/cluster
+    local as= cluster=$work/cluster
     [ "$(id -u)" != 0 ] || as="setpriv --reuid=$user --regid=$user --init-groups"
     rm -rf "$cluster" && mkdir -m 700 "$cluster" && { [ -z "$as" ] || chown $user "$cluster"; }
     $as "$@" $programs/initdb -D "$cluster" -U tester -A trust --no-sync --locale=C -E UTF8 >initdb.log 2>&1 || cat initdb.log
