@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "figures.h"
 #include "gzip.h"
 #include "ledger/snapshot.h"
 #include "ledger/sys.h"
@@ -11,6 +12,7 @@
 #include "sampler.h"
 
 #define SMAPS_BUFFER 16384
+#define WALK_NS 20000000ull /* at most, for the allocator's figures */
 
 /* A dump's working memory, mapped anew each time: signal stacks are small. */
 struct work {
@@ -61,13 +63,15 @@ static bool ends_in_gz(const char *path)
 static void read_resident(struct work *work, struct hp_moment *moment)
 {
     struct hp_ledger *ledger = hp_ledger_now();
-    if (!ledger || hp_resident_recall(&ledger->resident, moment->clock_ns, HP_RESIDENT_SOON, &moment->resident,
+    const uint64_t live = ledger ? __atomic_load_n(&ledger->live_estimate, __ATOMIC_RELAXED) : 0;
+    if (!ledger || hp_resident_recall(&ledger->resident, moment->clock_ns, live, HP_RESIDENT_SOON, &moment->resident,
                                       &moment->resident_age_ns))
         return;
     uint64_t own = (uint64_t)(uintptr_t)work, region = (uint64_t)(uintptr_t)ledger;
     struct hp_resident_hints hints = {.own = {{region, region + work->view.layout.size}, {own, own + work->size}}};
     moment->resident = hp_resident_of("self", 0, &hints, work->smaps, sizeof work->smaps);
-    hp_resident_keep(&ledger->resident, moment->clock_ns, hp_clock_ns(CLOCK_MONOTONIC), &moment->resident);
+    hp_resident_keep(&ledger->resident, moment->clock_ns, hp_clock_ns(CLOCK_MONOTONIC), live,
+                     &moment->resident);
 }
 
 static struct hp_moment moment_of(struct work *work)
@@ -81,6 +85,7 @@ static struct hp_moment moment_of(struct work *work)
     moment.own_ns = hp_ticks_to_ns(ledger, hp_audit_read(ledger).own_ticks, hp_ticks(), moment.clock_ns);
     if (hp_sys_getrusage(RUSAGE_SELF, &usage) == 0)
         moment.max_rss = (uint64_t)usage.ru_maxrss * 1024;
+    hp_figures_walk(hp_ledger_now(), WALK_NS, &moment.figures);
     read_resident(work, &moment);
     return moment;
 }

@@ -73,11 +73,8 @@ HP_HOOK void *malloc(size_t size)
 
 static HP_COLD void found_free(void *pointer)
 {
-    bool sampled = hp_forget(pointer);
-    if (!sampled || !hp_spare_keep(pointer))
+    if (!hp_forget(pointer) || !hp_spare_keep(pointer))
         hp_next.free(pointer);
-    if (sampled)
-        hp_after_free(__builtin_return_address(0));
 }
 
 /* Part of free itself: where all frees come by here, it is the hot path. */

@@ -299,8 +299,10 @@ void hp_library_exit(void)
     ledger = hp_ledger_now();
     if (!ledger || __atomic_exchange_n(&exited, 1, __ATOMIC_ACQ_REL))
         return;
-    if (hp_library.options.at_exit)
+    if (hp_library.options.at_exit) {
+        hp_figures_ask(ledger, __builtin_frame_address(0), true);
         hp_dump(NULL);
+    }
     ledger->closed = 1;
     hp_region_remove(&hp_library.region);
 }

@@ -92,14 +92,14 @@ enum { SYMBOL_MALLOC, SYMBOL_FREE, SYMBOL_CALLOC, SYMBOL_REALLOC, SYMBOL_REALLOC
        SYMBOL_ALIGNED_ALLOC, SYMBOL_POSIX_MEMALIGN, SYMBOL_VALLOC, SYMBOL_PVALLOC, SYMBOL_USABLE_SIZE, SYMBOL_FREE_SIZED,
        SYMBOL_FREE_ALIGNED_SIZED, SYMBOL_MALLOCX, SYMBOL_RALLOCX, SYMBOL_XALLOCX, SYMBOL_SALLOCX, SYMBOL_DALLOCX,
        SYMBOL_SDALLOCX, SYMBOL_NALLOCX, SYMBOL_PRCTL, SYMBOL_DLCLOSE, SYMBOL_MALLCTL, SYMBOL_TCMALLOC, SYMBOL_TC_VERSION,
-       SYMBOL_MI_ZALLOC, SYMBOL_MI_GOOD_SIZE, SYMBOL_MI_PROCESS_INFO, SYMBOL_MI_STATS, SYMBOL_MI_VERSION, SYMBOL_GLIBC, SYMBOL_COUNT };
+       SYMBOL_MI_ZALLOC, SYMBOL_MI_GOOD_SIZE, SYMBOL_MI_VERSION, SYMBOL_GLIBC, SYMBOL_COUNT };
 
 static const char *const names[SYMBOL_COUNT] = {
     "malloc", "free", "calloc", "realloc", "reallocarray", "memalign", "aligned_alloc", "posix_memalign", "valloc",
     "pvalloc", "malloc_usable_size", "free_sized", "free_aligned_sized", "mallocx", "rallocx", "xallocx", "sallocx",
     "dallocx", "sdallocx", "nallocx", "prctl", "dlclose", "mallctl",
     "MallocExtension_GetNumericProperty", "tc_version",
-    "mi_zalloc_aligned", "mi_good_size", "mi_process_info", "mi_stats_print_out", "mi_version", "gnu_get_libc_version"};
+    "mi_zalloc_aligned", "mi_good_size", "mi_version", "gnu_get_libc_version"};
 
 /* Marks make the free of all other objects cheaper, and cost something for each sample: up to HP_MARK bytes, the detour
  * through memalign, and in glibc what spare.h tells. With many samples it is better to look up every object that is
@@ -153,10 +153,6 @@ static void identify(const struct hp_symbol *symbols)
     } else if (symbols[SYMBOL_MI_VERSION].address && symbols[SYMBOL_MI_VERSION].object == object) {
         hp_next.allocator = HP_ALLOCATOR_MIMALLOC;
         hp_next.mi_zalloc_aligned = (void *(*)(size_t, size_t))symbols[SYMBOL_MI_ZALLOC].address;
-        hp_next.mi_process_info = (void (*)(size_t *, size_t *, size_t *, size_t *, size_t *, size_t *, size_t *,
-                                            size_t *))symbols[SYMBOL_MI_PROCESS_INFO].address;
-        hp_next.mi_stats_print_out =
-            (void (*)(void (*)(const char *, void *), void *))symbols[SYMBOL_MI_STATS].address;
         set_mimalloc_version(&symbols[SYMBOL_MI_VERSION]);
     } else if (symbols[SYMBOL_GLIBC].address && symbols[SYMBOL_GLIBC].object == object) {
         hp_next.allocator = HP_ALLOCATOR_GLIBC;

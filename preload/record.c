@@ -185,12 +185,6 @@ static uint64_t weight_of(const struct hp_ledger *ledger, const struct hp_live_d
     return hp_sampler_weight(data->size, hp_interval_at(ledger, entry->epoch));
 }
 
-/* As many as the sample stands for. */
-static uint64_t objects_of(const struct hp_live_data *data, uint64_t weight)
-{
-    return data->size ? weight / data->size : 1;
-}
-
 void hp_forget_taken(struct hp_live_ref *ref)
 {
     struct hp_ledger *ledger = hp_ledger_now();
@@ -198,7 +192,6 @@ void hp_forget_taken(struct hp_live_ref *ref)
     uint32_t plain = ref->data->plain;
     uint64_t weight = weight_of(ledger, ref->data);
     __atomic_fetch_sub(&ledger->live_estimate, weight, __ATOMIC_RELAXED);
-    hp_figures_freed(objects_of(ref->data, weight));
     hp_pair_add(&entry->freed, 1, ref->data->size);
     hp_live_drop(ref);
     change_filter(hp_filter_slot(ref->address), -1);
@@ -266,20 +259,21 @@ bool hp_forget(const void *pointer)
 /* The stack of the caller, made known to the ledger; 0 when there is no memory for it. */
 static hp_offset find_stack(struct hp_ledger *ledger, const void *frame_address, uint64_t *frames, unsigned most)
 {
-    bool truncated;
-    unsigned depth = hp_unwind(frame_address, frames, most, &truncated);
+    struct hp_met met;
+    unsigned depth = hp_unwind(frame_address, frames, most, &met);
     uint64_t hash = hp_hash_frames(frames, depth);
     hp_offset stack = hp_ledger_find_stack(ledger, frames, depth, hash);
     if (!stack) {
         /* A stack never seen may come from a stale cache: some object was unloaded and another took its place. */
         if (!hp_modules_hold(frames, depth)) {
             hp_step_forget();
-            depth = hp_unwind(frame_address, frames, most, &truncated);
+            depth = hp_unwind(frame_address, frames, most, &met);
             hash = hp_hash_frames(frames, depth);
         }
         stack = hp_ledger_add_stack(ledger, frames, depth, hash);
     }
-    if (truncated)
+    hp_figures_weigh(ledger, frames, depth, &met);
+    if (met.truncated)
         hp_count(&ledger->audit.truncated, 1u);
     return stack;
 }
@@ -342,7 +336,6 @@ static bool add_object(struct hp_ledger *ledger, const void *pointer, size_t n, 
     hp_pair_add(&entry->alloc, 1, n);
     uint64_t weight = weight_of(ledger, &data);
     hp_count(&ledger->live_estimate, weight);
-    hp_figures_allocated(objects_of(&data, weight));
     return true;
 }
 
@@ -375,21 +368,6 @@ static void leave_cold_path(struct hp_thread *thread)
     }
 }
 
-void hp_after_free(const void *caller)
-{
-    struct hp_ledger *ledger = hp_ledger_now();
-    struct hp_thread *thread = &hp_thread;
-    int kept = errno;
-    if (!ledger || thread->busy || thread->own_call)
-        return;
-    thread->busy = true;
-    __atomic_signal_fence(__ATOMIC_SEQ_CST);
-    thread->caller = (uintptr_t)caller;
-    hp_figures_refresh(ledger, false);
-    leave_cold_path(thread);
-    errno = kept;
-}
-
 void hp_record_resized(const void *pointer, size_t n, size_t plain, const void *frame_address)
 {
     struct hp_ledger *ledger = hp_ledger_now();
@@ -404,7 +382,6 @@ void hp_record_resized(const void *pointer, size_t n, size_t plain, const void *
         hp_count(&ledger->audit.samples, 1u);
     else
         hp_count(&ledger->audit.lost, 1u);
-    thread->caller = ((const uintptr_t *)frame_address)[1];
     hp_figures_refresh(ledger, false);
     hp_dump_triggers(ledger);
     hp_trace_trigger(ledger);

@@ -94,9 +94,6 @@ void hp_record_resized(const void *pointer, size_t n, size_t plain, const void *
 /* The object at `pointer` is being freed: forget it if it was sampled (true). Before the allocator gets it back. */
 bool hp_forget(const void *pointer);
 
-/* After a sampled object went back to the allocator, for `caller`, a return address: its figures may be read again. */
-void hp_after_free(const void *caller);
-
 /* What the target may use of the object at `pointer`, of which the allocator says `usable`. A sampled object has more than
  * others of its size, to carry the mark. Programs act on what they are told: redis gives back what is too much, by
  * realloc, and grows lists without realloc while there is room. So they must be told what they are told of other objects

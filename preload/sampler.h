@@ -32,10 +32,10 @@ struct hp_thread {
     uint32_t epoch;  /* that left was drawn for, plus 1; 0: none yet */
     uint32_t due_epoch; /* of the allocation that hp_sampler_due said is due */
     uint32_t number; /* of the thread, from 1; 0: not given yet */
-    uintptr_t caller; /* of the hook that the cold path was entered from; 0: not known */
     int fork_file;   /* between the handlers of fork: of the child's ledger, or -1 */
     bool fork_alone; /* between the handlers of fork: there is no other thread */
     bool busy;       /* inside the library's cold path */
+    bool may_ask;    /* the last sample's stack tells that the thread holds no lock of the allocator (figures.h) */
     bool own_call;   /* the library itself calls the allocator: not the target's allocations */
     bool own_hit;    /* ... and that came by the hooks */
     bool dump_wanted; /* a signal came while busy */

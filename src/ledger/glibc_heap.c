@@ -44,6 +44,7 @@
 #define FENCEPOST 16u
 #define LOST_SHARE 100 /* more than one in so many bytes: again */
 #define ATTEMPTS 3
+#define WALL_BUDGETS 5
 #define COPY_LEAST 4096u
 #define CHAIN 8u /* chunks in a row that make a place one where a chunk begins */
 
@@ -212,8 +213,9 @@ struct walk {
     const struct hp_heap_source *source;
     struct hp_glibc_scratch *scratch;
     struct hp_glibc_figures *figures;
-    uint64_t start_ns, deadline_ns;
+    uint64_t start_ns, deadline_ns;      /* of the thread's CPU time: it can't help losing its processor */
     uint64_t quarter_ns;                 /* when a quarter is to be done; 0: no matter */
+    uint64_t wall_ns;                    /* CLOCK_MONOTONIC, for what waits */
     uint64_t copy_at, copy_size, wanted; /* what scratch.copy holds, and how much to read next */
     uint64_t link_at, link_size;
     const uint64_t *live;
@@ -232,8 +234,8 @@ static bool read_all(struct walk *walk, uint64_t address, void *to, size_t size)
 
 static bool is_late(struct walk *walk)
 {
-    uint64_t now = hp_clock_ns(CLOCK_MONOTONIC);
-    walk->late |= now >= walk->deadline_ns;
+    uint64_t now = hp_clock_ns(CLOCK_THREAD_CPUTIME_ID);
+    walk->late |= now >= walk->deadline_ns || hp_clock_ns(CLOCK_MONOTONIC) >= walk->wall_ns;
     if (walk->quarter_ns && now >= walk->quarter_ns)
         walk->late |= walk->done + walk->lost < walk->total / 4;
     return walk->late;
@@ -595,11 +597,13 @@ static bool walk_best(struct walk *walk)
     return best_lost != UINT64_MAX;
 }
 
-bool hp_glibc_walk(const struct hp_glibc *glibc, const struct hp_heap_source *source, uint64_t deadline_ns,
+bool hp_glibc_walk(const struct hp_glibc *glibc, const struct hp_heap_source *source, uint64_t budget_ns,
                    struct hp_glibc_scratch *scratch, struct hp_glibc_figures *figures)
 {
     struct walk walk = {.glibc = glibc, .source = source, .scratch = scratch, .figures = figures,
-                        .start_ns = hp_clock_ns(CLOCK_MONOTONIC), .deadline_ns = deadline_ns};
+                        .start_ns = hp_clock_ns(CLOCK_THREAD_CPUTIME_ID)};
+    walk.deadline_ns = walk.start_ns + budget_ns;
+    walk.wall_ns = hp_clock_ns(CLOCK_MONOTONIC) + WALL_BUDGETS * budget_ns;
     *figures = (struct hp_glibc_figures){.sys = 0};
     if (!is_known(glibc) ||
         !read_all(&walk, glibc->parameters + MAPPED_AT(glibc->version), &figures->mapped, sizeof figures->mapped) ||

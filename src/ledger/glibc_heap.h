@@ -83,9 +83,9 @@ struct hp_glibc_figures {
     bool sampled;                /* time ran out: inuse is extrapolated from parts of the heap */
 };
 
-/* False: the structures make no sense. Ends at `deadline_ns` (CLOCK_MONOTONIC) at the latest, or a read and a request for
- * live addresses after it. */
-bool hp_glibc_walk(const struct hp_glibc *glibc, const struct hp_heap_source *source, uint64_t deadline_ns,
+/* False: the structures make no sense. Takes at most `budget_ns` of CPU time, and a read and a request for live addresses
+ * more; five times that where the thread waits. */
+bool hp_glibc_walk(const struct hp_glibc *glibc, const struct hp_heap_source *source, uint64_t budget_ns,
                    struct hp_glibc_scratch *scratch, struct hp_glibc_figures *figures);
 
 #endif

@@ -7,10 +7,13 @@
 #include <string.h>
 #include <time.h>
 
+#include "ledger/heap.h"
 #include "ledger/mapping.h"
 #include "ledger/place.h"
 #include "ledger/process.h"
 #include "ledger/sys.h"
+
+#define WALK_NS 300000000ull /* at most, for the figures of a heap that is walked; some 300 MB */
 
 static int say(char *error, size_t size, int code, const char *format, ...) __attribute__((format(printf, 4, 5)));
 
@@ -214,22 +217,34 @@ int hp_ledger_find(const char *pid_or_path, struct hp_ledger_info *info, char *e
 }
 
 /* A dead process's figures are as old as they were at its end, whenever that was. */
+static uint64_t last_ns(const struct hp_ledger *ledger)
+{
+    const uint64_t told = ledger->figures.time_ns, loaded = ledger->heap.time_ns;
+    return told > loaded ? told : loaded;
+}
+
 static struct hp_moment moment_of(struct hp_ledger *ledger, bool writable, const struct hp_ledger_info *info)
 {
     uint64_t now = hp_clock_ns(CLOCK_MONOTONIC);
     struct hp_moment moment = {.time_ns = hp_clock_ns(CLOCK_REALTIME),
-                               .clock_ns = info->running ? now : ledger->figures.time_ns,
+                               .clock_ns = info->running ? now : last_ns(ledger),
                                .max_rss = info->running ? hp_process_max_rss(info->pid) : 0,
                                .sequence = ledger->dump_sequence};
     moment.own_ns = hp_ticks_to_ns(ledger, hp_audit_read(ledger).own_ticks, hp_ticks(), now);
-    enum hp_resident_costs costs = info->hasty ? HP_RESIDENT_HASTY : HP_RESIDENT_NOW;
+    const enum hp_resident_costs costs = info->hasty ? HP_RESIDENT_HASTY : HP_RESIDENT_NOW;
+    const uint64_t live = __atomic_load_n(&ledger->live_estimate, __ATOMIC_RELAXED);
     if (info->running &&
-        !hp_resident_recall(&ledger->resident, now, costs, &moment.resident, &moment.resident_age_ns)) {
+        !hp_resident_recall(&ledger->resident, now, live, costs, &moment.resident, &moment.resident_age_ns)) {
         moment.resident = hp_process_resident(info->pid, info->path);
         if (writable)
-            hp_resident_keep(&ledger->resident, now, hp_clock_ns(CLOCK_MONOTONIC), &moment.resident);
+            hp_resident_keep(&ledger->resident, now, hp_clock_ns(CLOCK_MONOTONIC), live, &moment.resident);
     }
     return moment;
+}
+
+static uint64_t memory_size(uint64_t scratch_size)
+{
+    return scratch_size + HP_TEXT_BUFFER + hp_heap_work_size();
 }
 
 static int write_view(const struct hp_ledger_view *view, bool writable, const struct hp_ledger_info *info,
@@ -240,6 +255,8 @@ static int write_view(const struct hp_ledger_view *view, bool writable, const st
     struct hp_moment moment = moment_of((struct hp_ledger *)view->ledger, writable, info);
     snprintf(process, sizeof process, "%d", (int)info->pid);
     moment.process = info->running ? process : NULL;
+    if (info->running)
+        hp_heap_walk(view, process, (int)info->pid, WALK_NS, (char *)memory + scratch_size + HP_TEXT_BUFFER, &moment.figures);
     hp_text_init(&text, sink, state, (char *)memory + scratch_size);
     return hp_ledger_view_write(view, &moment, &text, memory, scratch_size);
 }
@@ -262,13 +279,13 @@ int hp_ledger_write(const struct hp_ledger_info *info, hp_sink_fn *sink, void *s
         result = -EBADMSG;
     } else if ((result = hp_ledger_view_open(&view, mapping.memory, mapping.size)) == 0) {
         scratch_size = (hp_ledger_view_scratch_size(&view) + 15) & ~15ull;
-        memory = hp_sys_mmap(NULL, scratch_size + HP_TEXT_BUFFER, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+        memory = hp_sys_mmap(NULL, memory_size(scratch_size), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
                              -1);
         result = memory ? write_view(&view, writable, info, sink, state, memory, scratch_size) : -ENOMEM;
     }
     hp_guard_end(&guard);
     if (memory)
-        hp_sys_munmap(memory, scratch_size + HP_TEXT_BUFFER);
+        hp_sys_munmap(memory, memory_size(scratch_size));
     hp_sys_munmap(mapping.memory, mapping.size);
     return result < 0 ? say_unreadable(info->path, result, error, error_size) : 0;
 }

@@ -48,8 +48,12 @@ struct hp_ledger_estimate {
 double hp_error_of(double variance, double variance_squares);
 struct hp_ledger_estimate hp_ledger_view_estimate(const struct hp_ledger_view *view);
 
-/* The allocator's figures as they were at one moment. */
+/* The allocator's figures as they were last told, all of one moment. */
 struct hp_figures hp_figures_read(const struct hp_ledger *ledger);
+/* What to show: `fresh` if it was found out for this purpose, else those that were last told, else, and where these are
+ * too old to stand beside HeapSys as samples know it, an estimate from `live` bytes at `clock_ns`. */
+struct hp_figures hp_figures_shown(const struct hp_ledger *ledger, const struct hp_figures *fresh, uint64_t live,
+                                   uint64_t clock_ns);
 
 /* What a profile says that does not stand in the ledger. */
 struct hp_moment {
@@ -57,6 +61,7 @@ struct hp_moment {
     uint64_t clock_ns; /* CLOCK_MONOTONIC, of the target */
     uint64_t own_ns;   /* CPU time the library spent */
     uint64_t max_rss;  /* bytes, 0 if unknown */
+    struct hp_figures figures; /* found out just now; source HP_FIGURES_NONE: they were not */
     struct hp_resident resident;
     uint64_t resident_age_ns;
     const char *process; /* "self" or a number, in /proc; NULL: it is dead */

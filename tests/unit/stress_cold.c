@@ -130,7 +130,6 @@ static void *allocate_much(void *state)
         } else {
             release(*object);
             *object = NULL;
-            hp_after_free(NULL);
         }
     }
     for (unsigned i = 0; i < OWN; i++) {

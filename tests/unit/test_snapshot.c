@@ -115,7 +115,7 @@ static void reads_back_what_was_recorded(void **state)
     assert_true(remove_object(ledger, 2 * 4096));
     ledger->audit = (struct hp_audit){.samples = 6, .lost = 7, .truncated = 8, .unmatched_frees = 9};
     ledger->figures = (struct hp_figures){
-        .version = 2, .time_ns = 3, .alloc = 100000, .inuse = 120000, .sys = 200000, .released = 5000, .released_known = 1};
+        .version = 2, .source = HP_FIGURES_ASKED, .time_ns = 3, .alloc = 100000, .inuse = 120000, .sys = 200000, .released = 5000, .released_known = 1};
     struct memory text = {0};
     assert_int_equal(write_out(ledger, &text), 0);
     assert_non_null(strstr(text.data, "heap profile: 5: 74013 [6: 75015] @ heap_v2/524288\n"
