@@ -13,7 +13,7 @@
 #include "ledger/process.h"
 #include "ledger/sys.h"
 
-#define WALK_NS 300000000ull /* at most, for the figures of a heap that is walked; some 300 MB */
+#define WALK_NS 1000000000ull /* at most, for the figures of a heap that is walked: 1 GB or so */
 
 static int say(char *error, size_t size, int code, const char *format, ...) __attribute__((format(printf, 4, 5)));
 
