@@ -29,6 +29,8 @@ static uint64_t due_at_ns;    /* CLOCK_MONOTONIC */
 static uint64_t asking_since; /* CLOCK_MONOTONIC; 0: nobody asks */
 static uint64_t cost_ns = COST_FIRST_NS; /* guarded by `asking_since` */
 static uint32_t searches;     /* for glibc's structures */
+/* Where they are; `arena` is written last. Loads go by this one, not by the ledger's, which others can write. */
+static struct hp_glibc glibc;
 
 static uint64_t jemalloc_value(const char *name)
 {
@@ -182,7 +184,7 @@ static __attribute__((noinline)) void ask(struct hp_ledger *ledger)
 }
 
 /* libc's writable data, as far as it comes from its file. */
-static bool search(struct hp_glibc *glibc)
+static bool search(struct hp_glibc *found)
 {
     struct dl_find_object object;
     if (!hp_find_object((uintptr_t)gnu_get_libc_version, &object))
@@ -196,23 +198,27 @@ static bool search(struct hp_glibc *glibc)
         uint64_t first = object.dlfo_link_map->l_addr + segments[i].p_vaddr, at = (first + 7) & ~7ull;
         uint64_t size = segments[i].p_filesz - (at - first);
         if (size < segments[i].p_filesz + 8 &&
-            hp_glibc_find(glibc, hp_glibc_version(gnu_get_libc_version()), (const void *)(uintptr_t)at, size, at))
+            hp_glibc_find(found, hp_glibc_version(gnu_get_libc_version()), (const void *)(uintptr_t)at, size, at))
             return true;
     }
     return false;
 }
 
-/* glibc makes its structures as it needs them: while they aren't there they are looked for at the 1st, 2nd, 4th, 8th time. */
-static bool find_glibc(struct hp_ledger *ledger)
+/* Any number of threads may do so at once: all write the same. */
+static void publish_glibc(struct hp_glibc *to, const struct hp_glibc *from)
 {
-    struct hp_glibc glibc;
-    uint32_t search_number = __atomic_add_fetch(&searches, 1, __ATOMIC_RELAXED);
-    if (search_number & (search_number - 1) || !search(&glibc))
+    hp_words_store(to, from, offsetof(struct hp_glibc, arena));
+    __atomic_store_n(&to->arena, from->arena, __ATOMIC_RELEASE);
+}
+
+/* glibc makes its structures as it needs them: while they aren't there they are looked for at the 1st, 2nd, 4th, 8th time. */
+static bool find_glibc(void)
+{
+    struct hp_glibc found;
+    uint32_t number = __atomic_add_fetch(&searches, 1, __ATOMIC_RELAXED);
+    if (number & (number - 1) || !search(&found))
         return false;
-    uint64_t arena = glibc.arena;
-    glibc.arena = 0;
-    hp_words_store(&ledger->heap.glibc, &glibc, sizeof glibc);
-    __atomic_store_n(&ledger->heap.glibc.arena, arena, __ATOMIC_RELEASE);
+    publish_glibc(&glibc, &found);
     return true;
 }
 
@@ -222,9 +228,11 @@ static void load_glibc(struct hp_ledger *ledger)
     struct hp_heap_now *heap = &ledger->heap;
     uint64_t sys, mapped, now = hp_clock_ns(CLOCK_MONOTONIC_COARSE);
     if (now - __atomic_load_n(&heap->time_ns, __ATOMIC_RELAXED) < LOAD_EVERY_NS ||
-        (!__atomic_load_n(&heap->glibc.arena, __ATOMIC_ACQUIRE) && !find_glibc(ledger)))
+        (!__atomic_load_n(&glibc.arena, __ATOMIC_ACQUIRE) && !find_glibc()))
         return;
-    hp_glibc_load(&heap->glibc, &sys, &mapped);
+    if (!__atomic_load_n(&heap->glibc.arena, __ATOMIC_RELAXED))
+        publish_glibc(&heap->glibc, &glibc);
+    hp_glibc_load(&glibc, &sys, &mapped);
     __atomic_store_n(&heap->sys, sys, __ATOMIC_RELAXED);
     __atomic_store_n(&heap->mapped, mapped, __ATOMIC_RELAXED);
     __atomic_store_n(&heap->time_ns, now, __ATOMIC_RELAXED);

@@ -36,9 +36,9 @@ struct hp_glibc {
     uint32_t fast_at;    /* of the lists of fast chunks in an arena, bytes */
     uint32_t system_at;  /* of system_mem */
     uint32_t unused;
-    uint64_t arena;      /* address of main_arena */
     uint64_t parameters; /* address of mp_ */
     uint64_t base;       /* mp_.sbrk_base */
+    uint64_t arena;      /* address of main_arena; last, so that it can be written last */
 };
 
 /* 2036 of "2.36" or "glibc 2.36"; 0: it can't be read. */

@@ -38,7 +38,8 @@ static void read_header(const struct hp_ledger *ledger, struct hp_ledger_info *i
     info->pid = ledger->pid;
     info->start_time_ns = ledger->start_time_ns;
     info->live_estimate = ledger->live_estimate;
-    info->inuse = ledger->figures.inuse;
+    const struct hp_figures none = {.source = HP_FIGURES_NONE};
+    info->inuse = hp_figures_shown(ledger, &none, info->live_estimate, hp_clock_ns(CLOCK_MONOTONIC)).inuse;
     info->reserved = ledger->reserved;
     info->samples = audit.samples;
     info->lost = audit.lost;

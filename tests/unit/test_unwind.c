@@ -146,6 +146,8 @@ static void finds_plain_frames(void **state)
         assert_chain(true, "outer", "main", "_start", NULL);
         assert_string_equal(name_of(frames[depth - 1]), "_start");
         assert_false(met.truncated);
+        assert_true(met.whole);
+        assert_false(met.signal);
     }
 }
 
@@ -157,6 +159,7 @@ static void keeps_the_innermost(void **state)
     outer();
     assert_int_equal(depth, 2);
     assert_true(met.truncated);
+    assert_false(met.whole);
     assert_chain(false, "inner", "middle", NULL);
     limit = all;
     outer();
@@ -214,6 +217,8 @@ static void leaves_signal_handlers(void **state)
         sigaction(SIGUSR1, &old, NULL);
         assert_chain(false, "on_signal", NULL);
         assert_chain(true, "on_signal", "interrupted", "signalled", "main", "_start", NULL);
+        assert_true(met.signal);
+        assert_true(met.whole);
     }
     sigaltstack(&none, NULL);
 }
