@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "figures.h"
 #include "gzip.h"
 #include "ledger/place.h"
 #include "ledger/snapshot.h"
@@ -12,6 +13,7 @@
 #include "sampler.h"
 
 #define SMAPS_BUFFER 16384
+#define WALK_NS 20000000ull /* at most, for the allocator's figures */
 
 /* A dump's working memory, mapped anew each time: signal stacks are small. */
 struct work {
@@ -74,14 +76,16 @@ static bool ends_in_gz(const char *path)
 static void read_resident(struct work *work, struct hp_moment *moment)
 {
     struct hp_ledger *ledger = hp_library.region.store.ledger;
-    if (hp_resident_recall(&ledger->resident, moment->clock_ns, HP_RESIDENT_SOON, &moment->resident,
+    const uint64_t live = __atomic_load_n(&ledger->live_estimate, __ATOMIC_RELAXED);
+    if (hp_resident_recall(&ledger->resident, moment->clock_ns, live, HP_RESIDENT_SOON, &moment->resident,
                                       &moment->resident_age_ns))
         return;
     uint64_t own = (uint64_t)(uintptr_t)work;
     struct hp_resident_hints hints = {.own = {{own, own + work->size}}};
     hp_region_hints(&hp_library.region, &hints);
     moment->resident = hp_resident_of("self", 0, &hints, work->smaps, sizeof work->smaps);
-    hp_resident_keep(&ledger->resident, moment->clock_ns, hp_clock_ns(CLOCK_MONOTONIC), &moment->resident);
+    hp_resident_keep(&ledger->resident, moment->clock_ns, hp_clock_ns(CLOCK_MONOTONIC), live,
+                     &moment->resident);
 }
 
 static struct hp_moment moment_of(struct work *work)
@@ -96,6 +100,7 @@ static struct hp_moment moment_of(struct work *work)
     moment.own_ns = hp_audit_own_ns(&audit);
     if (hp_sys_getrusage(RUSAGE_SELF, &usage) == 0)
         moment.max_rss = (uint64_t)usage.ru_maxrss * 1024;
+    hp_figures_walk(hp_library.region.store.ledger, WALK_NS, &moment.figures);
     read_resident(work, &moment);
     return moment;
 }

@@ -1,10 +1,15 @@
 #include "figures.h"
 
 #include <dlfcn.h>
-#include <malloc.h>
+#include <elf.h>
+#include <gnu/libc-version.h>
+#include <link.h>
 #include <string.h>
 #include <sys/auxv.h>
 
+#include "busy.h"
+#include "dump.h"
+#include "ledger/heap.h"
 #include "ledger/sys.h"
 #include "ledger/words.h"
 #include "library.h"
@@ -15,27 +20,18 @@
 #define AGE_LEAST_NS 10000000ull
 #define AGE_COSTS 500 /* the figures are kept for this many times what it took to read them */
 #define COST_FIRST_NS 20000ull /* what that is taken to be, before it was measured */
+#define ASKING_MOST_NS 10000000000ull /* who asks for longer has jumped away from it, by a signal handler */
+#define ASKING_STACK (16u << 10)
+#define LOAD_EVERY_NS 1000000ull
 
 #define JEMALLOC_FIRST_NS 20000000ull /* after the start */
 
-static uint64_t due_at_ns; /* CLOCK_MONOTONIC; but for what was freed since */
-static uint32_t reading;
-static uint64_t cost_ns = COST_FIRST_NS; /* guarded by `reading` */
-
-/* What was freed makes reading dearer, to an extent that shows only afterwards, with glibc's lock held. */
-static uint64_t freed_cost_ns(void)
-{
-    return 0;
-}
-
-static void read_glibc(struct hp_figures *figures)
-{
-    struct mallinfo2 info = mallinfo2();
-    figures->alloc = figures->inuse = info.uordblks + info.hblkhd;
-    figures->sys = info.arena + info.hblkhd;
-    figures->released = info.hblkhd;
-    figures->released_known = 0;
-}
+static uint64_t due_at_ns;    /* CLOCK_MONOTONIC */
+static uint64_t asking_since; /* CLOCK_MONOTONIC; 0: nobody asks */
+static uint64_t cost_ns = COST_FIRST_NS; /* guarded by `asking_since` */
+static uint32_t searches;     /* for glibc's structures */
+/* Where they are; `arena` is written last. Loads go by this one, not by the ledger's, which others can write. */
+static struct hp_glibc glibc;
 
 static uint64_t jemalloc_value(const char *name)
 {
@@ -94,92 +90,41 @@ static void read_tcmalloc(struct hp_figures *figures)
     figures->metadata = physical > heap - unmapped ? physical - (heap - unmapped) : 0;
 }
 
-/* mimalloc tells what it reserved only in a report for people: the line "  reserved:  PEAK  TOTAL  FREED  CURRENT ...".
- * The pieces come one by one. */
-struct report {
-    bool in_line;
-    unsigned words;
-    uint64_t reserved;
-};
-
-static uint64_t parse_amount(const char *text)
-{
-    uint64_t tenths = 0;
-    bool point = false;
-    unsigned decimals = 0;
-    for (; (*text >= '0' && *text <= '9') || *text == '.'; text++) {
-        if (*text == '.') {
-            point = true;
-        } else if (!point || decimals++ < 1) {
-            tenths = tenths * 10 + (uint64_t)(*text - '0');
-        }
-    }
-    if (!decimals)
-        tenths *= 10;
-    while (*text == ' ')
-        text++;
-    unsigned shift = *text == 'k' || *text == 'K' ? 10 : *text == 'm' || *text == 'M' ? 20 : *text == 'g' || *text == 'G' ? 30 : 0;
-    return (tenths << shift) / 10;
-}
-
-static void read_report(const char *text, void *state)
-{
-    struct report *report = state;
-    for (const char *p = text; *p; p++) {
-        if (!strncmp(p, "reserved:", 9)) {
-            report->in_line = true;
-            report->words = 0;
-            p += 8;
-        } else if (*p == '\n') {
-            report->in_line = false;
-        } else if (report->in_line && *p >= '0' && *p <= '9') {
-            if (++report->words == 4)
-                report->reserved = parse_amount(p);
-            while ((p[1] >= '0' && p[1] <= '9') || p[1] == '.')
-                p++;
-        }
-    }
-}
-
-static void read_mimalloc(struct hp_figures *figures)
-{
-    size_t elapsed, user, sys, rss, peak_rss, commit = 0, peak_commit, faults;
-    struct report report = {0};
-    if (hp_next.mi_process_info)
-        hp_next.mi_process_info(&elapsed, &user, &sys, &rss, &peak_rss, &commit, &peak_commit, &faults);
-    if (hp_next.mi_stats_print_out)
-        hp_next.mi_stats_print_out(read_report, &report);
-    figures->alloc = 0;
-    figures->estimated = 1;
-    figures->inuse = commit;
-    figures->sys = report.reserved > commit ? report.reserved : commit;
-    figures->released = figures->sys - figures->inuse; /* reserved, not committed: never resident */
-    figures->released_known = 1;
-}
-
 static void publish(struct hp_ledger *ledger, const struct hp_figures *figures)
 {
     struct hp_figures *there = &ledger->figures;
     uint32_t version = __atomic_load_n(&there->version, __ATOMIC_RELAXED) | 1;
     __atomic_store_n(&there->version, version, __ATOMIC_RELAXED);
     __atomic_thread_fence(__ATOMIC_RELEASE);
-    hp_words_store(&there->estimated, &figures->estimated, sizeof *figures - offsetof(struct hp_figures, estimated));
+    hp_words_store(&there->source, &figures->source, sizeof *figures - offsetof(struct hp_figures, source));
     __atomic_store_n(&there->version, version + 1, __ATOMIC_RELEASE);
 }
 
-static bool is_in_object_of(const struct dl_find_object *object, uintptr_t address)
+static bool asks(void)
 {
-    return address >= (uintptr_t)object->dlfo_map_start && address < (uintptr_t)object->dlfo_map_end;
+    return hp_next.allocator == HP_ALLOCATOR_JEMALLOC || hp_next.allocator == HP_ALLOCATOR_TCMALLOC;
 }
 
-/* The dynamic linker allocates for threads that are being made, and jemalloc makes threads while it holds the lock that
- * its figures need: redis's jemalloc-bg-thread would wait for itself for ever. */
-static bool may_hold_locks(uintptr_t caller)
+/* Module part of the frames in the object that `address` lies in; 0: it is not known. */
+static uint64_t module_of(uintptr_t address)
 {
     struct dl_find_object object;
-    return caller && hp_find_object(caller, &object) &&
-           (is_in_object_of(&object, getauxval(AT_BASE)) ||
-            (hp_next.allocator != HP_ALLOCATOR_GLIBC && is_in_object_of(&object, (uintptr_t)hp_next.malloc)));
+    return address && hp_find_object(address, &object) ? hp_module_frame(address, &object) >> HP_FRAME_MODULE_SHIFT : 0;
+}
+
+static bool may_ask(const uint64_t *frames, unsigned depth, const struct hp_met *met, bool ending)
+{
+    if (!met->whole || met->signal || met->truncated)
+        return false;
+    const uint64_t linker = module_of(getauxval(AT_BASE)), allocator = module_of((uintptr_t)hp_next.malloc);
+    if (!linker || !allocator)
+        return false;
+    for (unsigned i = 0; i < depth; i++) {
+        uint64_t module = frames[i] >> HP_FRAME_MODULE_SHIFT;
+        if (!module || module == allocator || (module == linker && !ending))
+            return false;
+    }
+    return true;
 }
 
 /* jemalloc, when first asked, makes room for its answers: half a millisecond, which a short process can do without unless
@@ -194,47 +139,144 @@ static uint64_t first_due_ns(const struct hp_ledger *ledger)
 static bool is_due(const struct hp_ledger *ledger)
 {
     uint64_t due = __atomic_load_n(&due_at_ns, __ATOMIC_RELAXED);
-    if (!due)
-        due = first_due_ns(ledger);
-    return hp_coarse_ns() >= due + AGE_COSTS * freed_cost_ns();
+    return hp_coarse_ns() >= (due ? due : first_due_ns(ledger));
 }
 
-void hp_figures_refresh(struct hp_ledger *ledger, bool now)
+void hp_figures_weigh(const struct hp_ledger *ledger, const uint64_t *frames, unsigned depth, const struct hp_met *met)
 {
-    struct hp_figures figures = {0};
-    if (!now && !is_due(ledger))
-        return;
-    if (may_hold_locks(hp_thread.caller))
-        return;
-    if (hp_next.allocator == HP_ALLOCATOR_UNKNOWN || __atomic_exchange_n(&reading, 1, __ATOMIC_ACQUIRE))
-        return;
+    hp_thread.may_ask =
+        asks() && (is_due(ledger) || hp_library.options.trace_ns) && may_ask(frames, depth, met, false);
+}
+
+static bool begin_asking(uint64_t now)
+{
+    uint64_t since = __atomic_load_n(&asking_since, __ATOMIC_RELAXED);
+    return (!since || now - since > ASKING_MOST_NS) &&
+           __atomic_compare_exchange_n(&asking_since, &since, now, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
+}
+
+/* The caller is in the cold path, and holds no lock of the allocator. */
+static __attribute__((noinline)) void ask(struct hp_ledger *ledger)
+{
+    struct hp_figures figures = {.source = HP_FIGURES_ASKED};
     uint64_t start = hp_clock_ns(CLOCK_MONOTONIC);
-    uint64_t expected_ns = cost_ns + freed_cost_ns();
-    /* The others do not allocate while they tell; what a signal handler allocates meanwhile is lost, and counted. */
-    hp_thread.own_call = hp_next.allocator == HP_ALLOCATOR_TCMALLOC || hp_next.allocator == HP_ALLOCATOR_MIMALLOC;
-    if (hp_next.allocator == HP_ALLOCATOR_JEMALLOC)
+    if (hp_stack_room() < ASKING_STACK || !begin_asking(start))
+        return;
+    figures.live = __atomic_load_n(&ledger->live_estimate, __ATOMIC_RELAXED);
+    if (hp_next.allocator == HP_ALLOCATOR_JEMALLOC) {
         read_jemalloc(ledger, &figures);
-    else if (hp_next.allocator == HP_ALLOCATOR_TCMALLOC)
+    } else {
+        /* It allocates while it tells; what a signal handler allocates meanwhile is lost, and counted. */
+        hp_thread.own_call = true;
         read_tcmalloc(&figures);
-    else if (hp_next.allocator == HP_ALLOCATOR_MIMALLOC)
-        read_mimalloc(&figures);
-    else
-        read_glibc(&figures);
-    hp_thread.own_call = false;
+        hp_thread.own_call = false;
+    }
     figures.time_ns = hp_clock_ns(CLOCK_MONOTONIC);
     /* A thread that loses its processor in between seems to take long: believe in twice what was expected. */
     uint64_t cost = figures.time_ns - start;
-    cost_ns = cost < 2 * expected_ns ? cost : 2 * expected_ns;
+    cost_ns = cost < 2 * cost_ns ? cost : 2 * cost_ns;
     if (cost_ns < COST_FIRST_NS)
         cost_ns = COST_FIRST_NS;
     if (figures.sys) { /* tcmalloc knows nothing before its constructors have run */
         publish(ledger, &figures);
         __atomic_store_n(&due_at_ns, figures.time_ns + AGE_LEAST_NS + AGE_COSTS * cost_ns, __ATOMIC_RELAXED);
     }
-    __atomic_store_n(&reading, 0, __ATOMIC_RELEASE);
+    __atomic_store_n(&asking_since, 0, __ATOMIC_RELEASE);
+}
+
+/* libc's writable data, as far as it comes from its file. */
+static bool search(struct hp_glibc *found)
+{
+    struct dl_find_object object;
+    if (!hp_find_object((uintptr_t)gnu_get_libc_version, &object))
+        return false;
+    const char *start = object.dlfo_map_start;
+    const ElfW(Ehdr) *header = (const ElfW(Ehdr) *)(const void *)start;
+    const ElfW(Phdr) *segments = (const ElfW(Phdr) *)(const void *)(start + header->e_phoff);
+    for (unsigned i = 0; i < header->e_phnum; i++) {
+        if (segments[i].p_type != PT_LOAD || !(segments[i].p_flags & PF_W))
+            continue;
+        uint64_t first = object.dlfo_link_map->l_addr + segments[i].p_vaddr, at = (first + 7) & ~7ull;
+        uint64_t size = segments[i].p_filesz - (at - first);
+        if (size < segments[i].p_filesz + 8 &&
+            hp_glibc_find(found, hp_glibc_version(gnu_get_libc_version()), (const void *)(uintptr_t)at, size, at))
+            return true;
+    }
+    return false;
+}
+
+/* Any number of threads may do so at once: all write the same. */
+static void publish_glibc(struct hp_glibc *to, const struct hp_glibc *from)
+{
+    hp_words_store(to, from, offsetof(struct hp_glibc, arena));
+    __atomic_store_n(&to->arena, from->arena, __ATOMIC_RELEASE);
+}
+
+/* glibc makes its structures as it needs them: while they aren't there they are looked for at the 1st, 2nd, 4th, 8th time. */
+static bool find_glibc(void)
+{
+    struct hp_glibc found;
+    uint32_t number = __atomic_add_fetch(&searches, 1, __ATOMIC_RELAXED);
+    if (number & (number - 1) || !search(&found))
+        return false;
+    publish_glibc(&glibc, &found);
+    return true;
+}
+
+/* No call, no lock; a word for each arena. */
+static void load_glibc(struct hp_ledger *ledger)
+{
+    struct hp_heap_now *heap = &ledger->heap;
+    uint64_t sys, mapped, now = hp_clock_ns(CLOCK_MONOTONIC_COARSE);
+    if (now - __atomic_load_n(&heap->time_ns, __ATOMIC_RELAXED) < LOAD_EVERY_NS ||
+        (!__atomic_load_n(&glibc.arena, __ATOMIC_ACQUIRE) && !find_glibc()))
+        return;
+    if (!__atomic_load_n(&heap->glibc.arena, __ATOMIC_RELAXED))
+        publish_glibc(&heap->glibc, &glibc);
+    hp_glibc_load(&glibc, &sys, &mapped);
+    __atomic_store_n(&heap->sys, sys, __ATOMIC_RELAXED);
+    __atomic_store_n(&heap->mapped, mapped, __ATOMIC_RELAXED);
+    __atomic_store_n(&heap->time_ns, now, __ATOMIC_RELAXED);
+}
+
+void hp_figures_refresh(struct hp_ledger *ledger, bool now)
+{
+    if (hp_next.allocator == HP_ALLOCATOR_GLIBC)
+        load_glibc(ledger);
+    else if (hp_thread.may_ask && (now || is_due(ledger)))
+        ask(ledger);
+}
+
+void hp_figures_ask(struct hp_ledger *ledger, const void *frame_address, bool ending)
+{
+    struct hp_thread *thread = &hp_thread;
+    uint64_t frames[128];
+    struct hp_met met;
+    if (!asks() || !hp_is_idle(thread) || thread->own_call)
+        return;
+    hp_busy_begin(thread);
+    unsigned depth = hp_unwind(frame_address, frames, sizeof frames / sizeof *frames, &met);
+    if (may_ask(frames, depth, &met, ending))
+        ask(ledger);
+    hp_busy_end(thread);
+}
+
+bool hp_figures_walk(struct hp_ledger *ledger, uint64_t budget_ns, struct hp_figures *figures)
+{
+    struct hp_ledger_view view;
+    if (hp_next.allocator != HP_ALLOCATOR_GLIBC || hp_ledger_view_open(&view, ledger, hp_library.region.store.chunks, ledger->size) < 0)
+        return false;
+    void *work = hp_sys_mmap(NULL, hp_heap_work_size(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+    if (!work)
+        return false;
+    bool done = hp_heap_walk(&view, "self", 0, budget_ns, work, figures);
+    hp_sys_munmap(work, hp_heap_work_size());
+    if (done)
+        publish(ledger, figures);
+    return done;
 }
 
 void hp_figures_forked(void)
 {
-    __atomic_store_n(&reading, 0, __ATOMIC_RELEASE);
+    __atomic_store_n(&asking_since, 0, __ATOMIC_RELEASE);
 }

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "dump.h"
+#include "figures.h"
 #include "heapprof.h"
 #include "ledger/snapshot.h"
 #include "ledger/sys.h"
@@ -108,6 +109,11 @@ HP_HOOK int dlclose(void *handle)
 
 HP_HOOK int heapprof_v1_dump(const char *path)
 {
+    struct hp_ledger *ledger = hp_ledger_now();
+    int kept = errno;
+    if (ledger && !hp_library_was_forked())
+        hp_figures_ask(ledger, HP_FRAME, false);
+    errno = kept;
     return hp_dump(path);
 }
 

@@ -86,7 +86,7 @@ enum { SYMBOL_MALLOC, SYMBOL_FREE, SYMBOL_CALLOC, SYMBOL_REALLOC, SYMBOL_REALLOC
        SYMBOL_FREE_ALIGNED_SIZED, SYMBOL_MALLOCX, SYMBOL_RALLOCX, SYMBOL_XALLOCX, SYMBOL_SALLOCX, SYMBOL_DALLOCX,
        SYMBOL_SDALLOCX, SYMBOL_NALLOCX, SYMBOL_PRCTL, SYMBOL_DLCLOSE, SYMBOL_SYSCALL, SYMBOL_SIGACTION, SYMBOL_SIGNAL, SYMBOL_SYSV_SIGNAL,
        SYMBOL_SIGSET, SYMBOL_MALLCTL, SYMBOL_TCMALLOC, SYMBOL_TC_VERSION,
-       SYMBOL_MI_PROCESS_INFO, SYMBOL_MI_STATS, SYMBOL_MI_VERSION, SYMBOL_GLIBC, SYMBOL_COUNT };
+       SYMBOL_MI_VERSION, SYMBOL_GLIBC, SYMBOL_COUNT };
 
 static const char *const names[SYMBOL_COUNT] = {
     "malloc", "free", "calloc", "realloc", "reallocarray", "memalign", "aligned_alloc", "posix_memalign", "valloc",
@@ -94,7 +94,7 @@ static const char *const names[SYMBOL_COUNT] = {
     "dallocx", "sdallocx", "nallocx", "prctl", "dlclose", "syscall", "sigaction", "signal", "__sysv_signal",
     "sigset", "mallctl",
     "MallocExtension_GetNumericProperty", "tc_version",
-    "mi_process_info", "mi_stats_print_out", "mi_version", "gnu_get_libc_version"};
+    "mi_version", "gnu_get_libc_version"};
 
 static char version_text[64];
 
@@ -140,10 +140,6 @@ static void identify(const struct hp_symbol *symbols)
         set_version("tcmalloc", strncmp(text, "gperftools ", 11) ? text : text + 11);
     } else if (symbols[SYMBOL_MI_VERSION].address && symbols[SYMBOL_MI_VERSION].object == object) {
         hp_next.allocator = HP_ALLOCATOR_MIMALLOC;
-        hp_next.mi_process_info = (void (*)(size_t *, size_t *, size_t *, size_t *, size_t *, size_t *, size_t *,
-                                            size_t *))symbols[SYMBOL_MI_PROCESS_INFO].address;
-        hp_next.mi_stats_print_out =
-            (void (*)(void (*)(const char *, void *), void *))symbols[SYMBOL_MI_STATS].address;
         set_mimalloc_version(&symbols[SYMBOL_MI_VERSION]);
     } else if (symbols[SYMBOL_GLIBC].address && symbols[SYMBOL_GLIBC].object == object) {
         hp_next.allocator = HP_ALLOCATOR_GLIBC;

@@ -49,8 +49,6 @@ struct hp_next {
     const char *version;
     int (*mallctl)(const char *, void *, size_t *, void *, size_t);
     int (*tcmalloc_property)(const char *, size_t *);
-    void (*mi_process_info)(size_t *, size_t *, size_t *, size_t *, size_t *, size_t *, size_t *, size_t *);
-    void (*mi_stats_print_out)(void (*)(const char *, void *), void *);
 };
 
 struct hp_hot {

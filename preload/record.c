@@ -124,13 +124,13 @@ struct sample {
 };
 
 /* The frames of the caller from the site on, in an array that has room for HP_OPERATORS_DEEP more than `most`. */
-static unsigned walk(const void *frame_address, uint64_t *frames, unsigned most, uint64_t **site, bool *truncated)
+static unsigned walk(const void *frame_address, uint64_t *frames, unsigned most, uint64_t **site, struct hp_met *met)
 {
-    unsigned depth = hp_unwind(frame_address, frames, most + HP_OPERATORS_DEEP, truncated);
+    unsigned depth = hp_unwind(frame_address, frames, most + HP_OPERATORS_DEEP, met);
     unsigned operators = hp_operators_in(frames, depth);
     *site = frames + operators;
     depth -= operators;
-    *truncated |= depth > most;
+    met->truncated |= depth > most;
     return depth < most ? depth : most;
 }
 
@@ -167,8 +167,9 @@ static bool count(const struct sample *sample, uint64_t *room, unsigned most)
     struct hp_audit *audit = &store->ledger->audit;
     struct hp_key key = {.interval = hp_thread.due_interval, .kind = HP_KIND_HEAP};
     uint64_t *frames;
-    bool truncated, cut;
-    key.depth = (uint16_t)walk(sample->frame_address, room, most, &frames, &truncated);
+    struct hp_met met;
+    bool cut;
+    key.depth = (uint16_t)walk(sample->frame_address, room, most, &frames, &met);
     /* Exact figures need no classes, which are there for scaling. */
     key.size_class = key.interval == 1 ? 0 : hp_size_class(sample->size);
     key.frames = frames;
@@ -176,12 +177,13 @@ static bool count(const struct sample *sample, uint64_t *room, unsigned most)
     if (!hp_modules_hold(frames, key.depth)) {
         /* The steps were remembered of an object that is gone, and that another one took the place of. */
         hp_step_forget();
-        key.depth = (uint16_t)walk(sample->frame_address, room, most, &frames, &truncated);
+        key.depth = (uint16_t)walk(sample->frame_address, room, most, &frames, &met);
         key.frames = frames;
         key.hash = hp_key_hash(&key);
     }
     hp_offset row = hp_row_count(store, &key, sample->size, hp_thread_tid(&hp_thread), sample->frame_address, &cut);
-    if (truncated || cut)
+    hp_figures_weigh(store->ledger, frames, key.depth, &met);
+    if (met.truncated || cut)
         hp_count(&audit->truncated, 1u);
     return row && add_object(sample, row);
 }
@@ -257,7 +259,6 @@ HP_ENTRY void hp_record(const void *pointer, size_t n, const void *frame_address
         hp_count(&audit->samples, 1u);
     else
         hp_count(&audit->lost, 1u);
-    thread->caller = ((const uintptr_t *)frame_address)[1];
     hp_figures_refresh(ledger, false);
     hp_busy_end(thread);
     if (timed)

@@ -35,8 +35,8 @@ struct hp_thread {
     uint32_t number;       /* of the thread in the ledger, from 1; 0: not given yet */
     uint32_t cold_calls;   /* hp_due was entered so often */
     uintptr_t busy;        /* address in the stack of who is inside the cold path; 0: nobody (busy.h) */
-    uintptr_t caller;      /* of the hook that the cold path was entered from; 0: not known */
     uintptr_t forgotten;   /* the object whose operator delete is running, after its sample was forgotten */
+    bool may_ask;          /* the last sample's stack tells that the thread holds no lock of the allocator (figures.h) */
     bool own_call;         /* the library itself calls the allocator: not the target's allocations */
     struct hp_heritage *heritage; /* between the handlers of fork: for the child */
     uint64_t asked; /* of an aligned operator new that is about to call the allocator, plus 1; 0: none */

@@ -7,6 +7,7 @@
 #include "library.h"
 
 #define MIB 1048576.0
+#define WALK_NS 1000000ull /* at most, for HeapInuse and HeapIdle */
 
 /* All but `tracing` and `due_ns` is guarded by `tracing`. */
 static uint32_t tracing;  /* 1: a thread is at it; others leave the line to it */
@@ -57,16 +58,17 @@ static double own_share(const struct hp_ledger *ledger)
     return own < all ? 100.0 * (double)own / (double)all : 100;
 }
 
-static void write_line(const struct hp_ledger *ledger, uint64_t now)
+static void write_line(struct hp_ledger *ledger, uint64_t now)
 {
     struct hp_ledger_view view;
     struct line line = {.used = 0};
     if (hp_ledger_view_open(&view, ledger, hp_library.region.store.chunks, ledger->size) < 0)
         return;
     struct hp_ledger_estimate estimate = hp_ledger_view_estimate(&view);
-    struct hp_figures figures = hp_figures_read(ledger);
-    if (!figures.time_ns)
-        figures.inuse = figures.sys = (uint64_t)estimate.live;
+    struct hp_figures figures = {.source = HP_FIGURES_NONE};
+    if (!hp_figures_walk(ledger, WALK_NS, &figures) || figures.error > figures.inuse / 4)
+        figures.source = HP_FIGURES_NONE;
+    figures = hp_figures_shown(ledger, &figures, (uint64_t)estimate.live, now);
     uint64_t since_start = now - ledger->start_clock_ns;
     double seconds = (double)(now - (last_ns ? last_ns : ledger->start_clock_ns)) / 1e9;
     double idle = figures.sys > figures.inuse ? (double)(figures.sys - figures.inuse) : 0;
@@ -97,7 +99,7 @@ static void write_line(const struct hp_ledger *ledger, uint64_t now)
     last_ns = now;
 }
 
-static __attribute__((noinline)) void trace(const struct hp_ledger *ledger, uint64_t now)
+static __attribute__((noinline)) void trace(struct hp_ledger *ledger, uint64_t now)
 {
 #if defined(__x86_64__)
     /* The target's rounding and traps are not for our arithmetic, and ours not for its flags. */

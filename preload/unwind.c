@@ -86,6 +86,7 @@ struct full_walk {
     struct hp_stack_range range;
     uintptr_t registers[HP_REGISTERS];
     bool exact;
+    bool signal; /* met one */
 };
 
 static bool read_full(void *state, uintptr_t address, uintptr_t *word)
@@ -143,6 +144,7 @@ static bool apply_row(struct full_walk *walk, const struct hp_row *row)
     }
     memcpy(walk->registers, registers, sizeof registers);
     walk->exact = row->signal_frame;
+    walk->signal |= row->signal_frame;
     if (row->signal_frame &&
         !hp_stack_find_interrupted(&walk->range, walk->range.thread, registers[HP_REG_RSP]))
         return false;
@@ -162,7 +164,7 @@ static bool step_full(struct full_walk *walk)
 /* Starts here, in our own code, because only from here on all callee-saved registers are known; frames below `start_sp`
  * are ours and left out. */
 static __attribute__((noinline)) unsigned walk_fully(uintptr_t start_sp, uint64_t *frames, unsigned most,
-                                                     bool *truncated)
+                                                     struct hp_met *met)
 {
     struct full_walk walk = {.exact = true};
     uintptr_t *r = walk.registers;
@@ -178,16 +180,18 @@ static __attribute__((noinline)) unsigned walk_fully(uintptr_t start_sp, uint64_
         if (r[HP_REG_RSP] < start_sp && !count)
             continue;
         if (count == most) {
-            *truncated = true;
+            met->truncated = true;
             break;
         }
         struct hp_step step;
         hp_step_find(r[HP_REG_RIP], walk.exact, &step);
         frames[count] = step.frame;
         count += step.frame != 0;
+        met->whole = step.kind == HP_STEP_END;
         if (step.kind == HP_STEP_END || step.kind == HP_STEP_UNKNOWN)
             break;
     }
+    met->signal |= walk.signal;
     return count;
 }
 #endif
@@ -245,7 +249,7 @@ static __attribute__((noinline)) unsigned walk_simple(struct walk *walk, uint64_
 
 /* Through code without tables by its frame pointers. That is a guess, so the frames from there on are kept only if they
  * lead to a call in code with tables. */
-static unsigned walk_cfi(const void *frame_address, uint64_t *frames, unsigned most, bool *truncated)
+static unsigned walk_cfi(const void *frame_address, uint64_t *frames, unsigned most, struct hp_met *met)
 {
     const uintptr_t *frame = frame_address;
     struct walk walk = {.pc = frame[1], .sp = (uintptr_t)(frame + 2), .fp = frame[0]};
@@ -257,18 +261,21 @@ static unsigned walk_cfi(const void *frame_address, uint64_t *frames, unsigned m
         struct hp_step step;
         if (!guessing && !walk.exact)
             sure = count = walk_simple(&walk, frames, count, most);
-        if (!walk.pc)
+        if (!walk.pc) {
+            met->whole = !guessed;
             break;
+        }
         hp_step_find(walk.pc, walk.exact, &step);
+        met->signal |= step.kind == HP_STEP_SIGNAL;
         if (step.kind == HP_STEP_COMPLEX && !guessed) /* after a guess only rsp and rbp are known */
-            return walk_fully(start_sp, frames, most, truncated);
+            return walk_fully(start_sp, frames, most, met);
         if (guessing && step.kind != HP_STEP_UNKNOWN) {
             if (!follows_call(walk.pc))
                 break;
             guessing = false;
         }
         if (count == most) {
-            *truncated = true;
+            met->truncated = true;
             return count; /* a chain as long as that is no accident */
         }
         frames[count] = step.frame;
@@ -277,13 +284,14 @@ static unsigned walk_cfi(const void *frame_address, uint64_t *frames, unsigned m
             sure = count;
         if (step.kind == HP_STEP_UNKNOWN)
             guessed = guessing = true;
+        met->whole = step.kind == HP_STEP_END && !guessed;
         if (!take_step(&walk, &step))
             break;
     }
     return sure;
 }
 
-static unsigned walk_frame_pointers(const void *frame_address, uint64_t *frames, unsigned most, bool *truncated)
+static unsigned walk_frame_pointers(const void *frame_address, uint64_t *frames, unsigned most, struct hp_met *met)
 {
     struct hp_stack_range range;
     uintptr_t fp = (uintptr_t)frame_address, next, pc;
@@ -293,13 +301,15 @@ static unsigned walk_frame_pointers(const void *frame_address, uint64_t *frames,
         struct hp_step step;
         hp_step_find(pc, false, &step);
         if (count == most) {
-            *truncated = true;
+            met->truncated = true;
             break;
         }
         if (step.kind == HP_STEP_UNKNOWN && count && !(step.frame >> HP_FRAME_MODULE_SHIFT))
             break; /* rbp was no frame pointer there */
         frames[count] = step.frame;
         count += step.frame != 0;
+        met->signal |= step.kind == HP_STEP_SIGNAL;
+        met->whole = step.kind == HP_STEP_END;
         if (step.kind == HP_STEP_END || next <= fp)
             break;
         fp = next;
@@ -308,7 +318,7 @@ static unsigned walk_frame_pointers(const void *frame_address, uint64_t *frames,
 }
 
 /* Not inlined: the other engines have no 4 KiB of stack to spare. */
-static __attribute__((noinline)) unsigned walk_libunwind(const void *frame_address, uint64_t *frames, unsigned most, bool *truncated)
+static __attribute__((noinline)) unsigned walk_libunwind(const void *frame_address, uint64_t *frames, unsigned most, struct hp_met *met)
 {
     uintptr_t caller = ((const uintptr_t *)frame_address)[1];
     void *addresses[HP_DEPTH_MAX];
@@ -319,28 +329,30 @@ static __attribute__((noinline)) unsigned walk_libunwind(const void *frame_addre
         first++;
     if (first == all)
         first = 0;
-    *truncated = all == HP_DEPTH_MAX;
+    met->truncated = all == HP_DEPTH_MAX;
     for (unsigned i = first; i < all; i++) {
         struct hp_step step;
         if (count == most) {
-            *truncated = true;
+            met->truncated = true;
             break;
         }
         hp_step_find((uintptr_t)addresses[i], false, &step);
         frames[count] = step.frame;
         count += step.frame != 0;
+        met->signal |= step.kind == HP_STEP_SIGNAL;
+        met->whole = step.kind == HP_STEP_END;
     }
     return count;
 }
 
-unsigned hp_unwind(const void *frame_address, uint64_t *frames, unsigned most, bool *truncated)
+unsigned hp_unwind(const void *frame_address, uint64_t *frames, unsigned most, struct hp_met *met)
 {
-    *truncated = false;
+    *met = (struct hp_met){.truncated = false};
     if (engine == HP_ENGINE_LIBUNWIND)
-        return walk_libunwind(frame_address, frames, most, truncated);
+        return walk_libunwind(frame_address, frames, most, met);
     if (engine == HP_ENGINE_FP)
-        return walk_frame_pointers(frame_address, frames, most, truncated);
-    return walk_cfi(frame_address, frames, most, truncated);
+        return walk_frame_pointers(frame_address, frames, most, met);
+    return walk_cfi(frame_address, frames, most, met);
 }
 
 int hp_unwind_init(enum hp_engine wanted)

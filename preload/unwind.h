@@ -15,9 +15,15 @@
 
 #include "options.h"
 
-/* The frames above the function whose __builtin_frame_address(0) is `frame_address`: its caller first. At most `most`;
- * *truncated: there were more. */
-unsigned hp_unwind(const void *frame_address, uint64_t *frames, unsigned most, bool *truncated);
+/* What a walk met on its way. */
+struct hp_met {
+    bool truncated; /* there are more frames than were asked for */
+    bool whole;     /* it went up to the outermost frame, without a guess */
+    bool signal;    /* a signal handler's frame: something was interrupted */
+};
+
+/* The frames above the function whose __builtin_frame_address(0) is `frame_address`: its caller first. At most `most`. */
+unsigned hp_unwind(const void *frame_address, uint64_t *frames, unsigned most, struct hp_met *met);
 
 /* Choose the engine. HP_ENGINE_LIBUNWIND loads libunwind.so.8: not in a signal handler. Returns 0, or -ENOENT when it
  * can't be loaded (the engine is then HP_ENGINE_CFI). */

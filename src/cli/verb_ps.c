@@ -175,10 +175,7 @@ const struct hp_verb hp_verb_ps = {
     "  --all                  of all users, as far as they can be read\n"
     "  --json                 the same list for programs; bytes, and seconds since 1970\n"
     "\n"
-    "live is estimated from the samples, inuse is what the allocator said last. signal is what asks\n"
-    "the program for a dump by kill(1): its name, or none; 'own handler': the program has installed\n"
-    "one, 'ignored' and 'blocked': it doesn't want it, 'deadly': the signal would end it. heapprof\n"
-    "dump PID asks no program, and works with all.\n"
+    "live is estimated from the samples, inuse is what was last found out of the allocator, else live.\n"
     "The profile of a dead one: heapprof recover PID.\n"
     "\n"
     "Example: heapprof ps --all\n",

@@ -42,6 +42,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "ledger/glibc_heap.h"
 #include "ledger/resident.h"
 #include "ledger/text.h"
 
@@ -163,16 +164,36 @@ struct hp_ledger_thread {
     uint32_t live; /* samples */
 };
 
-/* Figures of the allocator, guarded by `version` (odd while written; one writer at a time by compare-and-swap). */
+/* Where HeapAlloc, HeapInuse and HeapSys come from. */
+enum hp_figures_source {
+    HP_FIGURES_NONE,
+    HP_FIGURES_ESTIMATED, /* from the samples */
+    HP_FIGURES_ASKED,     /* the allocator tells them */
+    HP_FIGURES_WALKED,    /* counted in the heap itself */
+    HP_FIGURES_SAMPLED,   /* ... in parts of it, and extrapolated */
+};
+
+/* Figures of the allocator, of one moment, guarded by `version` (odd while written; one writer at a time by
+ * compare-and-swap). */
 struct hp_figures {
     uint32_t version;
-    uint32_t estimated; /* HeapAlloc is not the allocator's, but estimated from the samples */
-    uint64_t time_ns;   /* CLOCK_MONOTONIC; 0: never read */
+    uint32_t source;    /* enum hp_figures_source */
+    uint64_t time_ns;   /* CLOCK_MONOTONIC */
     uint64_t alloc, inuse, sys; /* bytes */
     uint64_t released;          /* bytes; when not known: bytes in use outside of the arenas (mmapped chunks) */
     uint64_t metadata;          /* bytes that the allocator took for itself, beside sys (tcmalloc) or in it (jemalloc) */
+    uint64_t lost;              /* bytes of a walk of which it is not known whether they are in use */
+    uint64_t error;             /* half-width of the 95 % interval of inuse, in bytes */
+    uint64_t live;              /* live_estimate at that moment: tells whether much has changed since */
     uint32_t metadata_in_idle;  /* 1: it counts as idle, sys - inuse */
     uint32_t released_known;    /* 0: the writer of the profile finds out how much of the arenas is resident */
+};
+
+/* What samples read of glibc's heap by plain loads: each field a word of its own, changed at any time. */
+struct hp_heap_now {
+    struct hp_glibc glibc;  /* its `arena` is written last */
+    uint64_t sys, mapped;   /* bytes */
+    uint64_t time_ns;       /* CLOCK_MONOTONIC; 0: not known */
 };
 
 struct hp_audit {
@@ -245,6 +266,7 @@ struct hp_ledger {
 
     struct hp_audit audit;
     struct hp_figures figures;
+    struct hp_heap_now heap;
     struct hp_resident_kept resident;
     uint64_t live_estimate; /* bytes, scaled; a running sum for triggers and `ps`, not for reports */
     uint64_t peak_generation, peak_bytes, peak_time_ns; /* room for what a later version keeps */

@@ -7,10 +7,13 @@
 #include <string.h>
 #include <time.h>
 
+#include "ledger/heap.h"
 #include "ledger/mapping.h"
 #include "ledger/place.h"
 #include "ledger/process.h"
 #include "ledger/sys.h"
+
+#define WALK_NS 1000000000ull /* at most, for the figures of a heap that is walked: 1 GB or so */
 
 static int say(char *error, size_t size, int code, const char *format, ...) __attribute__((format(printf, 4, 5)));
 
@@ -35,7 +38,8 @@ static void read_header(const struct hp_ledger *ledger, struct hp_ledger_info *i
     info->pid = ledger->pid;
     info->start_time_ns = ledger->start_time_ns;
     info->live_estimate = ledger->live_estimate;
-    info->inuse = ledger->figures.inuse;
+    const struct hp_figures none = {.source = HP_FIGURES_NONE};
+    info->inuse = hp_figures_shown(ledger, &none, info->live_estimate, hp_clock_ns(CLOCK_MONOTONIC)).inuse;
     info->reserved = hp_ledger_own_bytes(ledger);
     info->samples = audit.samples;
     info->lost = audit.lost;
@@ -218,23 +222,35 @@ int hp_ledger_find(const char *pid_or_path, struct hp_ledger_info *info, char *e
 }
 
 /* A dead process's figures are as old as they were at its end, whenever that was. */
+static uint64_t last_ns(const struct hp_ledger *ledger)
+{
+    const uint64_t told = ledger->figures.time_ns, loaded = ledger->heap.time_ns;
+    return told > loaded ? told : loaded;
+}
+
 static struct hp_moment moment_of(struct hp_ledger *ledger, bool writable, const struct hp_ledger_info *info)
 {
     uint64_t now = hp_clock_ns(CLOCK_MONOTONIC);
     struct hp_moment moment = {.time_ns = hp_clock_ns(CLOCK_REALTIME),
-                               .clock_ns = info->running ? now : ledger->figures.time_ns,
+                               .clock_ns = info->running ? now : last_ns(ledger),
                                .max_rss = info->running ? hp_process_max_rss(info->pid) : 0,
                                .sequence = ledger->dump_sequence};
     const struct hp_audit audit = hp_audit_read(ledger);
     moment.own_ns = hp_audit_own_ns(&audit);
-    enum hp_resident_costs costs = info->hasty ? HP_RESIDENT_HASTY : HP_RESIDENT_NOW;
+    const enum hp_resident_costs costs = info->hasty ? HP_RESIDENT_HASTY : HP_RESIDENT_NOW;
+    const uint64_t live = __atomic_load_n(&ledger->live_estimate, __ATOMIC_RELAXED);
     if (info->running &&
-        !hp_resident_recall(&ledger->resident, now, costs, &moment.resident, &moment.resident_age_ns)) {
+        !hp_resident_recall(&ledger->resident, now, live, costs, &moment.resident, &moment.resident_age_ns)) {
         moment.resident = hp_process_resident(info->pid, info->path);
         if (writable)
-            hp_resident_keep(&ledger->resident, now, hp_clock_ns(CLOCK_MONOTONIC), &moment.resident);
+            hp_resident_keep(&ledger->resident, now, hp_clock_ns(CLOCK_MONOTONIC), live, &moment.resident);
     }
     return moment;
+}
+
+static uint64_t memory_size(uint64_t scratch_size)
+{
+    return scratch_size + HP_TEXT_BUFFER + hp_heap_work_size();
 }
 
 static int write_view(const struct hp_ledger_view *view, bool writable, const struct hp_ledger_info *info,
@@ -245,6 +261,8 @@ static int write_view(const struct hp_ledger_view *view, bool writable, const st
     struct hp_moment moment = moment_of((struct hp_ledger *)view->ledger, writable, info);
     snprintf(process, sizeof process, "%d", (int)info->pid);
     moment.process = info->running ? process : NULL;
+    if (info->running)
+        hp_heap_walk(view, process, (int)info->pid, WALK_NS, (char *)memory + scratch_size + HP_TEXT_BUFFER, &moment.figures);
     hp_text_init(&text, sink, state, (char *)memory + scratch_size);
     return hp_snapshot_write(view, &moment, &text, memory, scratch_size);
 }
@@ -267,13 +285,13 @@ int hp_ledger_write(const struct hp_ledger_info *info, hp_sink_fn *sink, void *s
         result = -EBADMSG;
     } else if ((result = hp_ledger_view_open(&view, mapping.memory, NULL, mapping.size)) == 0) {
         scratch_size = (hp_snapshot_scratch_size(&view) + 15) & ~15ull;
-        memory = hp_sys_mmap(NULL, scratch_size + HP_TEXT_BUFFER, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+        memory = hp_sys_mmap(NULL, memory_size(scratch_size), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
                              -1);
         result = memory ? write_view(&view, writable, info, sink, state, memory, scratch_size) : -ENOMEM;
     }
     hp_guard_end(&guard);
     if (memory)
-        hp_sys_munmap(memory, scratch_size + HP_TEXT_BUFFER);
+        hp_sys_munmap(memory, memory_size(scratch_size));
     hp_sys_munmap(mapping.memory, mapping.size);
     return result < 0 ? say_unreadable(info->path, result, error, error_size) : 0;
 }

@@ -338,9 +338,17 @@ void hp_resident_add_heap(struct hp_resident *resident, uint64_t bytes)
 }
 
 #define KEPT_MOST_NS 1000000000ull
+#define ABOUT_LEAST (1ull << 20)
+#define ABOUT_SHARE 32
 
-bool hp_resident_recall(const struct hp_resident_kept *kept, uint64_t now_ns, enum hp_resident_costs costs,
-                        struct hp_resident *resident, uint64_t *age_ns)
+bool hp_resident_about(uint64_t live, uint64_t other)
+{
+    uint64_t apart = live > other ? live - other : other - live;
+    return apart <= ABOUT_LEAST || apart <= live / ABOUT_SHARE;
+}
+
+bool hp_resident_recall(const struct hp_resident_kept *kept, uint64_t now_ns, uint64_t live,
+                        enum hp_resident_costs costs, struct hp_resident *resident, uint64_t *age_ns)
 {
     uint32_t version = __atomic_load_n(&kept->version, __ATOMIC_ACQUIRE);
     struct hp_resident_kept copy;
@@ -348,14 +356,14 @@ bool hp_resident_recall(const struct hp_resident_kept *kept, uint64_t now_ns, en
     __atomic_thread_fence(__ATOMIC_ACQUIRE);
     uint64_t most = costs * copy.cost_ns;
     if (version & 1 || __atomic_load_n(&kept->version, __ATOMIC_RELAXED) != version || now_ns < copy.time_ns ||
-        now_ns - copy.time_ns >= (most < KEPT_MOST_NS ? most : KEPT_MOST_NS))
+        now_ns - copy.time_ns >= (most < KEPT_MOST_NS ? most : KEPT_MOST_NS) || !hp_resident_about(live, copy.live))
         return false;
     *resident = copy.resident;
     *age_ns = now_ns - copy.time_ns;
     return true;
 }
 
-void hp_resident_keep(struct hp_resident_kept *kept, uint64_t start_ns, uint64_t end_ns,
+void hp_resident_keep(struct hp_resident_kept *kept, uint64_t start_ns, uint64_t end_ns, uint64_t live,
                       const struct hp_resident *resident)
 {
     uint32_t version = __atomic_load_n(&kept->version, __ATOMIC_RELAXED);
@@ -363,7 +371,8 @@ void hp_resident_keep(struct hp_resident_kept *kept, uint64_t start_ns, uint64_t
                                                     __ATOMIC_RELAXED))
         return;
     __atomic_thread_fence(__ATOMIC_RELEASE);
-    const struct hp_resident_kept next = {.time_ns = start_ns, .cost_ns = end_ns - start_ns, .resident = *resident};
+    const struct hp_resident_kept next = {
+        .time_ns = start_ns, .cost_ns = end_ns - start_ns, .live = live, .resident = *resident};
     hp_words_store(&kept->unused, &next.unused, sizeof next - offsetof(struct hp_resident_kept, unused));
     __atomic_store_n(&kept->version, version + 2, __ATOMIC_RELEASE);
 }

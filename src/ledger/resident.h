@@ -34,15 +34,20 @@ struct hp_resident {
 struct hp_resident_kept {
     uint32_t version, unused;
     uint64_t time_ns, cost_ns; /* CLOCK_MONOTONIC at its start, and how long it took; 0: there is none */
+    uint64_t live;             /* bytes estimated to be live then */
     struct hp_resident resident;
 };
-/* True if a reading is there whose age at `now_ns` is less than this many times what it took, and than a second. */
+/* True if a reading is there whose age at `now_ns` is less than this many times what it took, and than a second, and if
+ * about as much is live as was then: it will be compared with figures of now. */
 enum hp_resident_costs { HP_RESIDENT_NOW = 0, HP_RESIDENT_SOON = 20, HP_RESIDENT_HASTY = 500 };
-bool hp_resident_recall(const struct hp_resident_kept *kept, uint64_t now_ns, enum hp_resident_costs costs,
-                        struct hp_resident *resident, uint64_t *age_ns);
+bool hp_resident_recall(const struct hp_resident_kept *kept, uint64_t now_ns, uint64_t live,
+                        enum hp_resident_costs costs, struct hp_resident *resident, uint64_t *age_ns);
 /* Keep it, unless another thread or process is just keeping its own. */
-void hp_resident_keep(struct hp_resident_kept *kept, uint64_t start_ns, uint64_t end_ns,
+void hp_resident_keep(struct hp_resident_kept *kept, uint64_t start_ns, uint64_t end_ns, uint64_t live,
                       const struct hp_resident *resident);
+
+/* Two amounts of live memory that are near enough to compare figures of two moments: 1 MiB or 3 % apart at most. */
+bool hp_resident_about(uint64_t live, uint64_t other);
 
 struct hp_range {
     uint64_t start, limit;

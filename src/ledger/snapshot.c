@@ -170,26 +170,75 @@ static uint64_t less(uint64_t a, uint64_t b)
     return a > b ? a - b : 0;
 }
 
-/* Bytes that are not resident: `released` of the allocator's idle memory, `untouched` of live objects. */
-static void write_resident(const struct hp_moment *moment, const struct hp_figures *figures, uint64_t released,
-                           uint64_t untouched, struct hp_text *text)
+/* Walked figures older than this, compared with what samples read since, are not shown any more. */
+#define WALK_MOST_NS 1000000000ull
+
+struct hp_figures hp_figures_shown(const struct hp_ledger *ledger, const struct hp_figures *fresh, uint64_t live,
+                                   uint64_t clock_ns)
 {
-    struct hp_resident copy = moment->resident, *resident = &copy;
-    uint64_t metadata = figures->metadata, idle_resident = less(less(figures->sys, figures->inuse), released);
+    const uint64_t loaded_ns = __atomic_load_n(&ledger->heap.time_ns, __ATOMIC_RELAXED);
+    struct hp_figures figures = fresh->source ? *fresh : hp_figures_read(ledger);
+    if (!fresh->source && loaded_ns > figures.time_ns && loaded_ns - figures.time_ns > WALK_MOST_NS)
+        figures.source = HP_FIGURES_NONE;
+    if (figures.source > HP_FIGURES_ESTIMATED)
+        return figures;
+    figures = (struct hp_figures){.source = HP_FIGURES_ESTIMATED, .time_ns = clock_ns, .alloc = live, .inuse = live,
+                                  .sys = live, .live = live, .released_known = 1};
+    if (loaded_ns) {
+        uint64_t sys = __atomic_load_n(&ledger->heap.sys, __ATOMIC_RELAXED);
+        figures.sys = sys > live ? sys : live;
+        figures.released = smaller(__atomic_load_n(&ledger->heap.mapped, __ATOMIC_RELAXED), figures.sys);
+        figures.released_known = 0;
+    }
+    return figures;
+}
+
+/* Of the resident set, what is the heap's, and what of that is idle; *metadata: what else there is but what is live. */
+static uint64_t share_out(struct hp_resident *resident, const struct hp_figures *figures, uint64_t released,
+                          uint64_t untouched, uint64_t *metadata)
+{
+    uint64_t idle_resident = less(less(figures->sys, figures->inuse), released);
     if (figures->released_known) {
-        uint64_t beside = figures->metadata_in_idle ? 0 : metadata, all = figures->sys + beside;
+        uint64_t beside = figures->metadata_in_idle ? 0 : *metadata, all = figures->sys + beside;
         uint64_t elsewhere = less(all, resident->heap_size);
         hp_resident_add_heap(resident, smaller(elsewhere, less(figures->inuse, untouched) + idle_resident + beside));
         if (figures->metadata_in_idle)
-            idle_resident = less(idle_resident, metadata);
+            idle_resident = less(idle_resident, *metadata);
     } else {
         hp_resident_add_arenas(resident, less(figures->sys, figures->released));
         hp_resident_add_heap(resident, less(figures->released, untouched)); /* large blocks, outside of the arenas */
     }
+    return smaller(idle_resident, resident->heap);
+}
+
+/* Where the figures are an estimate, or of a moment when another amount was live, nothing is subtracted from them: the
+ * heap is what can be told by its place, and at least what is live; what of it is not live may be idle or in use. */
+static void share_out_live(struct hp_resident *resident, const struct hp_figures *figures, uint64_t live, uint64_t untouched,
+                           uint64_t *metadata)
+{
+    if (figures->source == HP_FIGURES_ESTIMATED && !figures->released_known) {
+        hp_resident_add_arenas(resident, less(figures->sys, figures->released));
+        hp_resident_add_heap(resident, less(figures->released, untouched));
+    } else {
+        hp_resident_add_heap(resident, less(less(live, untouched), resident->heap));
+    }
+    *metadata = less(resident->heap, less(live, untouched));
+}
+
+/* Bytes that are not resident: `released` of the allocator's idle memory, `untouched` of live objects. */
+static void write_resident(const struct hp_moment *moment, const struct hp_figures *figures, bool current, uint64_t live,
+                           uint64_t released, uint64_t untouched, struct hp_text *text)
+{
+    struct hp_resident copy = moment->resident, *resident = &copy;
+    uint64_t metadata = figures->metadata, idle = 0;
+    if (current)
+        idle = share_out(resident, figures, released, untouched, &metadata);
+    else
+        share_out_live(resident, figures, live, untouched, &metadata);
     hp_text_comment(text);
     put_pair(text, "heapprof: rss=", resident->rss);
     put_pair(text, " rss_heap=", resident->heap);
-    put_pair(text, " rss_idle=", smaller(idle_resident, resident->heap));
+    put_pair(text, " rss_idle=", idle);
     put_pair(text, " rss_anonymous=", resident->anonymous);
     put_pair(text, " rss_stacks=", resident->stacks);
     put_pair(text, " rss_program=", resident->program);
@@ -200,21 +249,82 @@ static void write_resident(const struct hp_moment *moment, const struct hp_figur
     put_pair(text, " heap_untouched=", untouched);
     put_pair(text, " swapped=", resident->swapped);
     put_pair(text, " rss_age_ms=", moment->resident_age_ns / 1000000);
+    if (!current)
+        hp_text_put(text, " rss_idle_unknown=1");
+    hp_text_line_end(text);
+}
+
+static const char *const source_names[] = {"not known", "estimated", "asked", "walked", "sampled"};
+
+static uint64_t age_ms(const struct hp_moment *moment, uint64_t time_ns)
+{
+    return less(moment->clock_ns, time_ns) / 1000000;
+}
+
+/* "glibc 2.36 (age 12 ms; walked)" */
+static void write_allocator(const struct hp_ledger *ledger, const struct hp_moment *moment, const struct hp_figures *figures,
+                            struct hp_text *text)
+{
+    char name[sizeof ledger->allocator];
+    memcpy(name, ledger->allocator, sizeof name);
+    name[sizeof name - 1] = '\0';
+    hp_text_comment(text);
+    hp_text_put(text, "heapprof.allocator = ");
+    hp_text_put_name(text, name[0] ? name : "unknown");
+    put_pair(text, " (age ", age_ms(moment, figures->time_ns));
+    hp_text_put(text, " ms; ");
+    hp_text_put(text, source_names[figures->source <= HP_FIGURES_SAMPLED ? figures->source : 0]);
+    if (figures->error)
+        put_pair(text, ", HeapInuse +- ", figures->error);
+    if (figures->lost)
+        put_pair(text, ", bytes changed meanwhile: ", figures->lost);
+    hp_text_put(text, ")");
+    hp_text_line_end(text);
+}
+
+static void put_source(struct hp_text *text, const char *name, const char *source, uint64_t age)
+{
+    hp_text_put(text, name);
+    hp_text_put(text, source);
+    put_pair(text, ",", age);
+    hp_text_put(text, "ms");
+}
+
+/* How each figure came about, and how old it is. */
+static void write_sources(const struct hp_ledger *ledger, const struct hp_moment *moment, const struct hp_figures *figures,
+                          bool raised, struct hp_text *text)
+{
+    const char *source = source_names[figures->source <= HP_FIGURES_SAMPLED ? figures->source : 0];
+    const uint64_t age = age_ms(moment, figures->time_ns);
+    const uint64_t loaded_ns = __atomic_load_n(&ledger->heap.time_ns, __ATOMIC_RELAXED);
+    bool loaded = figures->source == HP_FIGURES_ESTIMATED && loaded_ns && figures->sys > figures->inuse;
+    hp_text_comment(text);
+    put_source(text, "heapprof.sources = HeapAlloc=", source, age);
+    put_source(text, " HeapInuse=", raised ? "raised_to_HeapAlloc" : source, age);
+    put_source(text, " HeapSys=", loaded ? "loaded" : figures->source == HP_FIGURES_SAMPLED ? "walked" : source,
+               loaded ? age_ms(moment, loaded_ns) : age);
+    if (figures->released_known)
+        put_source(text, " HeapReleased=", source, age);
+    else if (moment->resident.known)
+        put_source(text, " HeapReleased=resident_set", "", moment->resident_age_ns / 1000000);
+    else
+        hp_text_put(text, " HeapReleased=not known");
     hp_text_line_end(text);
 }
 
 static void write_memstats(const struct hp_ledger_view *view, const struct hp_moment *moment, const struct totals *totals,
                            struct hp_text *text)
 {
-    struct hp_figures figures = hp_figures_read(view->ledger);
-    if (figures.estimated || !figures.time_ns)
-        figures.alloc = hp_whole(totals->live_bytes);
-    if (!figures.time_ns)
-        figures.inuse = figures.sys = figures.alloc;
+    const uint64_t live = hp_whole(totals->live_bytes);
+    struct hp_figures figures = hp_figures_shown(view->ledger, &moment->figures, live, moment->clock_ns);
     /* The allocator's figures are not all taken at one moment. */
-    figures.alloc = smaller(figures.alloc, figures.inuse);
+    bool raised = figures.alloc > figures.inuse;
+    if (raised)
+        figures.inuse = figures.alloc;
     uint64_t idle = less(figures.sys, figures.inuse);
     uint64_t released = figures.released;
+    bool current = figures.source != HP_FIGURES_ESTIMATED &&
+                   hp_resident_about(figures.live, __atomic_load_n(&view->ledger->live_estimate, __ATOMIC_RELAXED));
     if (!figures.released_known) {
         struct hp_resident resident = moment->resident;
         uint64_t arenas = less(figures.sys, figures.released); /* released: mmapped */
@@ -235,25 +345,10 @@ static void write_memstats(const struct hp_ledger_view *view, const struct hp_mo
     hp_text_fact(text, "HeapReleased", smaller(released, idle));
     hp_text_fact(text, "HeapObjects", objects);
     hp_text_fact(text, "MaxRSS", moment->max_rss);
-    hp_text_comment(text);
-    hp_text_put(text, "heapprof.allocator = ");
-    char name[sizeof view->ledger->allocator];
-    memcpy(name, view->ledger->allocator, sizeof name);
-    name[sizeof name - 1] = '\0';
-    hp_text_put_name(text, name[0] ? name : "unknown");
-    if (figures.time_ns) {
-        uint64_t age = moment->clock_ns > figures.time_ns ? moment->clock_ns - figures.time_ns : 0;
-        hp_text_put(text, " (age ");
-        hp_text_put_dec(text, age / 1000000);
-        hp_text_put(text, " ms)");
-    } else {
-        hp_text_put(text, " (not asked yet)");
-    }
-    if (figures.estimated || !figures.time_ns)
-        hp_text_put(text, ", HeapAlloc estimated from the samples");
-    hp_text_line_end(text);
+    write_allocator(view->ledger, moment, &figures, text);
+    write_sources(view->ledger, moment, &figures, raised, text);
     if (moment->resident.known)
-        write_resident(moment, &figures, smaller(released, idle), hp_whole(totals->untouched + 0.5), text);
+        write_resident(moment, &figures, current, live, smaller(released, idle), hp_whole(totals->untouched + 0.5), text);
 }
 
 /* Copied, so that it ends where it ended when it was looked at. */

@@ -9,8 +9,12 @@
 #include "ledger/resident.h"
 #include "ledger/ledger_view.h"
 
-/* The allocator's figures as they were at one moment. */
+/* The allocator's figures as they were last told, all of one moment. */
 struct hp_figures hp_figures_read(const struct hp_ledger *ledger);
+/* What to show: `fresh` if it was found out for this purpose, else those that were last told, else, and where these are
+ * too old to stand beside HeapSys as samples know it, an estimate from `live` bytes at `clock_ns`. */
+struct hp_figures hp_figures_shown(const struct hp_ledger *ledger, const struct hp_figures *fresh, uint64_t live,
+                                   uint64_t clock_ns);
 
 /* What a profile says that does not stand in the ledger. */
 struct hp_moment {
@@ -18,6 +22,7 @@ struct hp_moment {
     uint64_t clock_ns; /* CLOCK_MONOTONIC, of the target */
     uint64_t own_ns;   /* CPU time the library spent */
     uint64_t max_rss;  /* bytes, 0 if unknown */
+    struct hp_figures figures; /* found out just now; source HP_FIGURES_NONE: they were not */
     struct hp_resident resident;
     uint64_t resident_age_ns;
     const char *process; /* "self" or a number, in /proc; NULL: it is dead */

@@ -6,9 +6,12 @@
 #include <string.h>
 #include <time.h>
 
+#include "ledger/heap.h"
 #include "ledger/mapping.h"
 #include "ledger/process.h"
 #include "ledger/sys.h"
+
+#define WALK_NS 20000000ull /* at most: a screen shows it each second */
 
 struct hp_watch {
     struct hp_ledger_info info;
@@ -17,6 +20,8 @@ struct hp_watch {
     struct hp_ledger_view view;
     struct hp_entry_row *rows;
     uint64_t capacity;
+    void *work;                /* of hp_heap_work_size() */
+    struct hp_figures figures; /* of the last reading */
 };
 
 static uint64_t inode_of(const char *path)
@@ -35,7 +40,8 @@ int hp_watch_open(const char *pid, struct hp_watch **result, char *error, size_t
     volatile int status = hp_ledger_find(pid, &watch->info, error, error_size);
     if (!status) {
         watch->file = inode_of(watch->info.path);
-        status = hp_mapping_open(watch->info.path, false, &watch->mapping, &uid);
+        watch->work = hp_sys_mmap(NULL, hp_heap_work_size(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+        status = watch->work ? hp_mapping_open(watch->info.path, false, &watch->mapping, &uid) : -ENOMEM;
         if (!status) {
             hp_guard_begin(&guard);
             status =
@@ -61,6 +67,8 @@ void hp_watch_close(struct hp_watch *watch)
         return;
     if (watch->mapping.memory)
         hp_sys_munmap(watch->mapping.memory, watch->mapping.size);
+    if (watch->work)
+        hp_sys_munmap(watch->work, hp_heap_work_size());
     free(watch->rows);
     free(watch);
 }
@@ -92,14 +100,21 @@ static int collect(struct hp_watch *watch, struct hp_watch_reading *reading)
         watch->rows = more;
         watch->capacity = most + most / 2;
     }
-    struct hp_figures figures = hp_figures_read(watch->view.ledger);
+    const struct hp_ledger *ledger = watch->view.ledger;
+    struct hp_figures figures = {.source = HP_FIGURES_NONE};
+    char process[16];
+    reading->clock_ns = hp_clock_ns(CLOCK_MONOTONIC);
+    if (watch->info.running) {
+        snprintf(process, sizeof process, "%d", (int)watch->info.pid);
+        hp_heap_walk(&watch->view, process, (int)watch->info.pid, WALK_NS, watch->work, &figures);
+    }
+    figures = hp_figures_shown(ledger, &figures, __atomic_load_n(&ledger->live_estimate, __ATOMIC_RELAXED), reading->clock_ns);
+    watch->figures = figures;
     reading->count = hp_rows_collect(&watch->view, watch->rows, watch->capacity);
     reading->rows = watch->rows;
     reading->interval = hp_ledger_view_interval(&watch->view);
     reading->inuse = figures.inuse;
     reading->idle = figures.sys > figures.inuse ? figures.sys - figures.inuse : 0;
-    const struct hp_ledger *ledger = watch->view.ledger;
-    reading->clock_ns = hp_clock_ns(CLOCK_MONOTONIC);
     reading->audit = hp_audit_read(ledger);
     reading->own_bytes = hp_ledger_own_bytes(ledger);
     reading->own_ns = hp_audit_own_ns(&reading->audit);
@@ -120,7 +135,8 @@ int hp_watch_write(const struct hp_watch *watch, const struct hp_entry_row *rows
                    hp_sink_fn *sink, void *state)
 {
     const struct hp_moment moment = {.time_ns = hp_clock_ns(CLOCK_REALTIME),
-                                     .clock_ns = hp_clock_ns(CLOCK_MONOTONIC)};
+                                     .clock_ns = hp_clock_ns(CLOCK_MONOTONIC),
+                                     .figures = watch->figures};
     const uint64_t scratch_size = hp_snapshot_base_size(&watch->view);
     char *scratch = malloc(scratch_size + HP_TEXT_BUFFER);
     struct hp_text text;

@@ -71,6 +71,9 @@ bool hp_resident_find(const struct hp_profile *profile, struct hp_resident_set *
         hp_estimate_add(&total, &estimate);
     }
     double estimate = round(total.value);
+    double unknown = 0;
+    if (number(profile, "heapprof.rss_idle_unknown", &unknown) && unknown > 0)
+        inuse = estimate; /* the allocator's is of another moment: not to be subtracted from */
     set->live_error = hp_estimate_error(&total);
     double resident_inuse = heap - idle;
     double live = fmax(estimate - untouched, 0);

@@ -39,16 +39,19 @@ for allocator in $(allocators); do
         awk -v a="$2" -v b="$3" 'BEGIN { d = a > b ? a - b : b - a; exit !(d <= 262144 || d <= a * 0.03) }' ||
             fail "$1 of $allocator is $3, not $2"
     }
-    near HeapInuse "$in_use" "$(fact figures.heap HeapInuse)"
-    [ $allocator = mimalloc ] || near HeapAlloc "$allocated" "$(fact figures.heap HeapAlloc)"
-    [ $allocator = mimalloc ] || near HeapSys "$system" "$(fact figures.heap HeapSys)"
-    rm -f figures.heap
-    if [ $allocator = glibc ]; then # which counts its free chunks: its figures are left as they are for a while
-        run glibc HEAPPROF_INTERVAL=4K $target swept "$work/swept.heap"
-        age=$(sed -n 's/^# heapprof.allocator = .*(age \([0-9]*\) ms)$/\1/p' swept.heap)
-        [ "${age:-0}" -ge "$(cat out)" ] || fail "free chunks were counted ${age:-?} ms before the dump, when most were free"
-        rm -f swept.heap
+    if [ $allocator = mimalloc ]; then # which is not asked: what is live, by the samples
+        for name in HeapInuse HeapSys; do
+            expect "$name of mimalloc" "$(fact figures.heap HeapAlloc)" "$(fact figures.heap $name)"
+        done
+    else
+        near HeapInuse "$in_use" "$(fact figures.heap HeapInuse)"
+        near HeapAlloc "$allocated" "$(fact figures.heap HeapAlloc)"
+        near HeapSys "$system" "$(fact figures.heap HeapSys)"
     fi
+    declare -A sources=([glibc]=walked [jemalloc]=asked [tcmalloc]=asked [mimalloc]=estimated)
+    fact figures.heap heapprof.allocator | grep -Eq "^$allocator [0-9.]+ \(age [0-9]+ ms; ${sources[$allocator]}\)\$" ||
+        fail "figures of $allocator: $(fact figures.heap heapprof.allocator)"
+    rm -f figures.heap
 
     # Signals.
     run $allocator HEAPPROF_INTERVAL=4K $target signal 12

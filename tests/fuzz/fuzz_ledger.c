@@ -122,7 +122,7 @@ static void use(const struct hp_ledger *ledger, uint64_t size)
     uint64_t room = hp_ledger_view_scratch_size(&view);
     must(room < 64 << 20, "too much scratch memory");
     hp_ledger_view_estimate(&view);
-    hp_resident_recall(&ledger->resident, 1ull << 40, HP_RESIDENT_HASTY, &moment.resident,
+    hp_resident_recall(&ledger->resident, 1ull << 40, 0, HP_RESIDENT_HASTY, &moment.resident,
                        &moment.resident_age_ns);
     struct hp_text writer;
     char *scratch = malloc(room);

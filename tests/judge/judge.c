@@ -91,18 +91,18 @@ static __attribute__((noinline)) void compare(const void *frame_address)
     uint64_t ours[ROOM];
     void *theirs[ROOM];
     uintptr_t caller = ((const uintptr_t *)frame_address)[1];
-    bool truncated;
+    struct hp_met met;
     unsigned most, first = 0, i = 0;
     int found;
     uint64_t start = hp_ticks(), middle;
     if (__atomic_fetch_add(&turns, 1, __ATOMIC_RELAXED) & 1) { /* who comes second finds the stack in the cache */
         found = libunwind_backtrace(theirs, ROOM);
         middle = hp_ticks();
-        most = hp_unwind(frame_address, ours, DEPTH, &truncated);
+        most = hp_unwind(frame_address, ours, DEPTH, &met);
         uint64_t end = hp_ticks();
         note_time(end - middle, middle - start);
     } else {
-        most = hp_unwind(frame_address, ours, DEPTH, &truncated);
+        most = hp_unwind(frame_address, ours, DEPTH, &met);
         middle = hp_ticks();
         found = libunwind_backtrace(theirs, ROOM);
         uint64_t end = hp_ticks();
@@ -118,7 +118,7 @@ static __attribute__((noinline)) void compare(const void *frame_address)
     while (i < most && i < count && same(ours[i], theirs[first + i]))
         i++;
     enum verdict verdict = i == most && i == count ? EQUAL : i == count ? LONGER : i == most ? SHORTER : DIFFERENT;
-    if (truncated && i == most)
+    if (met.truncated && i == most)
         verdict = EQUAL;
     __atomic_add_fetch(&verdicts[verdict], 1, __ATOMIC_RELAXED);
     __atomic_add_fetch(&frames_seen, most, __ATOMIC_RELAXED);

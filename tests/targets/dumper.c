@@ -152,39 +152,6 @@ static int figures(const char *path)
     return 0;
 }
 
-static long milliseconds(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
-/* glibc's free chunks are a million: counting them takes as long as some 30,000 samples. Prints how many ms before the
- * dump a quarter of them was free. */
-static int swept(const char *path)
-{
-    enum { MANY = 1000000 };
-    long quarter = 0;
-    void **objects = malloc(MANY * sizeof *objects);
-    if (!objects)
-        return 1;
-    for (unsigned i = 0; i < MANY; i++)
-        objects[i] = malloc(64);
-    for (unsigned i = 0; i < MANY; i++) {
-        if (i == MANY / 4)
-            quarter = milliseconds();
-        free(objects[i]);
-    }
-    for (int i = 0; i < 30; i++) {
-        usleep(10000);
-        for (int k = 0; k < 100; k++)
-            free(allocate_some(1000));
-    }
-    int error = heapprof_dump(path);
-    printf("%ld\n", milliseconds() - quarter);
-    return error == 0 ? 0 : 1;
-}
-
 static void on_signal(int number)
 {
     static const char text[] = "handled\n";
@@ -213,8 +180,6 @@ int main(int count, char **arguments)
     if (!strcmp(what, "figures"))
         return figures(with);
     fill();
-    if (!strcmp(what, "swept"))
-        return swept(with);
     if (!strcmp(what, "leave"))
         return leave(with);
     if (!strcmp(what, "signal")) { /* itself; WITH: the number */

@@ -179,6 +179,27 @@ static void reads_a_process(void **state)
     free(buffer);
 }
 
+/* A reading is for figures of the same moment: not when it is old, and not when other memory was live then. */
+static void keeps_a_reading_for_its_moment(void **state)
+{
+    const uint64_t second = 1000000000, live = 100 * MIB;
+    struct hp_resident_kept kept = {0};
+    struct hp_resident resident = {.known = 1, .rss = 5 * MIB}, recalled = {0};
+    uint64_t age = 0;
+    assert_false(hp_resident_recall(&kept, second, live, HP_RESIDENT_HASTY, &recalled, &age));
+    hp_resident_keep(&kept, second, second + second / 100, live, &resident);
+    assert_true(hp_resident_recall(&kept, second + second / 10, live, HP_RESIDENT_SOON, &recalled, &age));
+    assert_int_equal(recalled.rss, 5 * MIB);
+    assert_int_equal(age, second / 10);
+    assert_false(hp_resident_recall(&kept, second + second / 2, live, HP_RESIDENT_SOON, &recalled, &age));
+    assert_false(hp_resident_recall(&kept, second, live, HP_RESIDENT_NOW, &recalled, &age));
+    assert_true(hp_resident_recall(&kept, second + second / 2, live + 3 * MIB, HP_RESIDENT_HASTY, &recalled, &age));
+    assert_false(hp_resident_recall(&kept, second + 1, live + 5 * MIB, HP_RESIDENT_HASTY, &recalled, &age));
+    assert_false(hp_resident_recall(&kept, second + 1, live - 5 * MIB, HP_RESIDENT_HASTY, &recalled, &age));
+    hp_resident_keep(&kept, second, second + second / 100, MIB / 2, &resident);
+    assert_true(hp_resident_recall(&kept, second + 1, MIB, HP_RESIDENT_HASTY, &recalled, &age)); /* little is little */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -188,6 +209,7 @@ int main(void)
         cmocka_unit_test(cuts_stacks_from_what_lies_above),
         cmocka_unit_test(takes_any_text),
         cmocka_unit_test(reads_a_process),
+        cmocka_unit_test(keeps_a_reading_for_its_moment),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

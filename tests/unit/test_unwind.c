@@ -55,7 +55,7 @@ enum { MOST = 512 };
 static struct hp_region region;
 static uint64_t frames[MOST];
 static unsigned depth, limit = MOST;
-static bool truncated;
+static struct hp_met met;
 static volatile int after; /* written after calls, so that they are no jumps */
 
 static uintptr_t address_of(uint64_t frame)
@@ -73,7 +73,7 @@ static const char *name_of(uint64_t frame)
 
 static FRAME void capture(void)
 {
-    depth = hp_unwind(__builtin_frame_address(0), frames, limit, &truncated);
+    depth = hp_unwind(__builtin_frame_address(0), frames, limit, &met);
 }
 
 static int find(const char *name, unsigned from)
@@ -145,7 +145,9 @@ static void finds_plain_frames(void **state)
         assert_chain(false, "inner", "middle", "outer", NULL);
         assert_chain(true, "outer", "main", "_start", NULL);
         assert_string_equal(name_of(frames[depth - 1]), "_start");
-        assert_false(truncated);
+        assert_false(met.truncated);
+        assert_true(met.whole);
+        assert_false(met.signal);
     }
 }
 
@@ -156,12 +158,13 @@ static void keeps_the_innermost(void **state)
     limit = 2;
     outer();
     assert_int_equal(depth, 2);
-    assert_true(truncated);
+    assert_true(met.truncated);
+    assert_false(met.whole);
     assert_chain(false, "inner", "middle", NULL);
     limit = all;
     outer();
     assert_int_equal(depth, all);
-    assert_false(truncated);
+    assert_false(met.truncated);
 }
 
 FRAME int compare_and_capture(const void *a, const void *b)
@@ -214,6 +217,8 @@ static void leaves_signal_handlers(void **state)
         sigaction(SIGUSR1, &old, NULL);
         assert_chain(false, "on_signal", NULL);
         assert_chain(true, "on_signal", "interrupted", "signalled", "main", "_start", NULL);
+        assert_true(met.signal);
+        assert_true(met.whole);
     }
     sigaltstack(&none, NULL);
 }
@@ -375,7 +380,7 @@ static void knows_stacks_of_threads(void **state)
     assert_in_range(depth, 5, 7);
     run_thread(deep_thread, 64 << 20);
     assert_int_equal(depth, MOST);
-    assert_true(truncated);
+    assert_true(met.truncated);
     for (unsigned i = 0; i < depth; i++)
         assert_string_equal(name_of(frames[i]), "recurse");
 }
@@ -421,7 +426,7 @@ static FRAME void walk_garbage(uint64_t *seed)
                      : choice < 6 ? (uintptr_t)garbage + (random >> 20 & 0xffffff) - 0x800000
                                   : random << (choice & 1);
     }
-    depth = hp_unwind(garbage, frames, 128, &truncated);
+    depth = hp_unwind(garbage, frames, 128, &met);
     assert_in_range(depth, 0, 128);
 }
 
@@ -447,9 +452,9 @@ static FRAME void overwrite(uintptr_t value)
     uintptr_t *frame = __builtin_frame_address(0), *caller = (uintptr_t *)frame[0];
     uintptr_t kept[2] = {frame[0], frame[1]};
     frame[0] = value;
-    hp_unwind(frame, frames, MOST, &truncated);
+    hp_unwind(frame, frames, MOST, &met);
     frame[1] = value;
-    hp_unwind(frame, frames, MOST, &truncated);
+    hp_unwind(frame, frames, MOST, &met);
     frame[0] = kept[0];
     frame[1] = kept[1];
     __asm__ volatile("" : : "r"(caller) : "memory");
