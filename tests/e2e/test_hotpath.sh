@@ -41,7 +41,7 @@ deletes="Pv Pvm PvRKSt9nothrow_t PvSt11align_val_t PvmSt11align_val_t PvSt11alig
     echo malloc free calloc realloc reallocarray memalign aligned_alloc posix_memalign valloc pvalloc
     echo free_sized free_aligned_sized
     echo mallocx rallocx xallocx sallocx dallocx sdallocx nallocx
-    echo _exit _Exit prctl dlclose
+    echo _exit _Exit prctl dlclose syscall
     echo sigaction signal __sysv_signal sigset
     echo heapprof_{dump,enable,interval,read_stats} heapprof_v1_{dump,enable,interval,read_stats}
     for form in $operators; do echo _Zn{w,a}m${form#w}; done
