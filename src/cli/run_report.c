@@ -102,24 +102,28 @@ static void write_files(const struct hp_run_dumps *where)
     hp_dumps_free(&dumps);
 }
 
-/* What a target that was killed had in its ledger; NULL, and a line, if there is none. */
-static struct hp_profile *from_ledger(pid_t pid)
+/* What a target had in its ledger, which is there when it did not end as the library sees it: it was killed, or left by a
+ * system call of its own. NULL if there is none, with a line if the target was killed. */
+static struct hp_profile *from_ledger(const struct hp_run_dumps *where)
 {
     struct hp_ledger_info info;
     struct hp_memory dump = {0};
     struct hp_profile *profile = NULL;
     struct hp_error failure;
     char number[16], error[HP_PATH_MAX + 256];
-    snprintf(number, sizeof number, "%d", (int)pid);
-    if (hp_ledger_find(number, &info, error, sizeof error) < 0 ||
-        hp_ledger_write(&info, hp_memory_sink, &dump, error, sizeof error) < 0)
+    const uint64_t started = (uint64_t)where->started.tv_sec * 1000000000 + (uint64_t)where->started.tv_nsec;
+    snprintf(number, sizeof number, "%d", (int)where->pid);
+    int status = hp_ledger_find(number, &info, error, sizeof error);
+    /* An older one is of another process that had the number; of one that runs on, a child of the target is left. */
+    if (!where->killed && (status < 0 || info.running || info.start_time_ns < started))
+        return NULL;
+    if (status < 0 || hp_ledger_write(&info, hp_memory_sink, &dump, error, sizeof error) < 0)
         hp_fail("its profile is lost: %s", error);
-    else if (hp_profile_read_memory("when it was killed", dump.data, dump.size, &profile, &failure))
+    else if (hp_profile_read_memory(where->killed ? "when it was killed" : "at its end", dump.data, dump.size, &profile,
+                                    &failure))
         hp_fail("%s", failure.text);
     else
-        fprintf(stderr,
-                "heapprof: its profile was kept: 'heapprof recover %d' writes it to a file\n",
-                (int)pid);
+        fprintf(stderr, "heapprof: its profile was kept: 'heapprof recover %d' writes it to a file\n", (int)where->pid);
     free(dump.data);
     return profile;
 }
@@ -127,9 +131,12 @@ static struct hp_profile *from_ledger(pid_t pid)
 void hp_run_report(const struct hp_run_dumps *where)
 {
     char *path = NULL;
-    struct hp_profile *profile = where->killed ? from_ledger(where->pid) : last_dump(where, &path);
+    struct hp_profile *profile = from_ledger(where);
+    const bool left = profile != NULL;
+    if (!profile && !where->killed)
+        profile = last_dump(where, &path);
     if (profile) {
-        if (where->folder && !where->killed)
+        if (where->folder && !left)
             profile->name = hp_profile_intern(profile, "at exit");
         write_top(profile);
         write_allocated(profile);

@@ -37,6 +37,7 @@ static void read_header(const struct hp_ledger *ledger, struct hp_ledger_info *i
     const struct hp_audit audit = hp_audit_read(ledger);
     info->pid = ledger->pid;
     info->start_time_ns = ledger->start_time_ns;
+    info->closed = ledger->closed;
     info->live_estimate = ledger->live_estimate;
     const struct hp_figures none = {.source = HP_FIGURES_NONE};
     info->inuse = hp_figures_shown(ledger, &none, info->live_estimate, hp_clock_ns(CLOCK_MONOTONIC)).inuse;
@@ -96,7 +97,9 @@ static int each_in_user_folder(const char *folder, void (*visit)(void *, const s
             (size_t)snprintf(path, sizeof path, "%s/%s", folder, entry->d_name) >= sizeof path)
             continue;
         int error = inspect(path, &info);
-        if (error == 0)
+        if (error == 0 && info.closed && !info.running)
+            unlink(path); /* of a process that ended, but could not reach it any more: after chroot, or without its rights */
+        else if (error == 0)
             visit(state, &info);
         else if (error != -ENOENT) /* gone since we read the folder */
             damaged++;

@@ -22,6 +22,7 @@ struct hp_ledger_info {
     char path[HP_PATH_MAX];
     pid_t pid;        /* in our pid namespace while it runs; else as the process knew itself */
     bool running;
+    bool closed;      /* it ended normally, but its ledger could not be removed */
     bool hasty;       /* for the caller to set: be content with how much was resident up to a second ago, if that is known */
     unsigned uid;     /* owner of the file */
     uint64_t start_time_ns; /* Unix time */
