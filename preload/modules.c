@@ -6,6 +6,8 @@
 #include <string.h>
 #include <sys/auxv.h>
 
+#include "ledger/sys.h"
+
 /* What hp_find_object says of the module's latest load, to see whether that is still there. Private to the process:
  * these are pointers. */
 struct load {
@@ -14,7 +16,28 @@ struct load {
 
 static const struct hp_store *store;
 static const char *start_directory;
-static struct load loads[HP_MODULES] __attribute__((aligned(4096)));
+#define LOAD_PAGE 512u /* had at once; few programs have more modules */
+static struct load *load_pages[HP_MODULES / LOAD_PAGE + 1];
+
+/* NULL: there never was such a load. */
+static struct load *load_at(uint32_t index)
+{
+    struct load *page = __atomic_load_n(&load_pages[index / LOAD_PAGE], __ATOMIC_ACQUIRE);
+    return page ? page + index % LOAD_PAGE : NULL;
+}
+
+/* The same, with memory for it if need be; NULL: there is none. */
+static struct load *make_load(uint32_t index)
+{
+    struct load *none = NULL, **page = &load_pages[index / LOAD_PAGE];
+    if (!load_at(index)) {
+        const size_t size = LOAD_PAGE * sizeof **page;
+        struct load *made = hp_sys_mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+        if (made && !__atomic_compare_exchange_n(page, &none, made, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+            hp_sys_munmap(made, size); /* another thread was first */
+    }
+    return load_at(index);
+}
 
 /* Modules that were there when the library started are never unloaded. The others come and go, also without a call that a
  * hook could see (libc's own of iconv and NSS), and the next one may come to stand at the same place, with a link map at
@@ -210,7 +233,9 @@ static uint32_t known_count(void)
 /* The link map last, and read first: who finds it finds the module that was described before. */
 static void remember_load(uint32_t index, const struct dl_find_object *object)
 {
-    struct load *load = &loads[index];
+    struct load *load = make_load(index);
+    if (!load)
+        return;
     __atomic_store_n(&load->start, object->dlfo_map_start, __ATOMIC_RELAXED);
     __atomic_store_n(&load->eh_frame, object->dlfo_eh_frame, __ATOMIC_RELAXED);
     __atomic_store_n(&load->link_map, object->dlfo_link_map, __ATOMIC_RELEASE);
@@ -230,8 +255,8 @@ static bool has_path(const struct hp_ledger_module *module, const struct path *p
 /* One that is half written matches nothing: its parts are of two loads. */
 static bool is_load(uint32_t index, const struct dl_find_object *object)
 {
-    const struct load *load = &loads[index];
-    if (__atomic_load_n(&load->link_map, __ATOMIC_ACQUIRE) != object->dlfo_link_map ||
+    const struct load *load = load_at(index);
+    if (!load || __atomic_load_n(&load->link_map, __ATOMIC_ACQUIRE) != object->dlfo_link_map ||
         __atomic_load_n(&load->start, __ATOMIC_RELAXED) != object->dlfo_map_start ||
         __atomic_load_n(&load->eh_frame, __ATOMIC_RELAXED) != object->dlfo_eh_frame)
         return false;

@@ -17,7 +17,7 @@ uint64_t hp_ledger_header_bytes(void)
 uint64_t hp_ledger_size(uint64_t budget)
 {
     const uint64_t most = (uint64_t)HP_CHUNKS << HP_CHUNK_SHIFT;
-    uint64_t size = round_up(4 * budget + 16 * HP_CHUNK, HP_CHUNK);
+    uint64_t size = round_up(4 * budget + (16u << 20), HP_CHUNK);
     return size < most ? size : most;
 }
 

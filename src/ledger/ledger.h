@@ -49,9 +49,9 @@
 #define HP_LEDGER_MAGIC 0x666f727070616568ull /* "heapprof" */
 #define HP_LEDGER_VERSION 4u
 
-#define HP_CHUNK_SHIFT 20
+#define HP_CHUNK_SHIFT 18
 #define HP_CHUNK (1ul << HP_CHUNK_SHIFT)
-#define HP_CHUNKS 8192u      /* in the largest ledger: 8 GiB of file, of which a part is ever reserved */
+#define HP_CHUNKS 32768u     /* in the largest ledger: 8 GiB of file, of which a part is ever reserved */
 #define HP_BLOCK 65536u      /* no smaller than any processor's page */
 #define HP_BLOCKS (HP_CHUNKS * (HP_CHUNK / HP_BLOCK))
 #define HP_BUDGET_MOST (2ull << 30)

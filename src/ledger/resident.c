@@ -19,7 +19,7 @@
 /* Linux maps programs below, and libraries and all other mappings above, where an anonymous mapping beside a file may be
  * anything. */
 #define PROGRAMS_LIMIT 0x600000000000ull
-#define OWN_DATA_MOST (1ull << 20) /* zero-initialised data of the library */
+#define OWN_DATA_MOST (8ull << 20) /* bytes of the library's own variables, most of them untouched */
 
 enum class { HEAP, ARENA, ANONYMOUS, STACK, PROGRAM, FILE_OF_UNKNOWN_KIND, SHARED, OWN, CLASSES };
 
