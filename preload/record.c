@@ -20,6 +20,11 @@
 #define DEEP_ROOM (24u << 10)
 #define TIMED_OF 64 /* calls of the cold path, one is timed: the CPU clock of a thread is a system call */
 
+/* Samples that are given up without a look, after one for which there was no memory: to walk the stack for nothing would
+ * cost as much as a sample that is kept. Nothing is given up any more as soon as a sample is freed. */
+#define GIVE_UP 63
+static uint32_t to_give_up;
+
 uint8_t hp_filter[HP_FILTER_SLOTS] __attribute__((aligned(4096)));
 
 void hp_record_interval_changed(void)
@@ -85,6 +90,8 @@ HP_ENTRY void hp_forget_taken(struct hp_live_ref *ref)
     hp_live_drop(ref);
     hp_filter_change(ref->address, -1);
     hp_pair_add(&row->freed, 1, data.size);
+    if (__atomic_load_n(&to_give_up, __ATOMIC_RELAXED))
+        __atomic_store_n(&to_give_up, 0, __ATOMIC_RELAXED);
 }
 
 HP_ENTRY void hp_put_back(struct hp_live_ref *ref)
@@ -249,16 +256,24 @@ HP_ENTRY void hp_record(const void *pointer, size_t n, const void *frame_address
     if (!ledger)
         return;
     struct hp_audit *audit = &ledger->audit;
+    uint32_t left = __atomic_load_n(&to_give_up, __ATOMIC_RELAXED);
+    if (left) { /* of two threads at once, one is given up more or less */
+        __atomic_store_n(&to_give_up, left - 1, __ATOMIC_RELAXED);
+        hp_count(&audit->lost, 1u);
+        return;
+    }
     const uint64_t call = __atomic_fetch_add(&audit->calls, 1, __ATOMIC_RELAXED);
     const bool timed = (call % TIMED_OF == TIMED_OF / 2 || !call) && !hp_region_is_sealed();
     const uint64_t start = timed ? hp_clock_ns(CLOCK_THREAD_CPUTIME_ID) : 0;
     const struct sample sample = {
         .store = &hp_library.region.store, .frame_address = frame_address, .pointer = pointer, .size = n};
     hp_busy_begin(thread);
-    if (record(&sample))
+    if (record(&sample)) {
         hp_count(&audit->samples, 1u);
-    else
+    } else {
         hp_count(&audit->lost, 1u);
+        __atomic_store_n(&to_give_up, GIVE_UP, __ATOMIC_RELAXED);
+    }
     hp_figures_refresh(ledger, false);
     hp_busy_end(thread);
     if (timed)

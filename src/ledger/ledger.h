@@ -223,6 +223,8 @@ struct hp_folding {
     uint64_t hand;  /* chain that is looked at next */
     uint64_t count; /* folds begun and ended: odd while one is under way */
     uint64_t rows;  /* fold rows of one frame */
+    uint32_t rest;  /* rows that are asked for without a look at what might be folded */
+    uint32_t unused;
     struct hp_journal journal;
     uint64_t free_slots[HP_ROW_CLASSES]; /* lists by `next`: tag << 32 | hp_offset */
 };

@@ -173,6 +173,15 @@ static bool is_short(const struct hp_ledger *ledger)
     return __atomic_load_n(&ledger->row_bytes, __ATOMIC_RELAXED) > __atomic_load_n(&ledger->budget, __ATOMIC_RELAXED) / 8 * 3;
 }
 
+/* So many looks found nothing: the next that come don't look for a while. */
+static bool is_barren(struct hp_ledger *ledger)
+{
+    uint32_t rest = __atomic_load_n(&ledger->fold.rest, __ATOMIC_RELAXED);
+    if (rest) /* of two threads at once, one is counted */
+        __atomic_store_n(&ledger->fold.rest, rest - 1, __ATOMIC_RELAXED);
+    return rest != 0;
+}
+
 #define ROUNDS 16 /* of LOOKS looks: what one new row may take when hardly any row is dead */
 
 /* A slot for so many frames, or, when there is no way to have one, for fewer. */
@@ -186,10 +195,12 @@ static hp_offset take_slot(const struct hp_store *store, unsigned depth, bool ma
         slot = new_slot(store, slot_class, !may_fold);
     if (!may_fold)
         return slot ? slot : pop_from(store, slot_class, HP_ROW_CLASSES);
-    for (unsigned round = 0; !slot && round < ROUNDS; round++) {
+    for (unsigned round = 0; !slot && round < ROUNDS && !is_barren(store->ledger); round++) {
         if (!hp_fold(store, LOOKS, tid, here))
-            round = ROUNDS;
+            break;
         slot = pop_from(store, slot_class, HP_ROW_CLASSES);
+        if (!slot && round + 1 == ROUNDS)
+            __atomic_store_n(&store->ledger->fold.rest, ROUNDS, __ATOMIC_RELAXED);
     }
     for (unsigned smaller = slot_class; !slot && smaller-- > 0;)
         slot = pop(store, smaller);

@@ -65,11 +65,19 @@ for allocator in $(allocators); do
     expect "a storm leaves" 1 "$(ls | grep -c storm)"
     rm -f ./*.heap
 
-    # Too little memory: samples are lost, and counted; the target runs on.
+    # Ever new stacks, all freed: the old ones are folded, nothing is lost, and the sums are right.
     run $allocator HEAPPROF_INTERVAL=1 HEAPPROF_MEMORY=1M HEAPPROF_AT_EXIT=1 HEAPPROF_OUTPUT=flood.heap $target flood 100000
     expect "1 MiB on $allocator" done "$(cat out)"
     check_dump "1 MiB on $allocator" flood.heap
-    [ "$(fact flood.heap lost)" -gt 1000 ] || fail "1 MiB on $allocator: only $(fact flood.heap lost) lost"
+    expect "1 MiB on $allocator: lost" 0 "$(fact flood.heap lost)"
+    [ "$(fact flood.heap folded)" -gt 50000 ] || fail "1 MiB on $allocator: only $(fact flood.heap folded) folded"
+    [ "$(fact flood.heap samples)" -ge 100000 ] || fail "1 MiB on $allocator: $(fact flood.heap samples) samples"
+    expect "1 MiB on $allocator: allocated" "$(fact flood.heap samples)" "$(sed -n '1s/.*\[\([0-9]*\):.*/\1/p' flood.heap)"
+    # What lives does not fit: samples are lost, and counted; the target runs on.
+    run $allocator HEAPPROF_INTERVAL=1 HEAPPROF_MEMORY=1M HEAPPROF_AT_EXIT=1 HEAPPROF_OUTPUT=hoard.heap $target hoard 100000
+    expect "1 MiB of what lives on $allocator" done "$(cat out)"
+    check_dump "1 MiB of what lives on $allocator" hoard.heap
+    [ "$(fact hoard.heap lost)" -gt 1000 ] || fail "1 MiB on $allocator: only $(fact hoard.heap lost) lost"
     all=$(($(fact flood.heap lost) + $(fact flood.heap samples)))
     [ $all -ge 102000 ] && [ $all -le 102500 ] || fail "1 MiB on $allocator: $all samples and lost ones, not 102000"
     [ "$(fact flood.heap own_bytes)" -le $((1 << 20)) ] || fail "1 MiB: own_bytes is $(fact flood.heap own_bytes)"

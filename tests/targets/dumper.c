@@ -212,6 +212,10 @@ int main(int count, char **arguments)
         for (int i = 0; i < atoi(with); i++)
             paths((unsigned)i, 20);
         puts("done");
+    } else if (!strcmp(what, "hoard")) { /* so many objects, that live */
+        for (int i = 0; i < atoi(with); i++)
+            *(void *volatile *)&kept[i % COUNT] = malloc(16);
+        puts("done");
     } else if (!strcmp(what, "run")) {
         return system(with) == 0 ? 0 : 1;
     } else if (!strcmp(what, "chdir")) {
