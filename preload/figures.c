@@ -29,7 +29,8 @@ static uint64_t due_at_ns;    /* CLOCK_MONOTONIC */
 static uint64_t asking_since; /* CLOCK_MONOTONIC; 0: nobody asks */
 static uint64_t cost_ns = COST_FIRST_NS; /* guarded by `asking_since` */
 static uint32_t searches;     /* for glibc's structures */
-/* Where they are; `arena` is written last. Loads go by this one, not by the ledger's, which others can write. */
+static uint32_t was_found;    /* 1: a thread has found them, and writes them down */
+/* Where they are; written once, `arena` last. Loads go by this one, not by the ledger's, which others can write. */
 static struct hp_glibc glibc;
 
 static uint64_t jemalloc_value(const char *name)
@@ -216,7 +217,7 @@ static bool find_glibc(void)
 {
     struct hp_glibc found;
     uint32_t number = __atomic_add_fetch(&searches, 1, __ATOMIC_RELAXED);
-    if (number & (number - 1) || !search(&found))
+    if (number & (number - 1) || !search(&found) || __atomic_exchange_n(&was_found, 1, __ATOMIC_RELAXED))
         return false;
     publish_glibc(&glibc, &found);
     return true;
