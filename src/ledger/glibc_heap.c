@@ -41,6 +41,7 @@
 #define IS_MAPPED 2u
 #define NON_MAIN 4u
 #define CHUNK_LEAST 32u
+#define LARGE 1024u
 #define FENCEPOST 16u
 #define LOST_SHARE 100 /* more than one in so many bytes: again */
 #define ATTEMPTS 3
@@ -471,8 +472,9 @@ static void walk_chunks(struct walk *walk, const struct hp_glibc_range *range, u
             return;
         bool good = head && (at == limit || is_chunk(range, head[1]));
         if (good && last && !(head[1] & PREV_INUSE)) {
-            good = head[0] == last;
-            walk->free += good ? last : 0;
+            /* Of a large one a piece may have been taken, at its start, since its own head was read. */
+            good = head[0] == last || (last >= LARGE && head[0] % 16 == 0 && head[0] >= CHUNK_LEAST && head[0] < last);
+            walk->free += good ? head[0] : 0;
         }
         if (good && at == limit)
             return;
