@@ -18,19 +18,20 @@
 #include "sampler.h"
 
 #define AGE_LEAST_NS 10000000ull
-#define AGE_COSTS 500 /* the figures are kept for this many times what it took to read them */
-#define COST_FIRST_NS 20000ull /* what that is taken to be, before it was measured */
+#define AGE_COSTS 500                 /* the figures are kept for this many times what it took to read them */
+#define COST_FIRST_NS 20000ull        /* what that is taken to be, before it was measured */
 #define ASKING_MOST_NS 10000000000ull /* who asks for longer has jumped away from it, by a signal handler */
 #define ASKING_STACK (16u << 10)
 #define LOAD_EVERY_NS 1000000ull
 
 #define JEMALLOC_FIRST_NS 20000000ull /* after the start */
 
-static uint64_t due_at_ns;    /* CLOCK_MONOTONIC */
-static uint64_t asking_since; /* CLOCK_MONOTONIC; 0: nobody asks */
+static uint64_t due_at_ns;               /* CLOCK_MONOTONIC */
+static uint64_t asking_since;            /* CLOCK_MONOTONIC; 0: nobody asks */
 static uint64_t cost_ns = COST_FIRST_NS; /* guarded by `asking_since` */
-static uint32_t searches;     /* for glibc's structures */
-/* Where they are; `arena` is written last. Loads go by this one, not by the ledger's, which others can write. */
+static uint32_t searches;                /* for glibc's structures */
+static uint32_t was_found;               /* 1: a thread has found them, and writes them down */
+/* Where they are; written once, `arena` last. Loads go by this one, not by the ledger's, which others can write. */
 static struct hp_glibc glibc;
 
 static uint64_t jemalloc_value(const char *name)
@@ -133,7 +134,8 @@ static uint64_t first_due_ns(const struct hp_ledger *ledger)
 {
     const struct hp_options *options = &hp_library.options;
     bool leaves_profiles = options->at_exit || options->every_ns || options->growth || options->trace_ns;
-    return hp_next.allocator == HP_ALLOCATOR_JEMALLOC && !leaves_profiles ? ledger->start_clock_ns + JEMALLOC_FIRST_NS : 0;
+    return hp_next.allocator == HP_ALLOCATOR_JEMALLOC && !leaves_profiles ? ledger->start_clock_ns + JEMALLOC_FIRST_NS
+                                                                          : 0;
 }
 
 static bool is_due(const struct hp_ledger *ledger)
@@ -144,8 +146,7 @@ static bool is_due(const struct hp_ledger *ledger)
 
 void hp_figures_weigh(const struct hp_ledger *ledger, const uint64_t *frames, unsigned depth, const struct hp_met *met)
 {
-    hp_thread.may_ask =
-        asks() && (is_due(ledger) || hp_library.options.trace_ns) && may_ask(frames, depth, met, false);
+    hp_thread.may_ask = asks() && (is_due(ledger) || hp_library.options.trace_ns) && may_ask(frames, depth, met, false);
 }
 
 static bool begin_asking(uint64_t now)
@@ -217,7 +218,7 @@ static bool find_glibc(void)
 {
     struct hp_glibc found;
     uint32_t number = __atomic_add_fetch(&searches, 1, __ATOMIC_RELAXED);
-    if (number & (number - 1) || !search(&found))
+    if (number & (number - 1) || !search(&found) || __atomic_exchange_n(&was_found, 1, __ATOMIC_RELAXED))
         return false;
     publish_glibc(&glibc, &found);
     return true;

@@ -27,7 +27,7 @@ const struct hp_verb hp_verb_dump = {
     "                         heapprof.PROGRAM.PID.NUMBER.heap in the current directory, with the "
     "first free number\n"
     "\n"
-    "The profile is read from the target's ledger: the target is neither stopped nor asked.\n"
+    "The profile is read from the target's ledger, and on glibc from its heap: the target is neither stopped nor asked.\n"
     "\n"
     "Example: heapprof dump -o now.heap 4711\n",
     run,

@@ -41,6 +41,7 @@
 #define IS_MAPPED 2u
 #define NON_MAIN 4u
 #define CHUNK_LEAST 32u
+#define LARGE 1024u
 #define FENCEPOST 16u
 #define LOST_SHARE 100 /* more than one in so many bytes: again */
 #define ATTEMPTS 3
@@ -145,12 +146,14 @@ static bool are_parameters(const struct hp_glibc *glibc, const void *data, uint6
     if (!is_size(word_at(data, mapped_at), word_at(data, mapped_at + 8)))
         return false;
     uint32_t count = half_at(data, counts_at), most = half_at(data, counts_at + 8);
-    if (count > INT32_MAX || most > INT32_MAX || half_at(data, counts_at + 4) > INT32_MAX || half_at(data, counts_at + 12) > 1)
+    if (count > INT32_MAX || most > INT32_MAX || half_at(data, counts_at + 4) > INT32_MAX ||
+        half_at(data, counts_at + 12) > 1)
         return false;
     if ((most == 0) != (word_at(data, mapped_at + 8) == 0) || count > most)
         return false;
-    return word_at(data, at + 24) && word_at(data, at + 24) <= INT32_MAX && word_at(data, at + 32) <= INT32_MAX && /* arena_test, arena_max */
-           word_at(data, at + 16) > 0 && word_at(data, at + 16) < ADDRESS_LIMIT;         /* mmap_threshold */
+    return word_at(data, at + 24) && word_at(data, at + 24) <= INT32_MAX &&
+           word_at(data, at + 32) <= INT32_MAX &&                                /* arena_test, arena_max */
+           word_at(data, at + 16) > 0 && word_at(data, at + 16) < ADDRESS_LIMIT; /* mmap_threshold */
 }
 
 /* sbrk_base tells them from all else: the main arena's memory begins there. */
@@ -167,7 +170,8 @@ bool hp_glibc_find(struct hp_glibc *glibc, uint32_t version, const void *data, s
     struct hp_glibc found = {.version = version, .fast_at = version >= 2027 ? 16 : 8};
     uint64_t arena_at = 0;
     unsigned count = 0;
-    if (version < FIRST_VERSION || version > LAST_VERSION || address % 8 || !find_arena(&found, data, size, address, &arena_at))
+    if (version < FIRST_VERSION || version > LAST_VERSION || address % 8 ||
+        !find_arena(&found, data, size, address, &arena_at))
         return false;
     for (uint64_t at = 0; at + PARAMETERS_SIZE <= size; at += 8) {
         bool earlier = version <= 2025 && is_base(&found, data, arena_at, base_of(version, data, at, true));
@@ -204,7 +208,8 @@ void hp_glibc_load(const struct hp_glibc *glibc, uint64_t *sys, uint64_t *mapped
 static bool is_known(const struct hp_glibc *glibc)
 {
     uint32_t counted = NEXT_AT(glibc) + 16;
-    return glibc->version >= FIRST_VERSION && glibc->version <= LAST_VERSION && (glibc->fast_at == 8 || glibc->fast_at == 16) &&
+    return glibc->version >= FIRST_VERSION && glibc->version <= LAST_VERSION &&
+           (glibc->fast_at == 8 || glibc->fast_at == 16) &&
            (glibc->system_at == counted || glibc->system_at == counted + 8) && glibc->arena && glibc->parameters;
 }
 
@@ -221,7 +226,7 @@ struct walk {
     const uint64_t *live;
     size_t live_count;
     bool live_known, late, fast_cut;
-    uint64_t fast;             /* bytes seen in lists of fast chunks */
+    uint64_t fast; /* bytes seen in lists of fast chunks */
     size_t range_count;
     uint64_t total;            /* bytes of all ranges */
     uint64_t free, done, lost; /* bytes, of this attempt */
@@ -379,7 +384,9 @@ static const uint64_t *head_at(struct walk *walk, uint64_t at, uint64_t limit)
 {
     if (at < walk->copy_at || at + 16 > walk->copy_at + walk->copy_size) {
         bool far = at > walk->copy_at + walk->copy_size + 2 * (uint64_t)COPY_LEAST || at < walk->copy_at;
-        walk->wanted = far || !walk->wanted ? COPY_LEAST : walk->wanted < HP_GLIBC_COPY ? 4 * walk->wanted : HP_GLIBC_COPY;
+        walk->wanted = far || !walk->wanted           ? COPY_LEAST
+                       : walk->wanted < HP_GLIBC_COPY ? 4 * walk->wanted
+                                                      : HP_GLIBC_COPY;
         uint64_t wanted = limit + 16 - at < walk->wanted ? limit + 16 - at : walk->wanted;
         walk->copy_size = 0;
         if (is_late(walk))
@@ -471,8 +478,9 @@ static void walk_chunks(struct walk *walk, const struct hp_glibc_range *range, u
             return;
         bool good = head && (at == limit || is_chunk(range, head[1]));
         if (good && last && !(head[1] & PREV_INUSE)) {
-            good = head[0] == last;
-            walk->free += good ? last : 0;
+            /* Of a large one a piece may have been taken, at its start, since its own head was read. */
+            good = head[0] == last || (last >= LARGE && head[0] % 16 == 0 && head[0] >= CHUNK_LEAST && head[0] < last);
+            walk->free += good ? head[0] : 0;
         }
         if (good && at == limit)
             return;
@@ -564,7 +572,7 @@ static bool extrapolate(struct walk *walk)
     double sum = 0, squares = 0;
     unsigned count = 0;
     walk->late = false;
-    for (uint64_t turn = 0; !is_late(walk); ) {
+    for (uint64_t turn = 0; !is_late(walk);) {
         turn += 0x9e3779b97f4a7c15ull;
         begin(walk);
         struct piece piece = piece_at(walk, (uint64_t)((unsigned __int128)turn * walk->total >> 64));
@@ -595,7 +603,8 @@ static bool extrapolate(struct walk *walk)
 static bool walk_best(struct walk *walk)
 {
     uint64_t best_lost = UINT64_MAX, best_free = 0;
-    for (unsigned attempt = 0; attempt < ATTEMPTS && best_lost > walk->total / LOST_SHARE && walk_all(walk); attempt++) {
+    for (unsigned attempt = 0; attempt < ATTEMPTS && best_lost > walk->total / LOST_SHARE && walk_all(walk);
+         attempt++) {
         if (walk->lost >= best_lost)
             continue;
         best_lost = walk->lost;
@@ -611,7 +620,10 @@ static bool walk_best(struct walk *walk)
 bool hp_glibc_walk(const struct hp_glibc *glibc, const struct hp_heap_source *source, uint64_t budget_ns,
                    struct hp_glibc_scratch *scratch, struct hp_glibc_figures *figures)
 {
-    struct walk walk = {.glibc = glibc, .source = source, .scratch = scratch, .figures = figures,
+    struct walk walk = {.glibc = glibc,
+                        .source = source,
+                        .scratch = scratch,
+                        .figures = figures,
                         .start_ns = hp_clock_ns(CLOCK_THREAD_CPUTIME_ID)};
     walk.deadline_ns = walk.start_ns + budget_ns;
     walk.wall_ns = hp_clock_ns(CLOCK_MONOTONIC) + WALL_BUDGETS * budget_ns;

@@ -32,9 +32,9 @@
 /* Where glibc's structures are. All zero: not known. May come from a ledger that is not trusted: what is wrong in it
  * leads to reads that fail, and to nonsense, but not astray. */
 struct hp_glibc {
-    uint32_t version;    /* 2036: glibc 2.36 */
-    uint32_t fast_at;    /* of the lists of fast chunks in an arena, bytes */
-    uint32_t system_at;  /* of system_mem */
+    uint32_t version;   /* 2036: glibc 2.36 */
+    uint32_t fast_at;   /* of the lists of fast chunks in an arena, bytes */
+    uint32_t system_at; /* of system_mem */
     uint32_t unused;
     uint64_t parameters; /* address of mp_ */
     uint64_t base;       /* mp_.sbrk_base */
@@ -80,7 +80,7 @@ struct hp_glibc_figures {
     uint64_t lost;               /* bytes, of which it is not known whether they are in use: taken to be as the rest */
     uint64_t error;              /* half-width of the 95 % interval where inuse is extrapolated, else 0 */
     uint32_t arenas;
-    bool sampled;                /* time ran out: inuse is extrapolated from parts of the heap */
+    bool sampled; /* time ran out: inuse is extrapolated from parts of the heap */
 };
 
 /* False: the structures make no sense. Takes at most `budget_ns` of CPU time, and a read and a request for live addresses

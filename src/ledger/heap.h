@@ -10,8 +10,8 @@
 
 /* A process's memory, to be read. Pages that are not in memory are not: reading would bring them in. */
 struct hp_memory {
-    int pid;              /* asked for by number; 0: this process */
-    int memory, pagemap;  /* descriptors in /proc; below 0: can't be had */
+    int pid;             /* asked for by number; 0: this process */
+    int memory, pagemap; /* descriptors in /proc; below 0: can't be had */
 };
 void hp_memory_open(struct hp_memory *memory, const char *process, int pid);
 void hp_memory_close(const struct hp_memory *memory);
