@@ -20,8 +20,9 @@ is_installed() {
     [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
 }
 
+# Not by grep -q, which ends apt-cache by a pipe that nobody reads, and with pipefail that counts.
 has_candidate() {
-    LC_ALL=C apt-cache policy "$1" 2>/dev/null | grep -q '^  Candidate: [^(]'
+    [[ $(LC_ALL=C apt-cache policy "$1" 2>/dev/null) == *$'\n  Candidate: '[!\(]* ]]
 }
 
 as_root() {

@@ -160,11 +160,13 @@ static int move(const char *from, const char *to)
         return 0;
     FILE *in = fopen(from, "re"), *out = in ? fopen(to, "wxe") : NULL;
     char block[65536];
-    size_t size;
+    size_t size = sizeof block;
     int status = out ? 0 : -errno;
-    while (out && !status && (size = fread(block, 1, sizeof block, in)) > 0)
+    while (out && !status && size == sizeof block) { /* less: the end, or an error */
+        size = fread(block, 1, sizeof block, in);
         if (fwrite(block, 1, size, out) != size)
             status = -EIO;
+    }
     if (out && ferror(in)) /* what was read is not all */
         status = -EIO;
     if (in)

@@ -122,7 +122,10 @@ grep -qx "$package" "$ROOT/has" && printf installed
 END
 cat >bin/apt-cache <<'END'
 #!/bin/sh
-grep -qx "$2" "$ROOT/offers" && printf '%s:\n  Installed: (none)\n  Candidate: 1.0-2\n' "$2" && exit
+if grep -qx "$2" "$ROOT/offers"; then
+    printf '%s:\n  Installed: (none)\n  Candidate: 1.0-2\n' "$2"
+    exec seq 100000 # its table of versions: more than a pipe holds
+fi
 [ "$2" = virtual ] && printf '%s:\n  Installed: (none)\n  Candidate: (none)\n' "$2"
 END
 cat >bin/apt-get <<'END'
