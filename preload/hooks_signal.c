@@ -1,7 +1,7 @@
 /* The hooks by which the target installs handlers of signals.
  *
- * Of the library's handler the target sees what would be there without it: the default action. When it asks for that, ours
- * comes back, which stands in its place from the start. And what they see is for `heapprof ps`, which tells whether the
+ * Of the library's handler the target sees what would be there without it: the default action. What it installs stays, the
+ * default action too: a program may mean to end by it. And what they see is for `heapprof ps`, which tells whether the
  * signal that asks for a dump is still answered by the library: kill(1) at a program that has taken it over does whatever
  * that program means by it. Rejected: to ask the kernel in the cold path, a system call that a seccomp filter may not know;
  * from outside, /proc tells only that there is some handler.
@@ -19,13 +19,8 @@ handler *__sysv_signal(int number, handler *wanted); /* signal(3) of programs th
 
 HP_HOOK int sigaction(int number, const struct sigaction *action, struct sigaction *old)
 {
-    struct sigaction own;
     if (!hp_next.sigaction)
         hp_next_resolve();
-    if (action && hp_library_answers(number) && hp_library_is_default(action)) {
-        hp_library_own_action(&own);
-        action = &own;
-    }
     int result = hp_next.sigaction(number, action, old);
     if (result == 0 && old && hp_library_answers(number) && old->sa_handler == hp_library_handler)
         *old = (struct sigaction){.sa_handler = SIG_DFL};
@@ -36,12 +31,7 @@ HP_HOOK int sigaction(int number, const struct sigaction *action, struct sigacti
 
 static handler *set_handler(handler *(*next)(int, handler *), int number, handler *wanted)
 {
-    struct sigaction own;
     handler *old = next(number, wanted);
-    if (hp_library_answers(number) && old != SIG_ERR && wanted == SIG_DFL) {
-        hp_library_own_action(&own);
-        hp_next.sigaction(number, &own, NULL);
-    }
     hp_library_note_handler(number);
     return hp_library_answers(number) && old == hp_library_handler ? SIG_DFL : old;
 }

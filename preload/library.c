@@ -82,25 +82,15 @@ void hp_library_handler(int number)
         hp_dump_requested();
 }
 
-bool hp_library_is_default(const struct sigaction *action)
-{
-    return action->sa_handler == SIG_DFL && !(action->sa_flags & SA_SIGINFO);
-}
-
-void hp_library_own_action(struct sigaction *action)
-{
-    memset(action, 0, sizeof *action);
-    action->sa_handler = hp_library_handler;
-    action->sa_flags = SA_RESTART | SA_ONSTACK;
-}
-
 /* Only where nothing is installed: the target's own handler, or its wish to ignore the signal, wins. */
 static void install_handler(int number)
 {
     struct sigaction action, old;
-    if (!number || hp_next.sigaction(number, NULL, &old) != 0 || !hp_library_is_default(&old))
+    if (!number || hp_next.sigaction(number, NULL, &old) != 0 || old.sa_handler != SIG_DFL)
         return;
-    hp_library_own_action(&action);
+    memset(&action, 0, sizeof action);
+    action.sa_handler = hp_library_handler;
+    action.sa_flags = SA_RESTART | SA_ONSTACK;
     if (hp_next.sigaction(number, &action, NULL) != 0)
         return;
     hp_library.signal = number;
