@@ -228,7 +228,7 @@ static bool find_glibc(void)
 static void load_glibc(struct hp_ledger *ledger)
 {
     struct hp_heap_now *heap = &ledger->heap;
-    uint64_t sys, mapped, now = hp_clock_ns(CLOCK_MONOTONIC_COARSE);
+    uint64_t sys, mapped, now = hp_coarse_ns();
     if (now - __atomic_load_n(&heap->time_ns, __ATOMIC_RELAXED) < LOAD_EVERY_NS ||
         (!__atomic_load_n(&glibc.arena, __ATOMIC_ACQUIRE) && !find_glibc()))
         return;
@@ -265,12 +265,14 @@ void hp_figures_ask(struct hp_ledger *ledger, const void *frame_address, bool en
 bool hp_figures_walk(struct hp_ledger *ledger, uint64_t budget_ns, struct hp_figures *figures)
 {
     struct hp_ledger_view view;
-    if (hp_next.allocator != HP_ALLOCATOR_GLIBC || hp_ledger_view_open(&view, ledger, hp_library.region.store.chunks, ledger->size) < 0)
+    if (hp_next.allocator != HP_ALLOCATOR_GLIBC ||
+        hp_ledger_view_open(&view, ledger, hp_library.region.store.chunks, ledger->size) < 0)
         return false;
+    load_glibc(ledger); /* of a process without samples */
     void *work = hp_sys_mmap(NULL, hp_heap_work_size(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
     if (!work)
         return false;
-    bool done = hp_heap_walk(&view, "self", 0, budget_ns, work, figures);
+    bool done = hp_heap_walk(&view, "self", hp_library.pid, budget_ns, work, figures);
     hp_sys_munmap(work, hp_heap_work_size());
     if (done)
         publish(ledger, figures);
