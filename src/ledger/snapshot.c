@@ -133,6 +133,9 @@ static void write_own_facts(const struct hp_ledger_view *view, const struct hp_m
     put_pair(text, " unmatched_frees=", audit.unmatched_frees);
     put_pair(text, " own_bytes=", hp_ledger_own_bytes(ledger));
     put_pair(text, " own_ns=", moment->own_ns);
+    put_pair(text, " own_most=", __atomic_load_n(&ledger->budget, __ATOMIC_RELAXED));
+    if (ledger->cgroup_limit)
+        put_pair(text, " cgroup_limit=", ledger->cgroup_limit);
     if (audit.folded)
         put_pair(text, " folded=", audit.folded);
     if (audit.unnamed_frames)

@@ -33,8 +33,12 @@ static const struct figure figures[] = {
     {"heapprof.samples", "allocations sampled", COUNT},
     {"heapprof.lost", "samples lost", COUNT},
     {"heapprof.truncated", "stacks cut at the depth limit", COUNT},
+    {"heapprof.folded", "old stacks folded together, for want of memory", COUNT},
+    {"heapprof.unnamed_frames", "frames without a name, for want of memory", COUNT},
     {"heapprof.unmatched_frees", "frees that went around the profiler", COUNT},
     {"heapprof.own_bytes", "memory of the profiler itself", BYTES},
+    {"heapprof.own_most", "... at the most", BYTES},
+    {"heapprof.cgroup_limit", "limit of the memory cgroup, of which a twentieth is the profiler's at the most", BYTES},
     {"heapprof.own_ns", "time that the profiler took", NANOSECONDS},
 };
 
