@@ -458,15 +458,17 @@ static bool locks_what_is_used_in_private(void)
 static bool leaves_the_limit_of_locked_memory(void)
 {
     int error;
-    struct rlimit limit = {64 << 20, 64 << 20};
-    if (chown(folder, 65534, 65534) || setresuid(65534, 65534, 65534) ||
-        hp_region_create(&region, folder, 64 << 20, 128, INTERVAL, &error) || !region.shared)
+    const uint64_t most = address_space() + HP_CHUNK + (4 << 20);
+    const struct rlimit limit = {most, most};
+    if (chown(folder, 65534, 65534) || setrlimit(RLIMIT_MEMLOCK, &limit) || setresuid(65534, 65534, 65534) ||
+        hp_region_create(&region, folder, 64 << 20, 128, INTERVAL, &error) || !region.shared ||
+        mlockall(MCL_CURRENT | MCL_FUTURE))
         return false;
-    limit.rlim_cur = limit.rlim_max = address_space() + (4 << 20);
-    if (setrlimit(RLIMIT_MEMLOCK, &limit) || mlockall(MCL_CURRENT | MCL_FUTURE))
-        return false;
-    bool good = fill(100000) == 100000 && holds(100000);
+    const uint64_t taken = fill(100000);
+    bool good = taken == 100000 && holds(taken);
     void *own = mmap(NULL, 3 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (!good || own == MAP_FAILED)
+        print_message("%lu objects, the target's own memory: %s\n", (unsigned long)taken, own == MAP_FAILED ? "no" : "yes");
     hp_region_remove(&region);
     return good && own != MAP_FAILED;
 }
