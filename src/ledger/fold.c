@@ -166,24 +166,38 @@ static bool is_left(const struct hp_store *store, uint64_t lock, uint32_t tid, c
     return now_ms > since + STALE_MS || (now_ms > since + 1000 && store->ways.is_gone && store->ways.is_gone(holder));
 }
 
-static bool begin(const struct hp_store *store, uint32_t tid, const void *here)
+/* Raised before the lock is taken, so that who finds a holder does not find a time from before it; and never lowered by
+ * who lost its processor on the way here. */
+static void raise_since(struct hp_folding *fold, uint64_t now_ms)
+{
+    uint64_t since = __atomic_load_n(&fold->since_ms, __ATOMIC_RELAXED);
+    while (since < now_ms && !__atomic_compare_exchange_n(&fold->since_ms, &since, now_ms, false, __ATOMIC_RELAXED,
+                                                          __ATOMIC_RELAXED)) {
+    }
+}
+
+/* What the lock holds from here on; 0: somebody else is at it. */
+static uint64_t begin(const struct hp_store *store, uint32_t tid, const void *here)
 {
     struct hp_folding *fold = &store->ledger->fold;
-    uint64_t own = (uint64_t)tid << 32 | place_of(here), lock = __atomic_load_n(&fold->lock, __ATOMIC_RELAXED);
+    uint64_t own = (uint64_t)tid << 32 | place_of(here), lock = __atomic_load_n(&fold->lock, __ATOMIC_ACQUIRE);
     uint64_t now_ms = store->ways.now_ms ? store->ways.now_ms(store->ledger) : 0;
-    if ((lock && !is_left(store, lock, tid, here, now_ms)) ||
-        !__atomic_compare_exchange_n(&fold->lock, &lock, own ? own : 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
-        return false;
-    __atomic_store_n(&fold->since_ms, now_ms, __ATOMIC_RELAXED);
+    own = own ? own : 1;
+    if (lock && !is_left(store, lock, tid, here, now_ms))
+        return 0;
+    raise_since(fold, now_ms);
+    if (!__atomic_compare_exchange_n(&fold->lock, &lock, own, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+        return 0;
     finish_journal(store);
     if (fold->count & 1) /* of who was taken over from */
         __atomic_store_n(&fold->count, fold->count + 1, __ATOMIC_RELEASE);
-    return true;
+    return own;
 }
 
-static void end(const struct hp_store *store)
+/* Not the lock of who took over. */
+static void end(const struct hp_store *store, uint64_t own)
 {
-    __atomic_store_n(&store->ledger->fold.lock, 0, __ATOMIC_RELEASE);
+    __atomic_compare_exchange_n(&store->ledger->fold.lock, &own, 0, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED);
 }
 
 /* The chain that the hand points to, and the next one: NULL where nothing was ever put near. */
@@ -205,7 +219,8 @@ static hp_offset *next_chain(const struct hp_store *store)
 
 bool hp_fold(const struct hp_store *store, unsigned looks, uint32_t tid, const void *here)
 {
-    if (!begin(store, tid, here))
+    const uint64_t own = begin(store, tid, here);
+    if (!own)
         return false;
     for (unsigned looked = 0; looked < looks; looked++) {
         const hp_offset *chain = next_chain(store);
@@ -217,6 +232,6 @@ bool hp_fold(const struct hp_store *store, unsigned looks, uint32_t tid, const v
             looked++;
         }
     }
-    end(store);
+    end(store, own);
     return true;
 }

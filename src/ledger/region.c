@@ -62,16 +62,32 @@ static void prepare(void *memory, uint64_t size)
         hp_sys_madvise(memory, size, MADV_NOHUGEPAGE);
 }
 
+/* Where the target locks all memory that is yet to be mapped, this would be had as a whole at once, and count against
+ * the target's limit. What may not be touched is not had; then it is unlocked. */
+static char *map_private(uint64_t size)
+{
+    char *memory = hp_sys_mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
+    if (!memory)
+        return NULL;
+    hp_sys_munlock(memory, size);
+    if (hp_sys_mprotect(memory, size, PROT_READ | PROT_WRITE) == 0)
+        return memory;
+    hp_sys_munmap(memory, size);
+    return NULL;
+}
+
 /* More of the file is had without a descriptor: mremap of 0 bytes of a shared mapping makes another one that starts at the
- * same place of the file, of any size. So from the last chunk before that is mapped; what is mapped twice is given back. */
+ * same place of the file, of any size. So from the last chunk before that is mapped; what is mapped twice is given back.
+ * The copy of a locked one would be locked, and all of it be had at once. */
 static char *map_more(uint64_t first, uint64_t count)
 {
     if (!is_shared)
-        return hp_sys_mmap(NULL, count * HP_CHUNK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
+        return map_private(count * HP_CHUNK);
     uint64_t before = first;
     while (before > 0 && !__atomic_load_n(&chunks[before], __ATOMIC_ACQUIRE))
         before--;
     const uint64_t twice = (first - before) * HP_CHUNK;
+    hp_sys_munlock(chunks[before], HP_CHUNK);
     char *memory = hp_sys_mremap(chunks[before], 0, twice + count * HP_CHUNK, MREMAP_MAYMOVE);
     if (memory && twice)
         hp_sys_munmap(memory, twice);

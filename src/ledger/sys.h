@@ -117,6 +117,16 @@ static inline int hp_sys_munmap(void *address, size_t size)
     return (int)hp_syscall(SYS_munmap, (long)address, (long)size, 0, 0, 0, 0);
 }
 
+static inline int hp_sys_mprotect(void *address, size_t size, int protection)
+{
+    return (int)hp_syscall(SYS_mprotect, (long)address, (long)size, protection, 0, 0, 0);
+}
+
+static inline int hp_sys_munlock(void *address, size_t size)
+{
+    return (int)hp_syscall(SYS_munlock, (long)address, (long)size, 0, 0, 0, 0);
+}
+
 static inline int hp_sys_madvise(void *address, size_t size, int advice)
 {
     return (int)hp_syscall(SYS_madvise, (long)address, (long)size, advice, 0, 0, 0);

@@ -9,7 +9,6 @@
 #include <string.h>
 
 #include "../unit/ledger_help.h"
-#include "ledger/rows.h"
 #include "ledger/snapshot.h"
 #include "profile/alloc.h"
 #include "profile/profile.h"
@@ -35,68 +34,78 @@ static void must(bool condition, const char *what)
     abort();
 }
 
-static void add_module(struct hp_ledger *ledger, uint64_t base, const char *path)
+static void add_module(const struct hp_store *store, uint64_t base, const char *path)
 {
-    uint64_t at =
-        ledger->layout.modules_at + ledger->module_count * sizeof(struct hp_ledger_module);
-    must(hp_ledger_reserve(ledger, at, sizeof(struct hp_ledger_module)), "no room for a module");
-    struct hp_ledger_module *module = (struct hp_ledger_module *)((char *)ledger + at);
+    struct hp_ledger *ledger = store->ledger;
+    if (!ledger->modules_at[0])
+        ledger->modules_at[0] = hp_ledger_allocate(store, HP_MODULE_PAGE * sizeof(struct hp_ledger_module));
+    must(ledger->modules_at[0], "no room for a module");
+    struct hp_ledger_module *module = (struct hp_ledger_module *)hp_store_at(store, ledger->modules_at[0]) + ledger->module_count;
     *module = (struct hp_ledger_module){
         .state = HP_MODULE_LOADED,
         .base = base,
         .start = base,
         .limit = base + 0x10000,
-        .path_at = hp_ledger_allocate(ledger, strlen(path) + 1),
+        .path_at = hp_ledger_allocate(store, strlen(path) + 1),
         .build_id_size = 20,
         .segment_count = 1,
         .segments = {{.address = 0x1000, .size = 0x8000, .offset = 0x1000}}};
-    strcpy((char *)ledger + module->path_at, path);
+    strcpy(hp_store_at(store, module->path_at), path);
     ledger->module_count++;
 }
 
-static struct hp_ledger *make_full(void)
+/* With live objects and dead rows, at two intervals, and a fold that was under way. */
+static struct hp_store make_full(void)
 {
-    struct hp_ledger *ledger = make_ledger(BUDGET, 128);
-    ledger->pid = 42;
-    ledger->intervals[0] = 524288;
-    ledger->intervals[1] = 1;
-    ledger->epoch_count = 2;
-    strcpy(ledger->exe, "/usr/bin/app");
-    add_module(ledger, 0x400000, "/usr/bin/app");
-    add_module(ledger, 0x7f0000000000, "/lib/libc.so.6");
+    struct hp_store store = make_store(BUDGET, 128, 524288);
+    hp_offset rows[40] = {0};
+    store.ledger->pid = 42;
+    strcpy(store.ledger->exe, "/usr/bin/app");
+    add_module(&store, 0x400000, "/usr/bin/app");
+    add_module(&store, 0x7f0000000000, "/lib/libc.so.6");
     for (uint64_t i = 0; i < 40; i++) {
         const uint64_t frames[] = {2ull << HP_FRAME_MODULE_SHIFT | (0x2000 + i),
                                    1ull << HP_FRAME_MODULE_SHIFT | (0x1100 + i % 7),
                                    0xffff00000000 + i};
-        hp_offset entry = hp_ledger_entry(ledger, add_stack(ledger, frames, 1 + i % 3),
-                                          hp_size_class(100 * (i + 1)), i & 1);
+        store.ledger->interval = i & 1 ? 524288 : 1;
+        struct hp_key key = make_key(&store, frames, 1 + i % 3, hp_size_class(100 * (i + 1)));
+        key.folded = i % 10 == 9;
+        key.hash = hp_key_hash(&key);
         for (uint64_t k = 0; k < 4; k++)
-            must(add_object(ledger, entry, (i * 100 + k + 1) * 4096, 100 * (i + 1)),
-                 "no room for an object");
-        must(remove_object(ledger, (i * 100 + 1) * 4096), "lost an object");
+            must(add_object(&store, &key, (i * 100 + k + 1) * 4096, 100 * (i + 1)), "no room for an object");
+        for (uint64_t k = 0; k < (i % 5 ? 1 : 4); k++)
+            must(remove_object(&store, (i * 100 + k + 1) * 4096), "lost an object");
+        rows[i] = hp_row_find(&store, &key);
     }
-    hp_ledger_set_thread(ledger, 1, 4711);
-    return ledger;
+    must(hp_thread_number(&store, 4711) == 1, "no room for a thread");
+    store.ledger->fold.journal = (struct hp_journal){
+        .state = HP_JOURNAL_ADDING, .row = rows[0], .fold_row = rows[9], .before_alloc = {1, 1000}, .before_freed = {1, 1000}};
+    store.ledger->fold.count = 1;
+    hp_row_at(&store, rows[0])->alloc.objects |= HP_ROW_DEAD;
+    return store;
 }
 
-static struct part part_of(const struct hp_ledger *ledger, const struct hp_layout *layout,
-                           unsigned choice)
+static struct part part_of(const struct hp_ledger *ledger, const struct hp_ledger *made, unsigned choice)
 {
     const uint64_t last = sizeof *ledger - CONTENT;
+    const struct hp_live_level *live = &made->live[0];
+    const uint64_t keys = live->groups * sizeof(struct hp_live_group);
     const struct part parts[] = {
         {0, offsetof(struct hp_ledger, exe)},
-        {0, offsetof(struct hp_ledger, intervals)},
+        {0, offsetof(struct hp_ledger, buckets)},
         {offsetof(struct hp_ledger, resident), sizeof ledger->resident},
-        {offsetof(struct hp_ledger, layout), sizeof *layout + 64},
+        {offsetof(struct hp_ledger, buckets), offsetof(struct hp_ledger, modules_at) - offsetof(struct hp_ledger, buckets)},
         {offsetof(struct hp_ledger, exe), last - offsetof(struct hp_ledger, exe)},
-        {offsetof(struct hp_ledger, block_map), layout->size / HP_BLOCK / 8},
-        {layout->modules_at, 3 * sizeof(struct hp_ledger_module)},
-        {layout->threads_at, 64},
-        {layout->buckets[0].at, layout->buckets[0].count * sizeof(hp_offset)},
-        {layout->live[0].groups_at, layout->live[0].groups * sizeof(struct hp_live_group)},
-        {layout->live[0].data_at,
-         layout->live[0].groups * HP_LIVE_SLOTS * sizeof(struct hp_live_data)},
-        {layout->arena_at, HP_BLOCK - CONTENT},
+        {offsetof(struct hp_ledger, block_map), made->size / HP_BLOCK / 8},
+        {made->modules_at[0], 3 * sizeof(struct hp_ledger_module)},
+        {made->threads_at[0], 64},
+        {made->buckets[0].at, made->buckets[0].count * sizeof(hp_offset)},
+        {live->at, keys},
+        {live->at + keys, live->groups * HP_LIVE_SLOTS * sizeof(struct hp_live_data)},
+        {made->buckets[0].at + made->buckets[0].count * sizeof(hp_offset), HP_BLOCK - CONTENT}, /* the first rows */
+        {offsetof(struct hp_ledger, modules_at), offsetof(struct hp_ledger, fold) - offsetof(struct hp_ledger, modules_at)},
+        {offsetof(struct hp_ledger, fold), sizeof ledger->fold},
+        {offsetof(struct hp_ledger, module_count), 64},
     };
     return parts[choice % (sizeof parts / sizeof *parts)];
 }
@@ -117,9 +126,9 @@ static void use(const struct hp_ledger *ledger, uint64_t size)
     static struct bytes text;
     struct hp_moment moment = {.time_ns = 1, .clock_ns = 5};
     struct hp_ledger_view view;
-    if (hp_ledger_view_open(&view, ledger, size))
+    if (hp_ledger_view_open(&view, ledger, NULL, size))
         return;
-    uint64_t room = hp_ledger_view_scratch_size(&view);
+    uint64_t room = hp_snapshot_scratch_size(&view);
     must(room < 64 << 20, "too much scratch memory");
     hp_ledger_view_estimate(&view);
     hp_resident_recall(&ledger->resident, 1ull << 40, 0, HP_RESIDENT_HASTY, &moment.resident,
@@ -128,7 +137,7 @@ static void use(const struct hp_ledger *ledger, uint64_t size)
     char *scratch = malloc(room);
     text.size = 0;
     hp_text_init(&writer, collect, &text, buffer);
-    int error = hp_ledger_view_write(&view, &moment, &writer, scratch, room);
+    int error = hp_snapshot_write(&view, &moment, &writer, scratch, room);
     free(scratch);
     struct hp_profile *profile = NULL;
     struct hp_error why = {""};
@@ -141,11 +150,10 @@ static void use(const struct hp_ledger *ledger, uint64_t size)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static struct hp_ledger *ledger;
-    static struct hp_layout layout;
+    static struct hp_ledger *ledger, made;
     if (!ledger) {
-        ledger = make_full();
-        layout = ledger->layout;
+        ledger = make_full().ledger;
+        made = *ledger;
     }
     struct {
         uint64_t at;
@@ -154,13 +162,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     size_t count = 0;
     for (; count < PATCHES_MOST && (count + 1) * PATCH <= size; count++) {
         const uint8_t *patch = data + count * PATCH;
-        const struct part part = part_of(ledger, &layout, patch[0]);
+        const struct part part = part_of(ledger, &made, patch[0]);
         uint64_t place = patch[1] | (uint64_t)patch[2] << 8 | (uint64_t)patch[3] << 16;
         patches[count].at = part.at + place % part.size;
         memcpy(patches[count].was, (char *)ledger + patches[count].at, CONTENT);
         memcpy((char *)ledger + patches[count].at, patch + PATCH - CONTENT, CONTENT);
     }
-    use(ledger, layout.size);
+    use(ledger, made.size);
     while (count--)
         memcpy((char *)ledger + patches[count].at, patches[count].was, CONTENT);
     return 0;

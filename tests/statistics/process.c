@@ -25,24 +25,20 @@ void process_new_thread(struct process *process)
 
 void process_set_interval(struct process *process, uint64_t interval)
 {
-    struct hp_ledger *ledger = process->ledger;
-    uint32_t epoch = 0;
-    while (epoch < ledger->epoch_count && ledger->intervals[epoch] != interval)
-        epoch++;
-    if (epoch == ledger->epoch_count)
-        ledger->intervals[ledger->epoch_count++] = interval;
-    ledger->epoch = epoch;
+    struct hp_ledger *ledger = process->store->ledger;
+    ledger->interval = interval;
     if (interval)
-        ledger->armed_epoch = epoch;
+        ledger->armed_interval = interval;
 }
 
 void process_start(struct process *process, uint64_t seed, uint64_t interval)
 {
     *process =
-        (struct process){.ledger = make_ledger(BUDGET, 128), .random = seed, .next_address = 4096};
-    process->ledger->pid = 42;
-    process->ledger->start_time_ns = seed;
-    strcpy(process->ledger->exe, "/bin/process");
+        (struct process){.store = malloc(sizeof *process->store), .random = seed, .next_address = 4096};
+    *process->store = make_store(BUDGET, 128, interval);
+    process->store->ledger->pid = 42;
+    process->store->ledger->start_time_ns = seed;
+    strcpy(process->store->ledger->exe, "/bin/process");
     process_set_interval(process, interval);
     process_new_thread(process);
 }
@@ -55,7 +51,8 @@ void process_end(struct process *process)
         free(stream->drawn);
         free(stream);
     }
-    free_ledger(process->ledger);
+    free_store(process->store);
+    free(process->store);
 }
 
 struct stream *stream_new(struct process *process, unsigned site, uint64_t size)
@@ -71,12 +68,12 @@ static void record(struct stream *stream)
 {
     struct process *process = stream->process;
     const uint64_t frames[] = {SITE_BASE + 16 * stream->site + 1};
-    uint32_t epoch = hp_thread.due_epoch;
-    uint16_t size_class = process->ledger->intervals[epoch] == 1 ? 0 : hp_size_class(stream->size);
-    hp_offset stack = add_stack(process->ledger, frames, 1);
-    hp_offset entry = hp_ledger_entry(process->ledger, stack, size_class, (uint16_t)epoch);
+    const uint64_t interval = hp_thread.due_interval;
+    uint16_t size_class = interval == 1 ? 0 : hp_size_class(stream->size);
+    struct hp_key key = {.frames = frames, .interval = interval, .depth = 1, .size_class = size_class, .kind = HP_KIND_HEAP};
+    key.hash = hp_key_hash(&key);
     uint64_t address = process->next_address += 4096;
-    if (!entry || !add_object(process->ledger, entry, address, stream->size))
+    if (!add_object(process->store, &key, address, stream->size))
         fail_msg("the ledger is too small for this test");
     if (stream->count == stream->capacity) {
         size_t live = stream->count - stream->first;
@@ -93,7 +90,7 @@ static void record(struct stream *stream)
 
 uint64_t stream_allocate(struct stream *stream, uint64_t count)
 {
-    const struct hp_ledger *ledger = stream->process->ledger;
+    const struct hp_ledger *ledger = stream->process->store->ledger;
     uint64_t size = stream->size, samples = 0;
     while (count) {
         /* All objects at once of which the hot path would only take the size off. */
@@ -105,8 +102,7 @@ uint64_t stream_allocate(struct stream *stream, uint64_t count)
         count -= quiet;
         if (!count)
             break;
-        if (hp_charge(size) &&
-            hp_sampler_due(&hp_thread, size, ledger->intervals[ledger->epoch], ledger->epoch)) {
+        if (hp_charge(size) && hp_sampler_due(&hp_thread, size, ledger->interval)) {
             record(stream);
             samples++;
         }
@@ -121,7 +117,7 @@ void stream_free(struct stream *stream, uint64_t count)
     stream->freed += count;
     for (; stream->first < stream->count && stream->drawn[stream->first].index < stream->freed;
          stream->first++)
-        if (!remove_object(stream->process->ledger, stream->drawn[stream->first].address))
+        if (!remove_object(stream->process->store, stream->drawn[stream->first].address))
             fail_msg("a sampled object is not in the ledger");
 }
 
@@ -132,11 +128,11 @@ struct hp_profile *process_profile(const struct process *process)
     struct hp_ledger_view view;
     struct hp_text writer;
     struct memory text = {0};
-    assert_int_equal(hp_ledger_view_open(&view, process->ledger, process->ledger->layout.size), 0);
-    uint64_t size = hp_ledger_view_scratch_size(&view);
+    assert_int_equal(hp_ledger_view_open(&view, process->store->ledger, NULL, process->store->ledger->size), 0);
+    uint64_t size = hp_snapshot_scratch_size(&view);
     void *scratch = malloc(size);
     hp_text_init(&writer, append, &text, buffer);
-    assert_int_equal(hp_ledger_view_write(&view, &moment, &writer, scratch, size), 0);
+    assert_int_equal(hp_snapshot_write(&view, &moment, &writer, scratch, size), 0);
     struct hp_profile *profile = read_bytes(text.data, text.size);
     free(scratch);
     free(text.data);

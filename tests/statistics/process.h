@@ -20,7 +20,7 @@
 #include "profile/profile.h"
 
 struct process {
-    struct hp_ledger *ledger;
+    struct hp_store *store;
     uint64_t random;
     uint64_t next_address;
     struct stream *streams; /* to be freed with it */

@@ -10,20 +10,28 @@
 
 #include "ledger/ledger.h"
 
-static inline struct hp_ledger *make_ledger(uint64_t budget, uint32_t depth)
+/* In one piece: private memory, or what a child shares with its parent. */
+static inline struct hp_store make_store_in(uint64_t budget, uint32_t depth, uint64_t interval, int flags)
 {
-    size_t size = hp_ledger_layout(budget).size;
-    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    size_t size = hp_ledger_size(budget);
+    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, flags | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory == MAP_FAILED)
         abort();
-    madvise(memory, size, MADV_NOHUGEPAGE); /* as hp_region_create does it: a test counts touched pages */
-    hp_ledger_init(memory, budget, depth);
-    return memory;
+    madvise(memory, size, MADV_NOHUGEPAGE); /* as a region has it: a test counts touched pages */
+    struct hp_store store = {.ledger = memory};
+    if (!hp_ledger_init(&store, budget, depth, interval))
+        abort();
+    return store;
 }
 
-static inline void free_ledger(struct hp_ledger *ledger)
+static inline struct hp_store make_store(uint64_t budget, uint32_t depth, uint64_t interval)
 {
-    munmap(ledger, ledger->layout.size);
+    return make_store_in(budget, depth, interval, MAP_PRIVATE);
+}
+
+static inline void free_store(const struct hp_store *store)
+{
+    munmap(store->ledger, store->ledger->size);
 }
 
 /* splitmix64, for tests that must go the same way each time. */
@@ -35,63 +43,83 @@ static inline uint64_t test_random(uint64_t *state)
     return z ^ z >> 31;
 }
 
-static inline hp_offset add_stack(struct hp_ledger *ledger, const uint64_t *frames, size_t depth)
+/* At the interval in force. */
+static inline struct hp_key make_key(const struct hp_store *store, const uint64_t *frames, size_t depth, uint16_t size_class)
 {
-    uint64_t hash = hp_hash_frames(frames, depth);
-    hp_offset stack = hp_ledger_find_stack(ledger, frames, depth, hash);
-    return stack ? stack : hp_ledger_add_stack(ledger, frames, depth, hash);
+    struct hp_key key = {.frames = frames,
+                         .interval = store->ledger->interval,
+                         .depth = (uint16_t)depth,
+                         .size_class = size_class,
+                         .kind = HP_KIND_HEAP};
+    key.hash = hp_key_hash(&key);
+    return key;
 }
 
-/* An allocation as the library records it. False: memory is out. */
-static inline bool add_object(struct hp_ledger *ledger, hp_offset entry_at, uint64_t address, uint64_t size)
+/* An object counted in its row, as the library does it for thread `tid`; 0: memory is out. */
+static inline hp_offset count_object(const struct hp_store *store, const struct hp_key *key, uint64_t size, uint32_t tid)
 {
-    struct hp_entry *entry = hp_ledger_at(ledger, entry_at);
-    const struct hp_live_data data = {.size = size, .entry = entry_at, .thread = 1};
-    if (!hp_live_insert(ledger, address, &data))
+    bool truncated;
+    return hp_row_count(store, key, size, tid, __builtin_frame_address(0), &truncated);
+}
+
+/* ... and put into the live table. False: memory is out. */
+static inline bool add_object_by(const struct hp_store *store, const struct hp_key *key, uint64_t address, uint64_t size,
+                                 uint32_t tid)
+{
+    const struct hp_live_data data = {.size = size, .row = count_object(store, key, size, tid), .thread = 1};
+    if (!data.row)
         return false;
-    hp_pair_add(&entry->alloc, 1, size);
-    return true;
+    if (hp_live_insert(store, address, &data))
+        return true;
+    hp_pair_add(&hp_row_at(store, data.row)->freed, 1, size);
+    return false;
 }
 
-static inline bool remove_object(struct hp_ledger *ledger, uint64_t address)
+static inline bool add_object(const struct hp_store *store, const struct hp_key *key, uint64_t address, uint64_t size)
+{
+    return add_object_by(store, key, address, size, 1);
+}
+
+static inline bool remove_object(const struct hp_store *store, uint64_t address)
 {
     struct hp_live_ref ref;
-    if (!hp_live_take(ledger, address, &ref))
+    if (!hp_live_take(store, address, &ref))
         return false;
-    struct hp_entry *entry = hp_ledger_at(ledger, ref.data->entry);
-    hp_pair_add(&entry->freed, 1, ref.data->size);
+    const struct hp_live_data data = *ref.data;
     hp_live_drop(&ref);
+    hp_pair_add(&hp_row_at(store, data.row)->freed, 1, data.size);
     return true;
 }
 
 struct ledger_sums {
     struct hp_pair alloc, freed;
-    uint64_t entries, stacks;
+    uint64_t rows, fold_rows, fold_rows_of_frames;
+    struct hp_pair folded; /* alloc of fold rows */
 };
 
-/* Over all records, by the bucket chains, with no writer at work. */
-static inline struct ledger_sums sum_ledger(const struct hp_ledger *ledger)
+/* Over all rows, by the chains, with no writer at work and no fold half done. */
+static inline struct ledger_sums sum_ledger(const struct hp_store *store)
 {
     struct ledger_sums sums = {0};
-    for (unsigned level = 0; level < ledger->bucket_levels; level++) {
-        const struct hp_bucket_level *buckets = &ledger->layout.buckets[level];
-        for (uint64_t i = 0; i < buckets->count; i++) {
+    for (unsigned level = 0; level < HP_BUCKET_LEVELS; level++) {
+        const struct hp_bucket_level *buckets = &store->ledger->buckets[level];
+        for (uint64_t i = 0; buckets->at && i < buckets->count; i++) {
             uint64_t at = buckets->at + i * sizeof(hp_offset);
-            if (!hp_ledger_is_reserved(ledger, at))
+            if (!hp_ledger_is_reserved(store->ledger, at))
                 continue;
-            for (hp_offset offset = *(const hp_offset *)((const char *)ledger + at); offset;) {
-                const struct hp_record *record = hp_ledger_at(ledger, offset);
-                const struct hp_entry *entry = (const struct hp_entry *)record;
-                offset = record->next;
-                if (record->kind == HP_RECORD_STACK)
-                    sums.stacks++;
-                if (record->kind != HP_RECORD_ENTRY)
-                    continue;
-                sums.entries++;
-                sums.alloc.objects += entry->alloc.objects;
-                sums.alloc.bytes += entry->alloc.bytes;
-                sums.freed.objects += entry->freed.objects;
-                sums.freed.bytes += entry->freed.bytes;
+            for (hp_offset offset = *(const hp_offset *)hp_store_at(store, at); offset;) {
+                const struct hp_ledger_row *row = hp_row_at(store, offset);
+                struct hp_pair alloc = hp_row_counted(row->alloc);
+                offset = row->next;
+                sums.rows++;
+                sums.fold_rows += row->folded;
+                sums.fold_rows_of_frames += row->folded && row->depth;
+                sums.alloc.objects += alloc.objects;
+                sums.alloc.bytes += alloc.bytes;
+                sums.freed.objects += row->freed.objects;
+                sums.freed.bytes += row->freed.bytes;
+                sums.folded.objects += row->folded ? alloc.objects : 0;
+                sums.folded.bytes += row->folded ? alloc.bytes : 0;
             }
         }
     }
@@ -105,10 +133,10 @@ static inline void add_live_object(void *state, uint64_t address, const struct h
     sum->bytes += data->size;
 }
 
-static inline struct hp_pair sum_live(const struct hp_ledger *ledger)
+static inline struct hp_pair sum_live(const struct hp_store *store)
 {
     struct hp_pair sum = {0, 0};
-    hp_live_each(ledger, add_live_object, &sum);
+    hp_live_each(store, add_live_object, &sum);
     return sum;
 }
 

@@ -102,7 +102,7 @@ static void *allocate_much(void *state)
             *object = malloc(size);
             /* Those that the sampler leaves out are recorded as well: the more the better. */
             if (hp_charge(size) && !hp_due(size))
-                hp_thread.due_epoch = __atomic_load_n(&hp_ledger_now()->epoch, __ATOMIC_RELAXED);
+                hp_thread.due_interval = hp_interval_now(hp_ledger_now());
             descend(test_random(&random), (unsigned)(test_random(&random) % DEEPEST), *object,
                     size);
         } else if (!(test_random(&random) & 7)) {
@@ -135,12 +135,12 @@ static void read_as_others_do(void)
     struct hp_ledger_view view;
     struct hp_text text;
     uint64_t bytes = 0;
-    if (hp_ledger_view_open(&view, ledger, ledger->layout.size))
+    if (hp_ledger_view_open(&view, ledger, hp_library.region.store.chunks, ledger->size))
         abort();
-    uint64_t size = hp_ledger_view_scratch_size(&view);
+    uint64_t size = hp_snapshot_scratch_size(&view);
     void *scratch = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     hp_text_init(&text, count_bytes, &bytes, buffer);
-    if (scratch == MAP_FAILED || hp_ledger_view_write(&view, &moment, &text, scratch, size) ||
+    if (scratch == MAP_FAILED || hp_snapshot_write(&view, &moment, &text, scratch, size) ||
         !bytes)
         abort();
     hp_ledger_view_estimate(&view);
@@ -189,10 +189,9 @@ int main(void)
     for (unsigned i = 0; i <= THREADS; i++)
         pthread_join(threads[i], NULL);
     const struct hp_ledger *ledger = hp_ledger_now();
-    struct ledger_sums sums = sum_ledger(ledger);
-    printf("%lu objects in %lu entries of %lu stacks\n", (unsigned long)sums.alloc.objects,
-           (unsigned long)sums.entries, (unsigned long)sums.stacks);
+    struct ledger_sums sums = sum_ledger(&hp_library.region.store);
+    printf("%lu objects in %lu rows\n", (unsigned long)sums.alloc.objects, (unsigned long)sums.rows);
     return sums.alloc.objects != recorded - ledger->audit.lost || sums.freed.objects != forgotten ||
-           sums.alloc.bytes != sums.freed.bytes || sum_live(ledger).objects != 0 ||
+           sums.alloc.bytes != sums.freed.bytes || sum_live(&hp_library.region.store).objects != 0 ||
            ledger->live_estimate != 0;
 }

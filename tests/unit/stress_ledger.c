@@ -8,7 +8,7 @@
 
 enum { THREADS = 8, ROUNDS = 20000, OWN = 32, REPEATS = 10 };
 
-static struct hp_ledger *ledger;
+static struct hp_store store;
 
 static void *write_much(void *state)
 {
@@ -19,24 +19,23 @@ static void *write_much(void *state)
         if (!(test_random(&random) & 15))
             sched_yield();
         if (live[slot] && !(test_random(&random) & 3)) {
-            if (!hp_live_take(ledger, live[slot], &ref))
+            if (!hp_live_take(&store, live[slot], &ref))
                 return (void *)1;
             hp_live_restore(&ref);
         } else if (live[slot]) {
-            if (!remove_object(ledger, live[slot]))
+            if (!remove_object(&store, live[slot]))
                 return (void *)1;
             live[slot] = 0;
         } else {
             const uint64_t frames[] = {test_random(&random) % 40, round / 100};
-            hp_offset stack = add_stack(ledger, frames, 2);
-            hp_offset entry = stack ? hp_ledger_entry(ledger, stack, (uint16_t)(slot & 3), 0) : 0;
+            const struct hp_key key = make_key(&store, frames, 2, (uint16_t)(slot & 3));
             live[slot] = ((test_random(&random) & 0xff) * THREADS * OWN + slot * THREADS + number) * 4096 + 4096;
-            if (!entry || !add_object(ledger, entry, live[slot], 1 + slot))
+            if (!add_object_by(&store, &key, live[slot], 1 + slot, (uint32_t)number + 1))
                 return (void *)1;
         }
     }
     for (unsigned slot = 0; slot < OWN; slot++)
-        if (live[slot] && !remove_object(ledger, live[slot]))
+        if (live[slot] && !remove_object(&store, live[slot]))
             return (void *)1;
     return NULL;
 }
@@ -45,7 +44,7 @@ static void *read_much(void *state)
 {
     struct hp_pair sum = {0, 0};
     for (unsigned round = 0; round < 40; round++) {
-        struct hp_pair now = sum_live(ledger);
+        struct hp_pair now = sum_live(&store);
         sum.objects += now.objects;
         sched_yield();
     }
@@ -58,7 +57,7 @@ int main(void)
     for (unsigned repeat = 0; repeat < REPEATS; repeat++) {
         pthread_t threads[THREADS + 1];
         void *result;
-        ledger = make_ledger(64 << 20, 128);
+        store = make_store(64 << 20, 128, 1);
         for (uintptr_t i = 0; i <= THREADS; i++)
             if (pthread_create(&threads[i], NULL, i < THREADS ? write_much : read_much, (void *)i))
                 return 1;
@@ -66,11 +65,11 @@ int main(void)
             pthread_join(threads[i], &result);
             bad |= result != NULL;
         }
-        struct ledger_sums sums = sum_ledger(ledger);
+        struct ledger_sums sums = sum_ledger(&store);
         bad |= sums.alloc.objects != sums.freed.objects || sums.alloc.bytes != sums.freed.bytes;
-        bad |= sum_live(ledger).objects != 0 || sums.entries != ledger->entry_count;
-        printf("%lu objects in %lu entries\n", (unsigned long)sums.alloc.objects, (unsigned long)sums.entries);
-        free_ledger(ledger);
+        bad |= sum_live(&store).objects != 0 || sums.rows != store.ledger->row_count;
+        printf("%lu objects in %lu rows\n", (unsigned long)sums.alloc.objects, (unsigned long)sums.rows);
+        free_store(&store);
     }
     return bad;
 }

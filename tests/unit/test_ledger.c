@@ -10,99 +10,117 @@
 #include <sched.h>
 #include <unistd.h>
 
+#include "ledger/chain.h"
 #include "ledger_help.h"
 
 #define BUDGET (64ull << 20)
 
-static void lays_parts_out_apart(void **state)
+/* What is handed out lies apart from everything else, and in one chunk if it fits into one. */
+static void hands_out_parts_apart(void **state)
 {
-    for (uint64_t budget = 1 << 20; budget <= 1 << 30; budget += budget / 3) {
-        const struct hp_layout layout = hp_ledger_layout(budget);
-        uint64_t at = (uint64_t)hp_ledger_header_blocks() * HP_BLOCK;
-        assert_int_equal(layout.modules_at, at);
-        at += HP_MODULES * sizeof(struct hp_ledger_module);
-        for (unsigned i = 0; i < HP_BUCKET_LEVELS; i++) {
-            assert_true(layout.buckets[i].at >= at && layout.buckets[i].at % HP_BLOCK == 0);
-            at = layout.buckets[i].at + layout.buckets[i].count * sizeof(hp_offset);
-        }
-        assert_true(layout.live[0].groups);
-        for (unsigned i = 0; i < HP_LIVE_LEVELS && layout.live[i].groups; i++) {
-            assert_true(layout.live[i].groups_at >= at);
-            at = layout.live[i].groups_at + layout.live[i].groups * sizeof(struct hp_live_group);
-            assert_true(layout.live[i].data_at >= at);
-            at = layout.live[i].data_at + layout.live[i].groups * HP_LIVE_SLOTS * sizeof(struct hp_live_data);
-        }
-        assert_true(layout.arena_at >= at);
-        assert_true(layout.arena_limit - layout.arena_at >= budget);
-        assert_true(layout.size >= layout.arena_limit);
-        assert_true(layout.size / HP_BLOCK <= HP_BLOCK_MAX);
-        assert_true(layout.size / 16 <= UINT32_MAX); /* hp_offset reaches all of it */
+    struct hp_store store = make_store(BUDGET, 128, 1);
+    static const uint64_t sizes[] = {1, 64, 100, 4096, 60000, 300000, HP_CHUNK, HP_CHUNK + 1, 3 * HP_CHUNK};
+    uint64_t limit = store.ledger->buckets[0].at + store.ledger->buckets[0].count * sizeof(hp_offset), random = 1;
+    assert_true(store.ledger->buckets[0].at >= sizeof(struct hp_ledger));
+    assert_true(store.ledger->end >= limit);
+    limit = store.ledger->end;
+    for (unsigned i = 0; i < 100000; i++) {
+        uint64_t size = sizes[test_random(&random) % 9], at = hp_ledger_take(&store, size);
+        if (!at)
+            break;
+        assert_true(at >= limit && at % 64 == 0 && at + size <= store.ledger->size);
+        assert_true(size > HP_CHUNK || at / HP_CHUNK == (at + size - 1) / HP_CHUNK);
+        limit = at + size;
+    }
+    assert_true(limit > store.ledger->size - 5 * HP_CHUNK);
+    free_store(&store);
+    for (uint64_t budget = 1 << 20; budget <= HP_BUDGET_MOST; budget *= 2) {
+        assert_true(hp_ledger_size(budget) >= 2 * budget && hp_ledger_size(budget) % HP_CHUNK == 0);
+        assert_true(hp_ledger_size(budget) / HP_BLOCK <= HP_BLOCKS);
+        assert_true(hp_ledger_size(budget) / 16 <= (uint64_t)UINT32_MAX + 1); /* hp_offset reaches all of it */
     }
 }
 
 static void keeps_stacks_once(void **state)
 {
-    struct hp_ledger *ledger = make_ledger(BUDGET, 128);
+    struct hp_store store = make_store(BUDGET, 128, 4096);
     uint64_t frames[HP_DEPTH_MAX];
     for (unsigned i = 0; i < HP_DEPTH_MAX; i++)
         frames[i] = 1ull << HP_FRAME_MODULE_SHIFT | (i * 16 + 5);
     hp_offset offsets[HP_DEPTH_MAX + 1];
+    bool truncated = false;
     for (size_t depth = 0; depth <= HP_DEPTH_MAX; depth++) {
-        assert_int_equal(hp_ledger_find_stack(ledger, frames, depth, hp_hash_frames(frames, depth)), 0);
-        assert_int_not_equal(offsets[depth] = add_stack(ledger, frames, depth), 0);
+        const struct hp_key key = make_key(&store, frames, depth, 3);
+        assert_int_equal(hp_row_find(&store, &key), 0);
+        assert_int_not_equal(offsets[depth] = count_object(&store, &key, 10, 1), 0);
     }
     for (size_t depth = 0; depth <= HP_DEPTH_MAX; depth++) {
-        const struct hp_stack *stack = hp_ledger_at(ledger, offsets[depth]);
-        assert_int_equal(add_stack(ledger, frames, depth), offsets[depth]);
-        assert_int_equal(stack->record.depth, depth);
-        assert_memory_equal(stack->frames, frames, depth * sizeof frames[0]);
+        const struct hp_key key = make_key(&store, frames, depth, 3);
+        const struct hp_ledger_row *row = hp_row_at(&store, offsets[depth]);
+        assert_int_equal(count_object(&store, &key, 5, 1), offsets[depth]);
+        assert_int_equal(hp_row_find(&store, &key), offsets[depth]);
+        assert_int_equal(row->depth, depth);
+        assert_memory_equal(row->frames, frames, depth * sizeof frames[0]);
+        assert_int_equal(hp_row_counted(row->alloc).objects, 2);
+        assert_int_equal(row->alloc.bytes, 15);
         /* A second maker of the same stack gets the first one's. */
-        assert_int_equal(hp_ledger_add_stack(ledger, frames, depth, hp_hash_frames(frames, depth)), offsets[depth]);
+        assert_int_equal(hp_row_add(&store, &key, true, 1, NULL, &truncated), offsets[depth]);
+        assert_true(depth <= hp_slot_depth(row->slot_class));
     }
-    assert_int_equal(ledger->stack_count, HP_DEPTH_MAX + 1);
+    assert_false(truncated);
+    assert_int_equal(store.ledger->row_count, HP_DEPTH_MAX + 1);
     /* Equal hashes do not make equal stacks. */
-    frames[0]++;
-    hp_offset other = hp_ledger_add_stack(ledger, frames, 9, hp_hash_frames(frames, 7));
-    frames[0]--;
-    assert_int_not_equal(other, hp_ledger_add_stack(ledger, frames, 9, hp_hash_frames(frames, 7)));
-    free_ledger(ledger);
+    struct hp_key one = make_key(&store, frames, 9, 3), other;
+    const uint64_t others[9] = {1};
+    other = one;
+    other.frames = others;
+    assert_int_not_equal(count_object(&store, &one, 1, 1), count_object(&store, &other, 1, 1));
+    free_store(&store);
 }
 
-static void keeps_entries_apart(void **state)
+static void keeps_rows_apart(void **state)
 {
-    struct hp_ledger *ledger = make_ledger(BUDGET, 128);
+    struct hp_store store = make_store(BUDGET, 128, 4096);
     const uint64_t frames[] = {1, 2};
-    hp_offset stacks[] = {add_stack(ledger, frames, 1), add_stack(ledger, frames, 2)}, all[2][3][3];
-    for (unsigned i = 0; i < 2; i++)
-        for (unsigned j = 0; j < 3; j++)
-            for (unsigned k = 0; k < 3; k++)
-                all[i][j][k] = hp_ledger_entry(ledger, stacks[i], (uint16_t)(j * 1000), (uint16_t)k);
-    for (unsigned i = 0; i < 18; i++)
-        for (unsigned j = 0; j < 18; j++)
-            assert_true((i == j) == ((&all[0][0][0])[i] == (&all[0][0][0])[j]));
-    assert_int_equal(all[1][2][1], hp_ledger_entry(ledger, stacks[1], 2000, 1));
-    assert_int_equal(ledger->entry_count, 18);
-    const struct hp_entry *entry = hp_ledger_at(ledger, all[1][2][1]);
-    assert_int_equal(entry->stack, stacks[1]);
-    assert_int_equal(entry->size_class, 2000);
-    assert_int_equal(entry->epoch, 1);
-    free_ledger(ledger);
+    enum { COUNT = 2 * 3 * 3 * 2 * 2 };
+    hp_offset all[COUNT];
+    for (unsigned i = 0; i < COUNT; i++) {
+        struct hp_key key = make_key(&store, frames, 1 + i % 2, (uint16_t)(i / 2 % 3 * 1000));
+        key.interval = 1ull << i / 6 % 3 * 20;
+        key.folded = i / 18 % 2;
+        key.label = i / 36;
+        key.hash = hp_key_hash(&key);
+        assert_int_not_equal(all[i] = count_object(&store, &key, 1, 1), 0);
+        assert_int_equal(all[i], count_object(&store, &key, 1, 1));
+        /* By what it is, not by the hash alone. */
+        key.hash = 77;
+        all[i] = count_object(&store, &key, 1, 1);
+        assert_int_equal(all[i], count_object(&store, &key, 1, 1));
+        for (unsigned j = 0; j < i; j++)
+            assert_true(all[i] != all[j]);
+    }
+    assert_int_equal(store.ledger->row_count, 2 * COUNT);
+    free_store(&store);
 }
 
-static void grows_a_second_level_of_buckets(void **state)
+static void grows_levels_of_chains(void **state)
 {
-    struct hp_ledger *ledger = make_ledger(BUDGET, 128);
-    enum { COUNT = 100000 };
+    struct hp_store store = make_store(BUDGET, 128, 1);
+    enum { COUNT = 150000 };
     hp_offset *offsets = malloc(COUNT * sizeof *offsets);
-    for (uint64_t i = 0; i < COUNT; i++)
-        assert_int_not_equal(offsets[i] = add_stack(ledger, &i, 1), 0);
-    assert_int_equal(ledger->bucket_levels, HP_BUCKET_LEVELS);
-    for (uint64_t i = 0; i < COUNT; i++)
-        assert_int_equal(add_stack(ledger, &i, 1), offsets[i]);
-    assert_int_equal(ledger->stack_count, COUNT);
-    assert_int_equal(sum_ledger(ledger).stacks, COUNT);
+    for (uint64_t i = 0; i < COUNT; i++) {
+        const struct hp_key key = make_key(&store, &i, 1, 0);
+        assert_int_not_equal(offsets[i] = count_object(&store, &key, 1, 1), 0);
+    }
+    assert_true(store.ledger->buckets[1].at && store.ledger->buckets[2].at && !store.ledger->buckets[3].at);
+    for (uint64_t i = 0; i < COUNT; i++) {
+        const struct hp_key key = make_key(&store, &i, 1, 0);
+        assert_int_equal(hp_row_find(&store, &key), offsets[i]);
+    }
+    assert_int_equal(store.ledger->row_count, COUNT);
+    assert_int_equal(sum_ledger(&store).rows, COUNT);
     free(offsets);
-    free_ledger(ledger);
+    free_store(&store);
 }
 
 static void classes_sizes_finely(void **state)
@@ -139,147 +157,241 @@ static void adds_pairs(void **state)
 
 static void takes_drops_and_restores(void **state)
 {
-    struct hp_ledger *ledger = make_ledger(BUDGET, 128);
-    const struct hp_live_data data = {.size = 100, .entry = 7, .time_ms = 5, .thread = 3};
+    struct hp_store store = make_store(BUDGET, 128, 1);
+    const struct hp_live_data data = {.size = 100, .row = 7, .time_ms = 5, .thread = 3};
     struct hp_live_ref ref, second;
-    assert_false(hp_live_take(ledger, 0x1000, &ref));
-    assert_true(hp_live_insert(ledger, 0x1000, &data));
-    assert_false(hp_live_take(ledger, 0x2000, &ref));
-    assert_true(hp_live_take(ledger, 0x1000, &ref));
+    assert_false(hp_live_take(&store, 0x1000, &ref));
+    assert_true(hp_live_insert(&store, 0x1000, &data));
+    assert_false(hp_live_take(&store, 0x2000, &ref));
+    assert_true(hp_live_take(&store, 0x1000, &ref));
     assert_memory_equal(ref.data, &data, sizeof data);
-    assert_false(hp_live_take(ledger, 0x1000, &second)); /* out of sight */
-    assert_int_equal(sum_live(ledger).objects, 0);
+    assert_false(hp_live_take(&store, 0x1000, &second)); /* out of sight */
+    assert_int_equal(sum_live(&store).objects, 0);
     hp_live_restore(&ref);
-    assert_int_equal(sum_live(ledger).bytes, 100);
-    assert_true(hp_live_take(ledger, 0x1000, &ref));
+    assert_int_equal(sum_live(&store).bytes, 100);
+    assert_true(hp_live_take(&store, 0x1000, &ref));
     hp_live_drop(&ref);
-    assert_false(hp_live_take(ledger, 0x1000, &ref));
-    assert_int_equal(sum_live(ledger).objects, 0);
-    free_ledger(ledger);
+    assert_false(hp_live_take(&store, 0x1000, &ref));
+    assert_int_equal(sum_live(&store).objects, 0);
+    free_store(&store);
 }
 
 /* Many more objects than the first level has slots; then all of them away, and again: nothing may be left behind. */
 static void overflows_to_later_groups_and_levels(void **state)
 {
     enum { COUNT = 200000 };
-    struct hp_ledger *ledger = make_ledger(BUDGET, 128);
+    struct hp_store store = make_store(BUDGET, 128, 1);
     for (unsigned round = 0; round < 3; round++) {
         for (uint64_t i = 1; i <= COUNT; i++) {
             const struct hp_live_data data = {.size = i};
-            assert_true(hp_live_insert(ledger, i * 1024 + round * 16, &data));
+            assert_true(hp_live_insert(&store, i * 1024 + round * 16, &data));
         }
-        assert_true(ledger->live_levels >= 3);
-        assert_int_equal(sum_live(ledger).objects, COUNT);
-        assert_int_equal(sum_live(ledger).bytes, (uint64_t)COUNT * (COUNT + 1) / 2);
+        assert_true(store.ledger->live[2].at);
+        assert_int_equal(sum_live(&store).objects, COUNT);
+        assert_int_equal(sum_live(&store).bytes, (uint64_t)COUNT * (COUNT + 1) / 2);
         for (uint64_t i = COUNT; i >= 1; i--) {
             struct hp_live_ref ref;
             uint64_t k = i * 77777 % (COUNT + 1); /* in another order; coprime, and 0 for no i */
-            assert_true(hp_live_take(ledger, k * 1024 + round * 16, &ref));
+            assert_true(hp_live_take(&store, k * 1024 + round * 16, &ref));
             assert_int_equal(ref.data->size, k);
             hp_live_drop(&ref);
         }
-        assert_int_equal(sum_live(ledger).objects, 0);
+        assert_int_equal(sum_live(&store).objects, 0);
     }
-    for (unsigned level = 0; level < HP_LIVE_LEVELS; level++) {
-        const struct hp_live_level *live = &ledger->layout.live[level];
-        const struct hp_live_group *groups = (const struct hp_live_group *)((char *)ledger + live->groups_at);
+    for (unsigned level = 0; level < HP_LIVE_LEVELS && store.ledger->live[level].at; level++) {
+        const struct hp_live_level *live = &store.ledger->live[level];
+        const struct hp_live_group *groups = hp_store_at(&store, live->at);
         for (uint64_t i = 0; i < live->groups; i++)
             assert_int_equal(groups[i].overflow, 0);
     }
-    free_ledger(ledger);
+    free_store(&store);
 }
 
 static void says_no_when_memory_is_out(void **state)
 {
-    struct hp_ledger *ledger = make_ledger(1 << 20, 128);
-    uint64_t objects = 0, stacks = 0, refused = 0;
-    hp_offset entry = 0;
+    struct hp_store store = make_store(1 << 20, 128, 1);
+    uint64_t objects = 0, rows = 0, refused = 0;
+    struct hp_key key = {0};
+    static uint64_t frames[64];
     for (uint64_t i = 0; i < 100000; i++) {
-        uint64_t frames[64] = {i};
-        hp_offset stack = add_stack(ledger, frames, 1 + i % 64);
-        hp_offset made = stack ? hp_ledger_entry(ledger, stack, 1, 0) : 0;
-        stacks += stack != 0;
-        entry = made ? made : entry;
-        bool there = add_object(ledger, entry, (i + 1) * 4096, 10);
+        frames[0] = i;
+        const struct hp_key next = make_key(&store, frames, 1 + i % 64, 0);
+        bool there = add_object(&store, &next, (i + 1) * 4096, 10);
+        rows += there;
+        if (there)
+            key = next;
+        else /* where there is no new row there may be room for an object of an old one */
+            there = key.frames && add_object(&store, &key, (i + 1) * 4096, 10);
         objects += there;
         refused += !there;
     }
-    assert_true(stacks > 100 && stacks < 100000);
+    assert_true(rows > 100 && rows < 100000);
     assert_true(objects > 100 && refused > 0);
-    assert_true(ledger->reserved <= 1 << 20);
-    assert_int_equal(sum_live(ledger).objects, objects);
-    assert_int_equal(sum_ledger(ledger).alloc.objects, objects);
-    assert_int_equal(hp_ledger_allocate(ledger, 1 << 20), 0);
+    assert_true(store.ledger->reserved <= 1 << 20);
+    assert_int_equal(sum_live(&store).objects, objects);
+    const struct ledger_sums sums = sum_ledger(&store);
+    assert_int_equal(sums.alloc.objects - sums.freed.objects, objects);
+    assert_int_equal(sums.alloc.bytes - sums.freed.bytes, objects * 10);
+    assert_int_equal(hp_ledger_allocate(&store, 1 << 20), 0);
     /* What is there can still be found, and goes. */
     uint64_t found = 0;
     for (uint64_t i = 0; i < 100000; i++)
-        found += remove_object(ledger, (i + 1) * 4096);
+        found += remove_object(&store, (i + 1) * 4096);
     assert_int_equal(found, objects);
-    free_ledger(ledger);
+    /* Then there is room again. */
+    frames[0] = 1 << 30;
+    key = make_key(&store, frames, 64, 0);
+    assert_true(add_object(&store, &key, 4096, 10));
+    free_store(&store);
+}
+
+/* Who is refused memory again and again does not use up the file's offsets. */
+static void refusals_use_up_nothing(void **state)
+{
+    struct hp_store store = make_store(1 << 20, 128, 1);
+    while (hp_ledger_allocate(&store, 1000))
+        ;
+    uint64_t end = store.ledger->end;
+    for (unsigned i = 0; i < 100000; i++)
+        assert_int_equal(hp_ledger_allocate(&store, 1000), 0);
+    assert_true(store.ledger->end < end + HP_BLOCK);
+    free_store(&store);
 }
 
 static unsigned reserve_calls;
 
-static int refuse(struct hp_ledger *ledger, uint64_t offset, uint64_t size)
+static int refuse(const struct hp_ledger *ledger, void *memory, uint64_t size)
 {
-    assert_int_equal(offset % HP_BLOCK, 0);
+    assert_int_equal(((char *)memory - (const char *)ledger) % HP_BLOCK, 0);
+    assert_int_equal(size, HP_BLOCK);
     return ++reserve_calls > 3 ? -ENOSPC : 0;
 }
 
 static void touches_nothing_unreserved(void **state)
 {
-    struct hp_ledger *ledger = make_ledger(BUDGET, 128);
+    struct hp_store store = make_store(BUDGET, 128, 1);
     const struct hp_live_data data = {.size = 1};
-    uint64_t frames[] = {1};
-    hp_ledger_set_reserve(refuse);
+    const uint64_t before = store.ledger->reserved;
+    store.ways.reserve = refuse;
     for (uint64_t i = 1; i < 1000; i++) {
-        frames[0] = i;
-        hp_offset stack = add_stack(ledger, frames, 1);
-        if (stack)
-            hp_ledger_entry(ledger, stack, 1, 1);
-        hp_live_insert(ledger, i * 4096, &data);
+        const struct hp_key key = make_key(&store, &i, 1, 0);
+        count_object(&store, &key, 1, 1);
+        hp_live_insert(&store, i * 4096, &data);
     }
-    hp_ledger_set_reserve(NULL);
-    assert_int_equal(ledger->reserved, 3 * HP_BLOCK);
+    assert_int_equal(store.ledger->reserved, before + 3 * HP_BLOCK);
     unsigned touched = 0;
-    for (uint64_t at = (uint64_t)hp_ledger_header_blocks() * HP_BLOCK; at < ledger->layout.size; at += 4096) {
+    for (uint64_t at = hp_ledger_header_bytes(); at < store.ledger->size; at += 4096) {
         unsigned char resident = 0;
-        mincore((char *)ledger + at, 4096, &resident);
+        mincore((char *)store.ledger + at, 4096, &resident);
         touched += resident & 1;
-        assert_true(!(resident & 1) || hp_ledger_is_reserved(ledger, at));
+        assert_true(!(resident & 1) || hp_ledger_is_reserved(store.ledger, at));
     }
     assert_true(touched > 0);
-    free_ledger(ledger);
+    free_store(&store);
 }
 
-static void settles_what_a_fork_found_half_done(void **state)
+static char *mapped[HP_CHUNKS];
+static uint64_t map_calls, chunks_there;
+
+static int map_next(uint64_t chunk)
 {
-    struct hp_ledger *ledger = make_ledger(BUDGET, 128);
-    const uint64_t frames[] = {1};
-    hp_offset entry_at = hp_ledger_entry(ledger, add_stack(ledger, frames, 1), 3, 0);
-    struct hp_entry *entry = hp_ledger_at(ledger, entry_at);
-    for (uint64_t i = 1; i <= 10; i++)
-        assert_true(add_object(ledger, entry_at, i * 4096, 10));
-    struct hp_live_ref ref;
-    assert_true(hp_live_take(ledger, 4096, &ref)); /* being freed, not counted yet */
-    assert_true(hp_live_take(ledger, 8192, &ref)); /* counted, not gone yet */
-    hp_pair_add(&entry->freed, 1, 10);
-    const struct hp_live_data data = {.size = 10, .entry = entry_at};
-    assert_true(hp_live_insert(ledger, 1 << 20, &data)); /* visible, not counted yet */
-    hp_ledger_settle(ledger);
-    assert_int_equal(sum_live(ledger).objects, 9);
-    assert_int_equal(entry->alloc.objects - entry->freed.objects, 9);
-    assert_int_equal(entry->alloc.bytes - entry->freed.bytes, 90);
-    /* The half-done ones are gone: their addresses are free for the next. */
-    assert_true(add_object(ledger, entry_at, 4096, 10));
-    assert_int_equal(sum_live(ledger).objects, 10);
-    free_ledger(ledger);
+    map_calls++;
+    if (chunk >= HP_CHUNKS || chunks_there == 6)
+        return -ENOMEM;
+    mapped[chunk] = mmap(NULL, HP_CHUNK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    chunks_there++;
+    return 0;
+}
+
+/* Chunks that lie anywhere, and of which there are only so many: what is not mapped is not touched, and nothing that
+ * fits into a chunk lies across two. */
+static void lives_in_chunks(void **state)
+{
+    struct hp_store store = {.chunks = mapped, .ways = {.map = map_next}};
+    assert_int_equal(map_next(0), 0);
+    store.ledger = (struct hp_ledger *)mapped[0];
+    assert_true(hp_ledger_init(&store, BUDGET, 128, 1));
+    uint64_t objects = 0, refused = 0;
+    for (uint64_t i = 1; i <= 100000; i++) {
+        uint64_t frames[40] = {i / 4, 2, 3};
+        const struct hp_key key = make_key(&store, frames, 1 + i % 40, 0);
+        bool there = add_object(&store, &key, i * 64, i);
+        objects += there;
+        refused += !there;
+    }
+    assert_int_equal(chunks_there, 6);
+    assert_true(refused && objects > 3000);
+    assert_int_equal(sum_live(&store).objects, objects);
+    for (uint64_t i = 1; i <= 100000; i++)
+        objects -= remove_object(&store, i * 64);
+    assert_int_equal(objects, 0);
+    const struct ledger_sums sums = sum_ledger(&store);
+    assert_memory_equal(&sums.alloc, &sums.freed, sizeof sums.alloc);
+    for (uint64_t i = 0; i < HP_CHUNKS; i++)
+        if (mapped[i])
+            munmap(mapped[i], HP_CHUNK);
+}
+
+static uint32_t gone_from, gone_calls; /* threads below this number are gone */
+
+static bool is_gone(uint32_t tid)
+{
+    gone_calls++;
+    return tid < gone_from;
+}
+
+static void numbers_threads(void **state)
+{
+    struct hp_store store = make_store(BUDGET, 128, 1);
+    store.ways.is_gone = is_gone;
+    assert_null(hp_thread_of(&store, 0));
+    assert_null(hp_thread_of(&store, HP_THREADS + 1));
+    for (uint32_t i = 1; i <= HP_THREADS; i++)
+        assert_int_equal(hp_thread_number(&store, 1000000 + i), i);
+    for (uint32_t i = 1; i <= HP_THREADS; i++)
+        assert_int_equal(hp_thread_of(&store, i)->tid, 1000000 + i);
+    assert_int_equal(gone_calls, 0);
+    /* Nobody is gone: there is none left. */
+    assert_int_equal(hp_thread_number(&store, 7), 0);
+    assert_true(gone_calls > 0 && gone_calls <= 64);
+    /* The first hundred are gone, and of every second one something is live. */
+    gone_from = 1000101;
+    for (uint32_t i = 1; i <= 100; i += 2)
+        hp_thread_of(&store, i)->live = 1;
+    bool given[101] = {false};
+    unsigned count = 0;
+    for (unsigned i = 0; i < 3 * HP_THREADS / 64 + 200; i++) {
+        uint32_t number = hp_thread_number(&store, 2000000 + i);
+        if (!number)
+            continue;
+        assert_true(number <= 100 && number % 2 == 0 && !given[number]);
+        assert_int_equal(hp_thread_of(&store, number)->tid, 2000000 + i);
+        given[number] = true;
+        count++;
+    }
+    assert_int_equal(count, 50);
+    /* What was live goes: the number may go on. */
+    hp_thread_of(&store, 31)->live = 0;
+    uint32_t number = 0;
+    for (unsigned i = 0; !number && i < HP_THREADS / 64 + 1; i++)
+        number = hp_thread_number(&store, 3000000);
+    assert_int_equal(number, 31);
+    free_store(&store);
+}
+
+static void threads_without_memory_have_no_number(void **state)
+{
+    struct hp_store store = make_store(1 << 20, 128, 1);
+    while (hp_ledger_allocate(&store, 64))
+        ;
+    assert_int_equal(hp_thread_number(&store, 5), 0);
+    free_store(&store);
 }
 
 enum { THREADS = 8, ROUNDS = 40000, OWN = 64 };
 
 struct hammer {
-    struct hp_ledger *ledger;
+    const struct hp_store *store;
     unsigned number;
     uint64_t made, made_bytes, gone, gone_bytes, kept, kept_bytes;
 };
@@ -302,7 +414,7 @@ static void *hammer(void *state)
         unsigned slot = test_random(&random) % OWN;
         pause_by_chance(&random);
         if (live[slot]) {
-            if (!remove_object(h->ledger, live[slot]))
+            if (!remove_object(h->store, live[slot]))
                 return NULL;
             h->gone++;
             h->gone_bytes += sizes[slot];
@@ -311,10 +423,9 @@ static void *hammer(void *state)
         }
         uint64_t frames[] = {test_random(&random) % 300, 1, 2};
         uint64_t size = 1 + test_random(&random) % 10000;
-        hp_offset stack = add_stack(h->ledger, frames, 3);
-        hp_offset entry = stack ? hp_ledger_entry(h->ledger, stack, hp_size_class(size) / 16, 0) : 0;
+        const struct hp_key key = make_key(h->store, frames, 3, hp_size_class(size) / 16);
         uint64_t address = ((uint64_t)slot * 4096 + round) * THREADS * 16 + h->number * 16 + (1 << 20);
-        if (!entry || !add_object(h->ledger, entry, address, size))
+        if (!add_object_by(h->store, &key, address, size, h->number + 1))
             return NULL;
         live[slot] = address;
         sizes[slot] = size;
@@ -330,16 +441,16 @@ static void *hammer(void *state)
 
 static void sums_of_many_threads_are_exact(void **state)
 {
-    struct hp_ledger *ledger = make_ledger(BUDGET, 128);
+    struct hp_store store = make_store(BUDGET, 128, 1);
     struct hammer hammers[THREADS];
     pthread_t threads[THREADS];
     struct hp_pair made = {0, 0}, gone = {0, 0}, kept = {0, 0};
     for (unsigned i = 0; i < THREADS; i++) {
-        hammers[i] = (struct hammer){.ledger = ledger, .number = i};
+        hammers[i] = (struct hammer){.store = &store, .number = i};
         assert_int_equal(pthread_create(&threads[i], NULL, hammer, &hammers[i]), 0);
     }
     for (unsigned i = 0; i < 50; i++) {
-        sum_live(ledger); /* a reader among them */
+        sum_live(&store); /* a reader among them */
         sched_yield();
     }
     for (unsigned i = 0; i < THREADS; i++) {
@@ -350,31 +461,33 @@ static void sums_of_many_threads_are_exact(void **state)
         gone.objects += hammers[i].gone, gone.bytes += hammers[i].gone_bytes;
         kept.objects += hammers[i].kept, kept.bytes += hammers[i].kept_bytes;
     }
-    struct ledger_sums sums = sum_ledger(ledger);
-    struct hp_pair live = sum_live(ledger);
-    assert_int_equal(sums.stacks, 300);
-    assert_int_equal(ledger->stack_count, sums.stacks);
-    assert_int_equal(ledger->entry_count, sums.entries);
+    struct ledger_sums sums = sum_ledger(&store);
+    struct hp_pair live = sum_live(&store);
+    assert_true(sums.rows >= 300 && sums.fold_rows == 0);
+    assert_int_equal(store.ledger->row_count, sums.rows);
     assert_memory_equal(&sums.alloc, &made, sizeof made);
     assert_memory_equal(&sums.freed, &gone, sizeof gone);
     assert_memory_equal(&live, &kept, sizeof kept);
-    free_ledger(ledger);
+    free_store(&store);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(lays_parts_out_apart),
+        cmocka_unit_test(hands_out_parts_apart),
         cmocka_unit_test(keeps_stacks_once),
-        cmocka_unit_test(keeps_entries_apart),
-        cmocka_unit_test(grows_a_second_level_of_buckets),
+        cmocka_unit_test(keeps_rows_apart),
+        cmocka_unit_test(grows_levels_of_chains),
         cmocka_unit_test(classes_sizes_finely),
         cmocka_unit_test(adds_pairs),
         cmocka_unit_test(takes_drops_and_restores),
         cmocka_unit_test(overflows_to_later_groups_and_levels),
         cmocka_unit_test(says_no_when_memory_is_out),
+        cmocka_unit_test(refusals_use_up_nothing),
         cmocka_unit_test(touches_nothing_unreserved),
-        cmocka_unit_test(settles_what_a_fork_found_half_done),
+        cmocka_unit_test(lives_in_chunks),
+        cmocka_unit_test(numbers_threads),
+        cmocka_unit_test(threads_without_memory_have_no_number),
         cmocka_unit_test(sums_of_many_threads_are_exact),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

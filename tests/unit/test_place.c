@@ -10,12 +10,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "ledger/place.h"
 #include "ledger/region.h"
-#include "ledger_help.h"
 
 #define BUDGET (8ull << 20)
 #define NOBODY 4194305 /* above any process number */
@@ -43,7 +43,7 @@ static struct hp_region create(void)
 {
     struct hp_region region = {0};
     int error = -1;
-    assert_int_equal(hp_region_create(&region, folder, BUDGET, 128, &error), 0);
+    assert_int_equal(hp_region_create(&region, folder, BUDGET, 128, 524288, &error), 0);
     assert_int_equal(error, 0);
     return region;
 }
@@ -51,8 +51,28 @@ static struct hp_region create(void)
 static void destroy(struct hp_region *region)
 {
     hp_region_remove(region);
-    free_ledger(region->ledger);
-    hp_ledger_set_reserve(NULL);
+    hp_region_leave(region);
+}
+
+/* A process has one region. Another ledger that is held: one that was left, but is mapped all the same. */
+struct held {
+    char path[HP_PATH_MAX];
+    void *memory;
+};
+
+static struct held create_held(void)
+{
+    struct hp_region region = create();
+    struct held held = {.memory = mremap(region.store.ledger, 0, HP_CHUNK, MREMAP_MAYMOVE)};
+    assert_true(held.memory != MAP_FAILED);
+    strcpy(held.path, region.path);
+    hp_region_leave(&region);
+    return held;
+}
+
+static void let_go(const struct held *held)
+{
+    munmap(held->memory, HP_CHUNK);
 }
 
 static const char *place(int pid, unsigned number)
@@ -82,7 +102,7 @@ static void is_held_while_mapped(void **state)
     strcpy(path, region.path);
     assert_true(hp_place_is_held(path, NULL));
     assert_true(hp_place_is_held(path, NULL)); /* asking changes nothing */
-    free_ledger(region.ledger);
+    hp_region_leave(&region);
     assert_false(hp_place_is_held(path, NULL));
     unlink(path);
     assert_false(hp_place_is_held(path, NULL));
@@ -94,15 +114,15 @@ static void is_held_while_mapped(void **state)
 static void is_held_by_forked_children(void **state)
 {
     struct hp_region region = create();
-    int file = hp_region_fork_prepare(&region), up[2], down[2], status;
-    assert_true(file >= 0);
+    int up[2], down[2], status;
     assert_int_equal(pipe(up), 0);
     assert_int_equal(pipe(down), 0);
     pid_t child = fork();
     if (child == 0) {
         char word, parent[HP_PATH_MAX] = "";
         close(down[1]);
-        hp_region_fork_child(&region, file, true);
+        hp_region_leave(&region);
+        region = create();
         hp_place_ledger(parent, folder, geteuid(), getppid(), 0);
         bool good = hp_place_is_held(region.path, NULL) && hp_place_is_held(parent, NULL);
         if (write(up[1], region.path, HP_PATH_MAX) != HP_PATH_MAX)
@@ -118,8 +138,7 @@ static void is_held_by_forked_children(void **state)
     close(down[1]);
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_int_equal(status, 0);
-    assert_false(hp_place_is_held(path, NULL)); /* even if its parent has not come to closing the file */
-    hp_region_fork_parent(file);
+    assert_false(hp_place_is_held(path, NULL));
     assert_true(hp_place_is_held(region.path, NULL));
     close(up[0]);
     close(up[1]);
@@ -129,10 +148,10 @@ static void is_held_by_forked_children(void **state)
 
 static void prunes_the_oldest_dead_only(void **state)
 {
-    struct hp_region region = create(), own = create();
+    struct held other = create_held();
+    struct hp_region own = create();
     /* As it looks to a process in another pid namespace: nobody has that number. */
-    assert_int_equal(rename(region.path, place(NOBODY, 5)), 0);
-    strcpy(region.path, place(NOBODY, 5));
+    assert_int_equal(rename(other.path, place(NOBODY, 5)), 0);
     for (unsigned number = 10; number < 10 + 3 * HP_DEAD_MOST; number++)
         write_dead(number);
     hp_place_prune(inner);
@@ -140,7 +159,7 @@ static void prunes_the_oldest_dead_only(void **state)
     assert_true(access(own.path, F_OK) == 0);
     for (unsigned number = 10; number < 10 + 3 * HP_DEAD_MOST; number++)
         assert_int_equal(is_there(NOBODY, number), number >= 10 + 2 * HP_DEAD_MOST);
-    destroy(&region);
+    let_go(&other);
     destroy(&own);
 }
 
@@ -158,15 +177,13 @@ static void leaves_few_alone(void **state)
 /* Processes of two pid namespaces may have the same number. */
 static void does_not_take_a_held_name(void **state)
 {
-    struct hp_region first = create(), second = create();
-    char name[HP_PATH_MAX];
+    struct held first = create_held(), second = create_held();
     assert_string_not_equal(first.path, second.path);
-    strcpy(name, first.path);
-    assert_true(hp_place_is_held(name, NULL) && hp_place_is_held(second.path, NULL));
-    free_ledger(first.ledger); /* as exec does */
+    assert_true(hp_place_is_held(first.path, NULL) && hp_place_is_held(second.path, NULL));
+    let_go(&first); /* as exec does */
     struct hp_region third = create();
-    assert_string_equal(third.path, name);
-    destroy(&second);
+    assert_string_equal(third.path, first.path);
+    let_go(&second);
     destroy(&third);
 }
 
@@ -182,8 +199,8 @@ static void keeps_the_ledgers_of_dead_processes(void **state)
                 assert_int_equal(hp_place_ledger(path, folder, geteuid(), getpid(), number), 0);
                 assert_int_equal(access(path, F_OK), 0);
             }
-        region.ledger->made_ticks = 1; /* before this process was there */
-        free_ledger(region.ledger);
+        region.store.ledger->made_ticks = 1; /* before this process was there */
+        hp_region_leave(&region);
     }
 }
 

@@ -1,4 +1,4 @@
-/* The memory of a ledger: where its file goes, what is refused, full disks and limits, and fork. */
+/* The memory of a ledger: where its file goes, what is refused, how it grows, full disks, limits and locked memory. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,21 +7,26 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <pthread.h>
-#include <sched.h>
-#include <signal.h>
 #include <stdio.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "ledger/ledger_view.h"
 #include "ledger/place.h"
 #include "ledger/region.h"
 #include "ledger_help.h"
 
 #define BUDGET (32ull << 20)
+#define INTERVAL 4096
 
 static char folder[] = "/dev/shm/heapprof-test-XXXXXX";
 static char file[HP_PATH_MAX], inner[128];
@@ -39,10 +44,9 @@ static int make_folder(void **state)
 static int remove_folder(void **state)
 {
     hp_region_remove(&region);
-    if (region.ledger)
-        free_ledger(region.ledger);
+    if (region.store.ledger)
+        hp_region_leave(&region);
     region = (struct hp_region){0};
-    hp_ledger_set_reserve(NULL);
     unlink(file);
     unlink(inner);
     rmdir(inner);
@@ -52,21 +56,41 @@ static int remove_folder(void **state)
 
 static void assert_usable(uint64_t budget)
 {
-    assert_non_null(region.ledger);
-    assert_true(region.ledger->magic == HP_LEDGER_MAGIC);
-    assert_int_equal(region.ledger->budget, budget);
+    const struct hp_ledger *ledger = region.store.ledger;
+    assert_non_null(ledger);
+    assert_true(ledger->magic == HP_LEDGER_MAGIC);
+    assert_int_equal(ledger->budget, budget);
+    assert_int_equal(ledger->interval, INTERVAL);
     const uint64_t frames[] = {1, 2, 3};
-    hp_offset entry = hp_ledger_entry(region.ledger, add_stack(region.ledger, frames, 3), 1, 0);
-    assert_int_not_equal(entry, 0);
-    assert_true(add_object(region.ledger, entry, 4096, 1));
-    assert_true(remove_object(region.ledger, 4096));
+    const struct hp_key key = make_key(&region.store, frames, 3, 1);
+    assert_true(add_object(&region.store, &key, 4096, 1));
+    assert_true(remove_object(&region.store, 4096));
+}
+
+/* Objects at addresses of their own, of ever new stacks; how many were taken. */
+static uint64_t fill(uint64_t count)
+{
+    uint64_t taken = 0;
+    for (uint64_t i = 1; i <= count; i++) {
+        const struct hp_key key = make_key(&region.store, &i, 1, 1);
+        taken += add_object(&region.store, &key, i * 4096, i);
+    }
+    return taken;
+}
+
+static bool holds(uint64_t objects)
+{
+    struct ledger_sums sums = sum_ledger(&region.store);
+    struct hp_pair live = sum_live(&region.store);
+    return live.objects == objects && sums.alloc.objects - sums.freed.objects == objects &&
+           sums.alloc.bytes - sums.freed.bytes == live.bytes;
 }
 
 static void makes_a_file_in_a_given_folder(void **state)
 {
     struct stat status;
     int error = -1;
-    assert_int_equal(hp_region_create(&region, folder, BUDGET, 99, &error), 0);
+    assert_int_equal(hp_region_create(&region, folder, BUDGET, 99, INTERVAL, &error), 0);
     assert_int_equal(error, 0);
     assert_true(region.shared);
     assert_string_equal(region.path, file);
@@ -74,9 +98,9 @@ static void makes_a_file_in_a_given_folder(void **state)
     assert_int_equal(status.st_mode & 07777, 0700);
     assert_int_equal(lstat(file, &status), 0);
     assert_int_equal(status.st_mode & 07777, 0600);
-    assert_int_equal(status.st_size, region.ledger->layout.size);
+    assert_int_equal(status.st_size, region.store.ledger->size);
     assert_true(status.st_blocks * 512 < 1 << 20); /* sparse */
-    assert_int_equal(region.ledger->depth, 99);
+    assert_int_equal(region.store.ledger->depth, 99);
     assert_usable(BUDGET);
     hp_region_remove(&region);
     assert_int_equal(lstat(file, &status), -1);
@@ -104,22 +128,22 @@ static void assert_small_pages(const void *memory)
 static void stays_private_when_told(void **state)
 {
     int error = 0;
-    assert_int_equal(hp_region_create(&region, "none", BUDGET, 128, &error), 0);
+    assert_int_equal(hp_region_create(&region, "none", BUDGET, 128, INTERVAL, &error), 0);
     assert_true(error < 0);
     assert_false(region.shared);
     assert_string_equal(region.path, "");
     assert_usable(BUDGET);
-    assert_small_pages(region.ledger);
+    assert_small_pages(region.store.ledger);
 }
 
 static void assert_falls_back(const char *where, int expected)
 {
     int error = 0;
-    assert_int_equal(hp_region_create(&region, where, BUDGET, 128, &error), 0);
+    assert_int_equal(hp_region_create(&region, where, BUDGET, 128, INTERVAL, &error), 0);
     assert_int_equal(error, expected);
     assert_false(region.shared);
     assert_usable(BUDGET);
-    free_ledger(region.ledger);
+    hp_region_leave(&region);
     region = (struct hp_region){0};
 }
 
@@ -164,7 +188,7 @@ static void refuses_links_and_open_folders(void **state)
     close(fd);
     for (int is_link = 0; is_link < 2; is_link++) {
         assert_int_equal(is_link ? symlink(victim, file) : mkdir(file, 0700), 0);
-        assert_int_equal(hp_region_create(&region, folder, BUDGET, 128, &error), 0);
+        assert_int_equal(hp_region_create(&region, folder, BUDGET, 128, INTERVAL, &error), 0);
         assert_true(region.shared);
         assert_string_equal(region.path, next);
         assert_int_equal(lstat(next, &status), 0);
@@ -172,7 +196,7 @@ static void refuses_links_and_open_folders(void **state)
         assert_int_equal(stat(victim, &status), 0);
         assert_int_equal(status.st_size, 8);
         hp_region_remove(&region);
-        free_ledger(region.ledger);
+        hp_region_leave(&region);
         region = (struct hp_region){0};
         assert_int_equal(is_link ? unlink(file) : rmdir(file), 0);
     }
@@ -185,7 +209,7 @@ static void replaces_the_file_of_a_dead_process(void **state)
     assert_int_equal(mkdir(inner, 0700), 0);
     int fd = open(file, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
     assert_int_equal(write(fd, "old", 3), 3);
-    assert_int_equal(hp_region_create(&region, folder, BUDGET, 128, &error), 0);
+    assert_int_equal(hp_region_create(&region, folder, BUDGET, 128, INTERVAL, &error), 0);
     assert_true(region.shared);
     struct stat status;
     assert_int_equal(fstat(fd, &status), 0);
@@ -207,17 +231,29 @@ static void assert_in_child(bool (*check)(void))
     assert_int_equal(status, 0);
 }
 
+/* Bytes mapped. */
+static uint64_t address_space(void)
+{
+    unsigned long pages = 0;
+    FILE *file = fopen("/proc/self/statm", "re");
+    if (!file || fscanf(file, "%lu", &pages) != 1)
+        abort();
+    fclose(file);
+    return pages * 4096ull;
+}
+
 static bool obeys_file_limit(void)
 {
-    struct rlimit limit = {8 << 20, 8 << 20};
+    struct rlimit limit = {24 << 20, 24 << 20};
     int error = 0;
-    bool good = setrlimit(RLIMIT_FSIZE, &limit) == 0 && hp_region_create(&region, folder, BUDGET, 128, &error) == 0 &&
-                region.shared && region.ledger->layout.size <= 8 << 20 && region.ledger->budget >= 1 << 20;
+    bool good = setrlimit(RLIMIT_FSIZE, &limit) == 0 && hp_region_create(&region, folder, BUDGET, 128, INTERVAL, &error) == 0 &&
+                region.shared && region.store.ledger->size <= 24 << 20 && region.store.ledger->budget >= 1 << 20;
     hp_region_remove(&region);
+    hp_region_leave(&region);
     limit.rlim_cur = limit.rlim_max = 100000;
     region = (struct hp_region){0};
     return good && setrlimit(RLIMIT_FSIZE, &limit) == 0 &&
-           hp_region_create(&region, folder, BUDGET, 128, &error) == 0 && !region.shared && error == -ENOSPC;
+           hp_region_create(&region, folder, BUDGET, 128, INTERVAL, &error) == 0 && !region.shared && error == -ENOSPC;
 }
 
 static bool obeys_address_limit(void)
@@ -227,10 +263,15 @@ static bool obeys_address_limit(void)
 #endif
     struct rlimit limit = {1ul << 30, 1ul << 30};
     int error = 0;
-    if (setrlimit(RLIMIT_AS, &limit) || hp_region_create(&region, folder, 256 << 20, 128, &error))
+    const uint64_t before = address_space();
+    if (setrlimit(RLIMIT_AS, &limit) || hp_region_create(&region, folder, 256 << 20, 128, INTERVAL, &error) || !region.shared)
         return false;
+    uint64_t taken = fill(600000);
     hp_region_remove(&region);
-    return region.ledger->layout.size <= 1ul << 26 && region.ledger->budget >= 1 << 20;
+    print_message("%lu objects in %lu MiB of address space\n", (unsigned long)taken,
+                  (unsigned long)((address_space() - before) >> 20));
+    /* Rows of ever new stacks that live: half of the sixteenth, and not less. */
+    return taken > 200000 && taken < 600000 && holds(taken) && address_space() - before <= (1ul << 30) / 16;
 }
 
 static void obeys_limits(void **state)
@@ -248,24 +289,21 @@ static bool survives_a_full_file_system(void)
     int error = 0;
     if (mount("heapprof-test", folder, "tmpfs", 0, "size=24m") < 0)
         return true;
-    bool good = hp_region_create(&region, folder, BUDGET, 128, &error) == 0 && region.shared &&
-                region.ledger->budget <= 6 << 20;
+    bool good = hp_region_create(&region, folder, BUDGET, 128, INTERVAL, &error) == 0 && region.shared &&
+                region.store.ledger->budget <= 6 << 20;
+    good = good && fill(1000) == 1000;
+    for (uint64_t i = 1; i <= 1000; i++)
+        good = good && remove_object(&region.store, i * 4096);
     snprintf(path, sizeof path, "%s/ballast", folder);
     int fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
     static char block[65536];
     while (write(fd, block, sizeof block) > 0)
         ;
-    uint64_t refused = 0, taken = 0;
-    for (uint64_t i = 1; good && i < 50000; i++) {
-        hp_offset stack = add_stack(region.ledger, &i, 1);
-        hp_offset entry = stack ? hp_ledger_entry(region.ledger, stack, 1, 0) : 0;
-        bool there = entry && add_object(region.ledger, entry, i * 4096, 1);
-        taken += there;
-        refused += !there;
-    }
+    const uint64_t taken = good ? fill(49999) : 0;
+    good = good && taken >= 1000 && taken < 49999 && holds(taken);
     close(fd);
     umount2(folder, MNT_DETACH);
-    return good && refused > 0 && refused + taken == 49999;
+    return good;
 }
 
 static bool falls_back_on_a_small_file_system(void)
@@ -273,7 +311,7 @@ static bool falls_back_on_a_small_file_system(void)
     int error = 0;
     if (mount("heapprof-test", folder, "tmpfs", 0, "size=2m") < 0)
         return true;
-    bool good = hp_region_create(&region, folder, BUDGET, 128, &error) == 0 && !region.shared && error == -ENOSPC;
+    bool good = hp_region_create(&region, folder, BUDGET, 128, INTERVAL, &error) == 0 && !region.shared && error == -ENOSPC;
     umount2(folder, MNT_DETACH);
     return good;
 }
@@ -288,192 +326,234 @@ static void survives_full_file_systems(void **state)
     assert_in_child(falls_back_on_a_small_file_system);
 }
 
-static uint32_t stop;
-
-static void *mutate(void *state)
+static struct hp_ledger_view open_file(void **memory, uint64_t *size)
 {
-    uint64_t random = (uint64_t)(uintptr_t)state, number = random;
-    uint64_t live[256] = {0};
-    while (!__atomic_load_n(&stop, __ATOMIC_RELAXED)) {
-        unsigned slot = test_random(&random) % 256;
-        if (live[slot]) {
-            remove_object(region.ledger, live[slot]);
-            live[slot] = 0;
-            continue;
+    struct hp_ledger_view view;
+    struct stat status;
+    int fd = open(region.path, O_RDONLY | O_CLOEXEC);
+    assert_true(fd >= 0 && fstat(fd, &status) == 0);
+    *size = (uint64_t)status.st_size;
+    *memory = mmap(NULL, *size, PROT_READ, MAP_SHARED, fd, 0);
+    assert_true(*memory != MAP_FAILED);
+    close(fd);
+    assert_int_equal(hp_ledger_view_open(&view, *memory, NULL, *size), 0);
+    return view;
+}
+
+static bool add_reading(void *state, const struct hp_row_reading *reading)
+{
+    struct hp_pair *sum = state;
+    sum->objects += reading->alloc.objects - reading->freed.objects;
+    sum->bytes += reading->alloc.bytes - reading->freed.bytes;
+    return true;
+}
+
+/* What the target maps piece by piece without a descriptor is what others see in the file, in one piece. */
+static void grows_chunk_by_chunk(void **state)
+{
+    int error;
+    for (unsigned shared = 0; shared < 2; shared++) {
+        const uint64_t before = address_space();
+        assert_int_equal(hp_region_create(&region, shared ? folder : "none", BUDGET, 128, INTERVAL, &error), 0);
+        assert_int_equal(address_space() - before, HP_CHUNK);
+        assert_int_equal(fill(100000), 100000);
+        assert_true(holds(100000));
+        /* Rows, the tables of chains, and what of the live tables is touched; an eighth more is mapped ahead. */
+        const uint64_t mapped = address_space() - before, reserved = region.store.ledger->reserved;
+        print_message("%lu MiB mapped for %lu MiB\n", (unsigned long)mapped >> 20, (unsigned long)reserved >> 20);
+        assert_true(mapped >= reserved && mapped < 2 * reserved + 8 * HP_CHUNK);
+        if (shared) {
+            void *memory;
+            uint64_t size;
+            struct hp_pair sum = {0}, live = sum_live(&region.store);
+            struct hp_ledger_view view = open_file(&memory, &size);
+            hp_ledger_view_each(&view, add_reading, &sum);
+            assert_memory_equal(&sum, &live, sizeof sum);
+            sum = (struct hp_pair){0};
+            hp_ledger_view_live(&view, add_live_object, &sum);
+            assert_memory_equal(&sum, &live, sizeof sum);
+            munmap(memory, size);
         }
-        const uint64_t frames[] = {test_random(&random) % 5000, 7};
-        hp_offset stack = add_stack(region.ledger, frames, 2);
-        hp_offset entry = stack ? hp_ledger_entry(region.ledger, stack, 1, 0) : 0;
-        uint64_t address = (slot * 16 + number) * 4096;
-        if (entry && add_object(region.ledger, entry, address, 1 + slot))
-            live[slot] = address;
+        hp_region_remove(&region);
+        hp_region_leave(&region);
+        assert_int_equal(address_space(), before);
+    }
+}
+
+enum { GROWERS = 6, GROWN = 20000 };
+
+static void *grow(void *state)
+{
+    const uint64_t number = (uint64_t)(uintptr_t)state;
+    for (uint64_t i = 1; i <= GROWN; i++) {
+        const uint64_t frames[] = {i, number, 3, 4, 5, 6, 7, 8, 9};
+        const struct hp_key key = make_key(&region.store, frames, 9, 1);
+        if (!add_object_by(&region.store, &key, (i * GROWERS + number) * 64, i, (uint32_t)number + 1))
+            return (void *)1;
     }
     return NULL;
 }
 
-/* After settling, counters and live objects agree for each entry. */
-static bool is_consistent(const struct hp_ledger *ledger)
-{
-    struct ledger_sums sums = sum_ledger(ledger);
-    struct hp_pair live = sum_live(ledger);
-    return sums.alloc.objects - sums.freed.objects == live.objects &&
-           sums.alloc.bytes - sums.freed.bytes == live.bytes && sums.entries > 0;
-}
-
-static int fork_file = -1; /* between prepare and parent or child */
-
-/* The path that the ledger of this process has. */
-static void own_name(char path[HP_PATH_MAX])
-{
-    assert_int_equal(hp_place_ledger(path, folder, getuid(), getpid(), 0), 0);
-}
-
-static bool check_child(void)
-{
-    const struct hp_ledger *before = region.ledger;
-    char own[HP_PATH_MAX];
-    struct stat status;
-    hp_region_fork_child(&region, fork_file, false);
-    own_name(own);
-    bool placed = region.ledger == before && region.shared && !strcmp(region.path, own) && !lstat(own, &status);
-    bool settled = is_consistent(region.ledger), usable = true;
-    for (uint64_t i = 1; usable && i < 2000; i++) {
-        const uint64_t frames[] = {i, 8};
-        hp_offset entry = hp_ledger_entry(region.ledger, add_stack(region.ledger, frames, 2), 2, 0);
-        usable = entry && add_object(region.ledger, entry, (1 << 30) + i * 4096, 5);
-    }
-    bool consistent = is_consistent(region.ledger);
-    hp_region_remove(&region);
-    if (!placed || !settled || !usable || !consistent)
-        print_message("placed %d settled %d usable %d consistent %d\n", placed, settled, usable, consistent);
-    return placed && settled && usable && consistent && lstat(own, &status) < 0;
-}
-
-static void gives_forked_children_their_own(void **state)
+/* Chunks and blocks that several threads need first at the same time. */
+static void grows_under_threads(void **state)
 {
     int error;
-    pthread_t threads[4];
-    assert_int_equal(hp_region_create(&region, folder, BUDGET, 128, &error), 0);
-    const uint64_t frames[] = {1};
-    hp_offset entry = hp_ledger_entry(region.ledger, add_stack(region.ledger, frames, 1), 1, 0);
-    for (uint64_t i = 1; i <= 1000; i++)
-        assert_true(add_object(region.ledger, entry, (1ull << 40) + i * 4096, 3));
-    for (uintptr_t i = 0; i < 4; i++)
-        pthread_create(&threads[i], NULL, mutate, (void *)(i + 1));
-    unsigned bad = 0; /* asserted when nobody works on the region any more */
-    for (unsigned round = 0; round < 40; round++) {
-        fork_file = hp_region_fork_prepare(&region);
-        bad += fork_file < 0;
-        pid_t child = fork();
-        if (child == 0) {
-            alarm(30);
-            _exit(check_child() ? 0 : 1);
+    for (unsigned round = 0; round < 6; round++) {
+        pthread_t threads[GROWERS];
+        void *bad = NULL, *result;
+        assert_int_equal(hp_region_create(&region, round % 2 ? folder : "none", 64 << 20, 128, INTERVAL, &error), 0);
+        for (uintptr_t i = 0; i < GROWERS; i++)
+            assert_int_equal(pthread_create(&threads[i], NULL, grow, (void *)i), 0);
+        for (unsigned i = 0; i < GROWERS; i++) {
+            pthread_join(threads[i], &result);
+            bad = result ? result : bad;
         }
-        hp_region_fork_parent(fork_file);
-        int status = -1;
-        bad += waitpid(child, &status, 0) != child || status != 0;
-    }
-    __atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
-    for (unsigned i = 0; i < 4; i++)
-        pthread_join(threads[i], NULL);
-    assert_int_equal(bad, 0);
-    assert_true(is_consistent(region.ledger)); /* the children changed nothing here */
-    const struct hp_entry *first = hp_ledger_at(region.ledger, entry);
-    assert_int_equal(first->alloc.objects, 1000);
-}
-
-static bool child_equals_parent(void)
-{
-    struct ledger_sums before = sum_ledger(region.ledger);
-    struct hp_pair live = sum_live(region.ledger);
-    hp_region_fork_child(&region, fork_file, false);
-    struct ledger_sums after = sum_ledger(region.ledger);
-    struct hp_pair live_after = sum_live(region.ledger);
-    hp_region_remove(&region);
-    return !memcmp(&before, &after, sizeof before) && !memcmp(&live, &live_after, sizeof live);
-}
-
-static void copies_exactly(void **state)
-{
-    int error;
-    for (unsigned shared = 0; shared < 2; shared++) {
-        assert_int_equal(hp_region_create(&region, shared ? folder : "none", BUDGET, 128, &error), 0);
-        for (uint64_t i = 1; i <= 20000; i++) {
-            hp_offset entry = hp_ledger_entry(region.ledger, add_stack(region.ledger, &i, 1), 1, 0);
-            assert_true(entry && add_object(region.ledger, entry, i * 4096, i));
-            if (i % 3 == 0)
-                remove_object(region.ledger, i * 4096);
-        }
-        fork_file = hp_region_fork_prepare(&region);
-        assert_in_child(child_equals_parent);
-        hp_region_fork_parent(fork_file);
+        assert_null(bad);
+        assert_true(holds(GROWERS * GROWN));
         hp_region_remove(&region);
-        free_ledger(region.ledger);
-        region = (struct hp_region){0};
+        hp_region_leave(&region);
     }
 }
 
-static bool child_copies_by_itself(void)
+/* Bytes that are resident of the whole process. */
+static uint64_t resident(void)
 {
-    struct hp_ledger *ledger = region.ledger;
-    hp_region_fork_child(&region, fork_file, false);
-    bool good = region.ledger == ledger && !region.shared && ledger->depth == 77 && ledger->intervals[3] == 4096 &&
-                ledger->epoch == 3 && ledger->epoch_count == 4 && ledger->wanted_interval == 4096 &&
-                !strcmp(ledger->exe, "/bin/app") && !strcmp(ledger->allocator, "glibc") && ledger->stack_count == 1 &&
-                sum_live(ledger).objects == sum_live(region.ledger).objects;
-    const uint64_t frames[] = {1};
-    return good && hp_ledger_entry(ledger, add_stack(ledger, frames, 1), 1, 0);
+    unsigned long size, pages = 0;
+    FILE *file = fopen("/proc/self/statm", "re");
+    if (!file || fscanf(file, "%lu %lu", &size, &pages) != 2)
+        abort();
+    fclose(file);
+    return pages * 4096ull;
 }
 
-static void copies_when_fork_went_around_its_handlers(void **state)
+/* mlockall makes resident what is mapped: that must be what is used, not what the tables may grow to. */
+static bool locks_what_is_used(const char *where)
 {
     int error;
-    assert_int_equal(hp_region_create(&region, folder, BUDGET, 77, &error), 0);
-    struct hp_ledger *ledger = region.ledger;
-    ledger->intervals[3] = ledger->wanted_interval = 4096;
-    ledger->epoch = 3;
-    ledger->epoch_count = 4;
-    strcpy(ledger->exe, "/bin/app");
-    strcpy(ledger->allocator, "glibc");
-    assert_usable(BUDGET);
-    fork_file = -1;
-    assert_in_child(child_copies_by_itself);
-    assert_int_equal(ledger->stack_count, 1); /* the parent's is its own */
+    if (hp_region_create(&region, where, BUDGET, 128, INTERVAL, &error) || mlockall(MCL_CURRENT | MCL_FUTURE))
+        return false;
+    const uint64_t before = resident(), first = region.store.ledger->reserved;
+    bool good = fill(100000) == 100000 && holds(100000);
+    const uint64_t grown = resident() - before, reserved = region.store.ledger->reserved - first;
+    struct stat status = {0};
+    if (region.shared && stat(region.path, &status) < 0)
+        return false;
+    print_message("%lu KiB more resident, %lu KiB in the file, for %lu KiB more\n", (unsigned long)grown >> 10,
+                  (unsigned long)status.st_blocks / 2, (unsigned long)reserved >> 10);
+    hp_region_remove(&region);
+    return good && grown <= reserved + HP_CHUNK && (uint64_t)status.st_blocks * 512 <= first + reserved + HP_CHUNK;
+}
+
+static bool locks_what_is_used_of_a_file(void)
+{
+    return locks_what_is_used(folder);
+}
+
+static bool locks_what_is_used_in_private(void)
+{
+    return locks_what_is_used("none");
+}
+
+/* An ordinary user's limit counts locked memory: the ledger must leave that to the target. */
+static bool leaves_the_limit_of_locked_memory(void)
+{
+    int error;
+    const uint64_t most = address_space() + HP_CHUNK + (4 << 20);
+    const struct rlimit limit = {most, most};
+    if (chown(folder, 65534, 65534) || setrlimit(RLIMIT_MEMLOCK, &limit) || setresuid(65534, 65534, 65534) ||
+        hp_region_create(&region, folder, 64 << 20, 128, INTERVAL, &error) || !region.shared ||
+        mlockall(MCL_CURRENT | MCL_FUTURE))
+        return false;
+    const uint64_t taken = fill(100000);
+    bool good = taken == 100000 && holds(taken);
+    void *own = mmap(NULL, 3 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (!good || own == MAP_FAILED)
+        print_message("%lu objects, the target's own memory: %s\n", (unsigned long)taken, own == MAP_FAILED ? "no" : "yes");
+    hp_region_remove(&region);
+    return good && own != MAP_FAILED;
+}
+
+static void locks_little_memory(void **state)
+{
+#if defined(__SANITIZE_ADDRESS__)
+    skip(); /* its shadow would be locked, too */
+#endif
+    if (geteuid() != 0)
+        skip();
+    assert_in_child(locks_what_is_used_of_a_file);
+    assert_in_child(locks_what_is_used_in_private);
+    assert_in_child(leaves_the_limit_of_locked_memory);
+}
+
+/* As a kernel before Linux 5.14 answers. */
+static bool forget_populating(void)
+{
+    struct sock_filter filter[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_madvise, 0, 3),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[2])),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, MADV_POPULATE_WRITE, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EINVAL),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    const struct sock_fprog program = {sizeof filter / sizeof *filter, filter};
+    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+}
+
+static bool survives_a_full_file_system_on_old_kernels(void)
+{
+    return forget_populating() && survives_a_full_file_system();
+}
+
+static bool works_on_old_kernels(void)
+{
+    int error;
+    bool good = forget_populating() && hp_region_create(&region, folder, BUDGET, 128, INTERVAL, &error) == 0 &&
+                region.shared && fill(100000) == 100000 && holds(100000);
+    struct stat status = {0};
+    good = good && stat(region.path, &status) == 0 && (uint64_t)status.st_blocks * 512 >= region.store.ledger->reserved;
+    hp_region_remove(&region);
+    return good;
+}
+
+static void runs_on_old_kernels(void **state)
+{
+    assert_in_child(works_on_old_kernels);
+    if (!mounted)
+        skip();
+    assert_in_child(survives_a_full_file_system_on_old_kernels);
 }
 
 static bool sealed_child_makes_no_file(void)
 {
     char own[HP_PATH_MAX];
     struct stat status;
-    hp_region_fork_child(&region, fork_file, false);
-    own_name(own);
-    const uint64_t frames[] = {1};
-    bool good = !region.shared && lstat(own, &status) < 0 && is_consistent(region.ledger);
-    return good && hp_ledger_entry(region.ledger, add_stack(region.ledger, frames, 1), 1, 0);
+    int error = 0;
+    hp_region_leave(&region);
+    if (hp_region_create(&region, folder, BUDGET, 128, INTERVAL, &error) || hp_place_ledger(own, folder, getuid(), getpid(), 0))
+        return false;
+    const uint64_t taken = fill(1000);
+    return !region.shared && error == -EPERM && lstat(own, &status) < 0 && taken == 1000 && holds(taken);
 }
 
 static bool seals(void)
 {
     int error;
-    if (hp_region_create(&region, folder, BUDGET, 128, &error) || !region.shared)
+    if (hp_region_create(&region, folder, BUDGET, 128, INTERVAL, &error) || !region.shared || hp_region_is_sealed())
         return false;
-    hp_region_seal(&region, 1 << 20);
-    uint64_t reserved = region.ledger->reserved, taken = 0;
-    if (reserved < 1 << 20)
+    hp_region_reserve_ahead(&region, 1 << 20);
+    hp_region_seal();
+    const uint64_t reserved = region.store.ledger->reserved, mapped = address_space();
+    if (reserved < 1 << 20 || !hp_region_is_sealed())
         return false;
-    for (uint64_t i = 1; i < 100000; i++) {
-        hp_offset stack = add_stack(region.ledger, &i, 1);
-        hp_offset entry = stack ? hp_ledger_entry(region.ledger, stack, 1, 0) : 0;
-        taken += entry && add_object(region.ledger, entry, i * 4096, 1);
-    }
-    bool good = taken > 500 && taken < 90000 && region.ledger->reserved == reserved && is_consistent(region.ledger);
-    fork_file = hp_region_fork_prepare(&region);
+    const uint64_t taken = fill(100000);
+    bool good = taken > 500 && taken < 90000 && region.store.ledger->reserved == reserved && holds(taken) &&
+                address_space() == mapped;
     pid_t child = fork();
     if (child == 0)
         _exit(sealed_child_makes_no_file() ? 0 : 1);
     int status = -1;
     waitpid(child, &status, 0);
-    hp_region_fork_parent(fork_file);
     hp_region_remove(&region);
     return good && status == 0;
 }
@@ -493,9 +573,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(replaces_the_file_of_a_dead_process, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(obeys_limits, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(survives_full_file_systems, make_folder, remove_folder),
-        cmocka_unit_test_setup_teardown(gives_forked_children_their_own, make_folder, remove_folder),
-        cmocka_unit_test_setup_teardown(copies_exactly, make_folder, remove_folder),
-        cmocka_unit_test_setup_teardown(copies_when_fork_went_around_its_handlers, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(grows_chunk_by_chunk, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(grows_under_threads, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(locks_little_memory, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(runs_on_old_kernels, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(reserves_nothing_more_once_sealed, make_folder, remove_folder),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

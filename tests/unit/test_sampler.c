@@ -15,9 +15,9 @@
 #include "uniform.h"
 
 /* As the hooks do it. */
-static bool allocate(size_t size, uint64_t interval, uint32_t epoch)
+static bool allocate(size_t size, uint64_t interval)
 {
-    return hp_charge(size) && hp_sampler_due(&hp_thread, size, interval, epoch);
+    return hp_charge(size) && hp_sampler_due(&hp_thread, size, interval);
 }
 
 static void start_thread(uint64_t seed)
@@ -71,11 +71,11 @@ struct tally {
     uint64_t samples;
 };
 
-static struct tally sample_many(size_t size, uint64_t interval, uint32_t epoch, uint64_t count)
+static struct tally sample_many(size_t size, uint64_t interval, uint64_t count)
 {
     struct tally tally = {0};
     for (uint64_t i = 0; i < count; i++)
-        tally.samples += allocate(size, interval, epoch);
+        tally.samples += allocate(size, interval);
     double p = -expm1(-(double)size / (double)interval);
     double variance = p * (1 - p) * (double)count + 1; /* 1: below it nothing is normally distributed */
     tally.sigma = ((double)tally.samples - p * (double)count) / sqrt(variance);
@@ -89,7 +89,7 @@ static void objects_of_each_size_are_sampled_as_promised(void **state)
         for (size_t size = 1; size <= 4 << 20; size *= 4) {
             start_thread(size + k);
             uint64_t count = size < 4096 ? 4000000 : 400000;
-            struct tally tally = sample_many(size, intervals[k], 0, count);
+            struct tally tally = sample_many(size, intervals[k], count);
             print_message("interval %lu size %zu: %lu samples, off by %.2f sigma\n", (unsigned long)intervals[k],
                           size, (unsigned long)tally.samples, tally.sigma);
             assert_true(fabs(tally.sigma) < 4);
@@ -108,7 +108,7 @@ static void mixed_sizes_do_not_disturb_each_other(void **state)
         order = order * 6364136223846793005ull + 1442695040888963407ull;
         unsigned k = order >> 62;
         counts[k]++;
-        samples[k] += allocate(sizes[k], interval, 0);
+        samples[k] += allocate(sizes[k], interval);
     }
     for (unsigned k = 0; k < 4; k++) {
         double p = -expm1(-(double)sizes[k] / (double)interval), n = (double)counts[k];
@@ -129,7 +129,7 @@ static void first_allocations_of_threads_are_not_biased(void **state)
                 bool sampled = false;
                 start_thread(seed += 0x1234567);
                 for (unsigned j = 0; j < nth; j++)
-                    sampled = allocate(sizes[k], interval, 0);
+                    sampled = allocate(sizes[k], interval);
                 samples += sampled;
             }
             double p = -expm1(-(double)sizes[k] / (double)interval);
@@ -138,10 +138,10 @@ static void first_allocations_of_threads_are_not_biased(void **state)
     }
     /* Their own seeds differ, too. */
     start_thread(0);
-    allocate(1, interval, 0);
+    allocate(1, interval);
     uint64_t first = hp_thread.random;
     start_thread(0);
-    allocate(1, interval, 0);
+    allocate(1, interval);
     assert_true(first && hp_thread.random && first != hp_thread.random);
 }
 
@@ -149,21 +149,21 @@ static void changed_intervals_hold_from_the_next_allocation_on(void **state)
 {
     static const uint64_t intervals[] = {1 << 20, 4096, 1 << 24, 65536};
     start_thread(3);
-    for (uint32_t epoch = 0; epoch < 4; epoch++) {
-        struct tally tally = sample_many(1000, intervals[epoch], epoch, 2000000);
+    for (unsigned i = 0; i < 4; i++) {
+        struct tally tally = sample_many(1000, intervals[i], 2000000);
         assert_true(fabs(tally.sigma) < 4);
     }
     /* From off to on: the thread sees it when its stride is through, and is then not biased. */
     start_thread(4);
     for (unsigned i = 0; i < 100; i++)
-        assert_false(allocate(1 << 20, 0, 0));
+        assert_false(allocate(1 << 20, 0));
     uint64_t passed = 0;
-    while (hp_thread.epoch != 2) {
-        allocate(4096, 524288, 1);
+    while (hp_thread.drawn != 524288 + 1) {
+        allocate(4096, 524288);
         passed += 4096;
     }
     assert_true(passed <= HP_STRIDE + 4096);
-    assert_true(fabs(sample_many(4096, 524288, 1, 1000000).sigma) < 4);
+    assert_true(fabs(sample_many(4096, 524288, 1000000).sigma) < 4);
 }
 
 /* A thread learns of a change when its gap ends: the sample that is due there must not be lost, which stands for all bytes
@@ -181,12 +181,12 @@ static void a_change_loses_no_sample(void **state)
         double objects = 0, samples = 0, p = -expm1(-(double)size / (double)interval);
         for (unsigned i = 0; i < THREADS; i++) {
             start_thread(seed += 0x1234567);
-            allocate(size, interval, 0); /* draws the gap */
-            while (hp_thread.epoch == 1) {
-                samples += allocate(size, next, 1);
+            allocate(size, interval); /* draws the gap */
+            while (hp_thread.drawn == interval + 1) {
+                samples += allocate(size, next);
                 objects++;
             }
-            assert_int_equal(hp_thread.due_epoch, 0);
+            assert_int_equal(hp_thread.due_interval, interval);
         }
         print_message("to %lu, size %zu: %.0f of %.0f objects\n", (unsigned long)next, size, samples / p, objects);
         assert_true(fabs(samples - objects * p) < 4 * sqrt(objects * p * (1 - p)));
@@ -199,7 +199,7 @@ static void the_stride_does_not_bias(void **state)
     const uint64_t interval = 256ull << 20;
     for (size_t size = 100000; size < 1ull << 28; size *= 20) {
         start_thread(size);
-        struct tally tally = sample_many(size, interval, 0, 2000000);
+        struct tally tally = sample_many(size, interval, 2000000);
         assert_true(fabs(tally.sigma) < 4);
         assert_true(tally.samples > 100);
     }
@@ -209,7 +209,7 @@ static void the_stride_does_not_bias(void **state)
     for (unsigned i = 0; i < 100000; i++) {
         quiet += 1000;
         if (hp_charge(1000)) {
-            hp_sampler_due(&hp_thread, 1000, 1ull << 40, 0);
+            hp_sampler_due(&hp_thread, 1000, 1ull << 40);
             assert_true(quiet <= HP_STRIDE + 1000);
             quiet = 0;
         }
@@ -220,21 +220,21 @@ static void interval_one_takes_everything(void **state)
 {
     start_thread(1);
     for (unsigned i = 0; i < 1000; i++) {
-        assert_true(allocate(0, 1, 0));
-        assert_true(allocate(i, 1, 0));
-        assert_true(allocate(1ul << 40, 1, 0));
+        assert_true(allocate(0, 1));
+        assert_true(allocate(i, 1));
+        assert_true(allocate(1ul << 40, 1));
     }
-    assert_false(allocate(SIZE_MAX, 1, 0)); /* cannot succeed */
-    assert_true(allocate(1, 1, 0));
-    assert_false(allocate(1, 1ull << 30, 1));
+    assert_false(allocate(SIZE_MAX, 1)); /* cannot succeed */
+    assert_true(allocate(1, 1));
+    assert_false(allocate(1, 1ull << 30));
     assert_true(hp_thread.left > 1);
 }
 
 /* A handler that allocates right after the charge finds nothing due, and leaves less than there was. */
 static void interval_one_survives_interruption(void **state)
 {
-    struct hp_thread thread = {.epoch = 1, .left = 0 - 100ull - 300ull};
-    assert_true(hp_sampler_due(&thread, 100, 1, 0));
+    struct hp_thread thread = {.drawn = 1 + 1, .left = 0 - 100ull - 300ull};
+    assert_true(hp_sampler_due(&thread, 100, 1));
     assert_int_equal(thread.left, 0);
 }
 
@@ -242,23 +242,23 @@ static void interval_zero_takes_nothing(void **state)
 {
     start_thread(1);
     for (unsigned i = 0; i < 100000; i++)
-        assert_false(allocate(1 << 20, 0, 0));
-    assert_false(allocate(1ul << 50, 0, 0));
+        assert_false(allocate(1 << 20, 0));
+    assert_false(allocate(1ul << 50, 0));
     assert_int_equal(hp_thread.left, HP_STRIDE);
 }
 
 static void impossible_sizes_change_nothing(void **state)
 {
     start_thread(6);
-    allocate(1, 524288, 0);
+    allocate(1, 524288);
     const struct hp_thread before = hp_thread;
-    assert_false(allocate(SIZE_MAX, 524288, 0));
-    assert_false(allocate((size_t)PTRDIFF_MAX + 1, 524288, 0));
+    assert_false(allocate(SIZE_MAX, 524288));
+    assert_false(allocate((size_t)PTRDIFF_MAX + 1, 524288));
     assert_int_equal(hp_thread.left, before.left);
     assert_int_equal(hp_thread.beyond, before.beyond);
-    assert_false(allocate(0, 524288, 0));
+    assert_false(allocate(0, 524288));
     assert_int_equal(hp_thread.left, before.left);
-    assert_true(allocate(PTRDIFF_MAX, 524288, 0)); /* far larger than any gap */
+    assert_true(allocate(PTRDIFF_MAX, 524288)); /* far larger than any gap */
 }
 
 static void weights_are_right(void **state)

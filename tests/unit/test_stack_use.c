@@ -61,7 +61,7 @@ static __attribute__((noinline)) void descend(unsigned levels, struct use *use)
 
 static void *run(void *state)
 {
-    hp_sampler_due(&hp_thread, 1, 512 << 10, 0);
+    hp_sampler_due(&hp_thread, 1, 512 << 10);
     descend(LEVELS, state);
     return NULL;
 }
@@ -70,7 +70,7 @@ static void takes_no_more_than_promised(void **state)
 {
     size_t worst = 0;
     assert_true(hp_library_start());
-    assert_int_equal(hp_library.region.ledger->depth, 128);
+    assert_int_equal(hp_library.region.store.ledger->depth, 128);
     for (unsigned round = 0; round < 40; round++) {
         struct use use = {.size = 1 + round * 1000, .forget = round % 2};
         pthread_t thread;
@@ -79,9 +79,9 @@ static void takes_no_more_than_promised(void **state)
         if (use.bytes > worst)
             worst = use.bytes;
     }
-    assert_int_equal(hp_library.region.ledger->audit.samples, 40);
-    assert_int_equal(hp_library.region.ledger->audit.lost, 0);
-    assert_true(hp_library.region.ledger->audit.truncated == 40); /* they were as deep as stacks are kept */
+    assert_int_equal(hp_library.region.store.ledger->audit.samples, 40);
+    assert_int_equal(hp_library.region.store.ledger->audit.lost, 0);
+    assert_true(hp_library.region.store.ledger->audit.truncated == 40); /* they were as deep as stacks are kept */
     print_message("the cold path took %zu bytes of stack at the most\n", worst);
     assert_in_range(worst, 1024, PROMISED);
 }

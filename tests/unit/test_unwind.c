@@ -60,9 +60,7 @@ static volatile int after; /* written after calls, so that they are no jumps */
 
 static uintptr_t address_of(uint64_t frame)
 {
-    uint64_t module = frame >> HP_FRAME_MODULE_SHIFT, offset = frame & HP_FRAME_OFFSET_MASK;
-    const char *modules = (const char *)region.ledger + region.ledger->layout.modules_at;
-    return module ? ((const struct hp_ledger_module *)modules)[module - 1].base + offset : offset;
+    return hp_module_address(frame);
 }
 
 static const char *name_of(uint64_t frame)
@@ -106,9 +104,9 @@ static void assert_chain(int gaps, ...)
 static int start(void **state)
 {
     int error;
-    if (hp_region_create(&region, "none", 16 << 20, MOST, &error) < 0)
+    if (hp_region_create(&region, "none", 16 << 20, MOST, 524288, &error) < 0)
         return -1;
-    hp_modules_init(region.ledger, "/");
+    hp_modules_init(&region.store, "/");
     return hp_unwind_init(HP_ENGINE_CFI);
 }
 
