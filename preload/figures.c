@@ -34,6 +34,12 @@ static uint32_t was_found;               /* 1: a thread has found them, and writ
 /* Where they are; written once, `arena` last. Loads go by this one, not by the ledger's, which others can write. */
 static struct hp_glibc glibc;
 
+/* As exact as it may be. */
+static uint64_t now_ns(void)
+{
+    return hp_library_may_time() ? hp_fine_ns() : hp_coarse_ns();
+}
+
 static uint64_t jemalloc_value(const char *name)
 {
     size_t value = 0, size = sizeof value;
@@ -160,7 +166,7 @@ static bool begin_asking(uint64_t now)
 static __attribute__((noinline)) void ask(struct hp_ledger *ledger)
 {
     struct hp_figures figures = {.source = HP_FIGURES_ASKED};
-    uint64_t start = hp_clock_ns(CLOCK_MONOTONIC);
+    uint64_t start = now_ns();
     if (hp_stack_room() < ASKING_STACK || !begin_asking(start))
         return;
     figures.live = __atomic_load_n(&ledger->live_estimate, __ATOMIC_RELAXED);
@@ -172,7 +178,7 @@ static __attribute__((noinline)) void ask(struct hp_ledger *ledger)
         read_tcmalloc(&figures);
         hp_thread.own_call = false;
     }
-    figures.time_ns = hp_clock_ns(CLOCK_MONOTONIC);
+    figures.time_ns = now_ns();
     /* A thread that loses its processor in between seems to take long: believe in twice what was expected. */
     uint64_t cost = figures.time_ns - start;
     cost_ns = cost < 2 * cost_ns ? cost : 2 * cost_ns;

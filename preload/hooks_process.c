@@ -46,6 +46,14 @@ HP_HOOK _Noreturn void _Exit(int status)
     leave(status);
 }
 
+static void note_prctl(long operation, unsigned long value)
+{
+    if (operation == PR_SET_SECCOMP)
+        hp_library_before_seccomp();
+    if (operation == PR_SET_TSC)
+        hp_library.no_time_stamps = value == PR_TSC_SIGSEGV;
+}
+
 HP_HOOK int prctl(int operation, ...)
 {
     va_list arguments;
@@ -54,8 +62,7 @@ HP_HOOK int prctl(int operation, ...)
     for (unsigned i = 0; i < 4; i++)
         a[i] = va_arg(arguments, unsigned long);
     va_end(arguments);
-    if (operation == PR_SET_SECCOMP)
-        hp_library_before_seccomp();
+    note_prctl(operation, a[0]);
     if (!hp_next.prctl)
         hp_next_resolve();
     return hp_next.prctl(operation, a[0], a[1], a[2], a[3]);
@@ -64,19 +71,23 @@ HP_HOOK int prctl(int operation, ...)
 #if defined(__x86_64__)
 /* Passed on by a jump, because clone returns twice: seccomp(2) has no function of its own in libc, and libseccomp calls it
  * by this one. hp_next.syscall is looked up when the library starts, or here. */
-void hp_syscall_called(long number);
-void hp_syscall_called(long number)
+void hp_syscall_called(long number, long first, unsigned long second);
+void hp_syscall_called(long number, long first, unsigned long second)
 {
     if (number == SYS_seccomp)
         hp_library_before_seccomp();
+    if (number == SYS_prctl)
+        note_prctl(first, second);
     if (!hp_next.syscall)
         hp_next_resolve();
 }
 
 HP_HOOK long syscall(long number, ...);
 __asm__(".text\n.p2align 4\n.globl syscall\n.type syscall, @function\nsyscall:\n.cfi_startproc\n"
-        "cmpl $317, %edi\n" /* SYS_seccomp */
         "movq hp_next(%rip), %rax\n"
+        "cmpl $317, %edi\n" /* SYS_seccomp */
+        "je 1f\n"
+        "cmpl $157, %edi\n" /* SYS_prctl */
         "je 1f\n"
         "testq %rax, %rax\n"
         "je 1f\n"
@@ -93,7 +104,7 @@ __asm__(".text\n.p2align 4\n.globl syscall\n.type syscall, @function\nsyscall:\n
         "movq hp_next(%rip), %rax\n"
         "jmp *%rax\n.cfi_endproc\n.size syscall, .-syscall\n");
 _Static_assert(offsetof(struct hp_next, syscall) == 0, "as the hook has it");
-_Static_assert(SYS_seccomp == 317, "as the hook has it");
+_Static_assert(SYS_seccomp == 317 && SYS_prctl == 157, "as the hook has them");
 #endif
 
 /* The next library may come to stand at the same addresses, with a link map at the same place, and look the same. */

@@ -27,6 +27,7 @@ struct hp_library {
     int pid, parent; /* parent: of a forked child */
     int signal;      /* that our handler answers; 0: none */
     uint64_t start_time_ns, start_clock_ns; /* of the process that was started: CLOCK_REALTIME, CLOCK_MONOTONIC */
+    bool no_time_stamps; /* the process forbade itself the time stamp counter (PR_SET_TSC) */
     uint64_t armed_interval;    /* what heapprof_enable(1) goes back to */
     uint64_t stderr_file[2];    /* device and inode of descriptor 2 at the start */
     const uint32_t *fork_guard; /* reads 0 in a child, whichever way it was forked */
@@ -55,6 +56,12 @@ static inline bool hp_library_is_off(void)
 static inline bool hp_library_is_child(void)
 {
     return __atomic_load_n(&hp_library.state, __ATOMIC_RELAXED) == HP_LIBRARY_CHILD;
+}
+
+/* False: a look at an exact clock could end the target. */
+static inline bool hp_library_may_time(void)
+{
+    return !hp_library.no_time_stamps && !hp_region_is_sealed();
 }
 
 /* The same as hp_ledger_now; a child of a fork makes its ledger now if it has none. */

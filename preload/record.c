@@ -18,7 +18,7 @@
 /* Frames kept when little of the stack is left, or nobody knows how much. */
 #define SHALLOW_DEPTH 64
 #define DEEP_ROOM (24u << 10)
-#define TIMED_OF 64 /* calls of the cold path, one is timed: the CPU clock of a thread is a system call */
+#define TIMED_OF 64 /* calls of the cold path, one is timed */
 
 /* Samples that are given up without a look, after one for which there was no memory: to walk the stack for nothing would
  * cost as much as a sample that is kept. Nothing is given up any more as soon as a sample is freed. */
@@ -225,28 +225,17 @@ static bool record(const struct sample *sample)
                                                      : count_usual(sample);
 }
 
-/* What it takes to ask: a part of each time that is taken. */
-static uint64_t clock_cost_ns;
+#define LONG_TIMES 16      /* the mean: who takes longer had lost its processor */
+#define LONG_FIRST_NS 20000 /* before there is a mean */
 
-static void measure_clock(void)
-{
-    uint64_t least = UINT64_MAX;
-    for (unsigned i = 0; i < 3; i++) {
-        uint64_t before = hp_clock_ns(CLOCK_THREAD_CPUTIME_ID);
-        uint64_t cost = hp_clock_ns(CLOCK_THREAD_CPUTIME_ID) - before;
-        least = cost < least ? cost : least;
-    }
-    __atomic_store_n(&clock_cost_ns, least, __ATOMIC_RELAXED);
-}
-
+/* By a clock that runs on while the thread does not; the one of its CPU time is a system call. */
 static void add_time(struct hp_audit *audit, bool first, uint64_t ns)
 {
-    const uint64_t cost = __atomic_load_n(&clock_cost_ns, __ATOMIC_RELAXED);
-    ns = ns > cost ? ns - cost : 0;
-    hp_count(first ? &audit->other_ns : &audit->timed_ns, ns);
+    const uint64_t timed = __atomic_load_n(&audit->timed, __ATOMIC_RELAXED);
+    const uint64_t most =
+        timed < LONG_TIMES ? LONG_FIRST_NS : __atomic_load_n(&audit->timed_ns, __ATOMIC_RELAXED) / timed * LONG_TIMES;
+    hp_count(first ? &audit->other_ns : &audit->timed_ns, first || ns < most ? ns : most);
     hp_count(&audit->timed, !first);
-    if (first)
-        measure_clock();
 }
 
 HP_ENTRY void hp_record(const void *pointer, size_t n, const void *frame_address)
@@ -263,8 +252,8 @@ HP_ENTRY void hp_record(const void *pointer, size_t n, const void *frame_address
         return;
     }
     const uint64_t call = __atomic_fetch_add(&audit->calls, 1, __ATOMIC_RELAXED);
-    const bool timed = (call % TIMED_OF == TIMED_OF / 2 || !call) && !hp_region_is_sealed();
-    const uint64_t start = timed ? hp_clock_ns(CLOCK_THREAD_CPUTIME_ID) : 0;
+    const bool timed = (call % TIMED_OF == TIMED_OF / 2 || !call) && hp_library_may_time();
+    const uint64_t start = timed ? hp_fine_ns() : 0;
     const struct sample sample = {
         .store = &hp_library.region.store, .frame_address = frame_address, .pointer = pointer, .size = n};
     hp_busy_begin(thread);
@@ -277,7 +266,7 @@ HP_ENTRY void hp_record(const void *pointer, size_t n, const void *frame_address
     hp_figures_refresh(ledger, false);
     hp_busy_end(thread);
     if (timed)
-        add_time(audit, !call, hp_clock_ns(CLOCK_THREAD_CPUTIME_ID) - start);
+        add_time(audit, !call, hp_fine_ns() - start);
     hp_dump_triggers(ledger);
     hp_trace_trigger(ledger);
 }

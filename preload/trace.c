@@ -121,7 +121,7 @@ void hp_trace_trigger(struct hp_ledger *ledger)
     if (hp_coarse_ns() < (due ? due : ledger->start_clock_ns + period) ||
         __atomic_exchange_n(&tracing, 1, __ATOMIC_ACQUIRE))
         return;
-    uint64_t now = hp_clock_ns(CLOCK_MONOTONIC);
+    uint64_t now = hp_coarse_ns(); /* a line says milliseconds */
     due = __atomic_load_n(&due_ns, __ATOMIC_RELAXED);
     if (now >= (due ? due : ledger->start_clock_ns + period)) { /* else another thread has just written it */
         hp_figures_refresh(ledger, true);

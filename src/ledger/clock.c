@@ -1,4 +1,4 @@
-/* The coarse clock without libc's clock_gettime, which the target or another library may have replaced by one that
+/* Clocks without libc's clock_gettime, which the target or another library may have replaced by one that
  * allocates. */
 #include <elf.h>
 #include <link.h>
@@ -48,7 +48,7 @@ static clock_function *find_in(const char *vdso)
     return NULL;
 }
 
-uint64_t hp_coarse_ns(void)
+static uint64_t read_clock(clockid_t clock)
 {
     if (!__atomic_load_n(&looked, __ATOMIC_ACQUIRE)) {
         const char *vdso = (const char *)getauxval(AT_SYSINFO_EHDR);
@@ -57,7 +57,17 @@ uint64_t hp_coarse_ns(void)
     }
     clock_function *found = __atomic_load_n(&from_vdso, __ATOMIC_RELAXED);
     struct timespec now = {0};
-    if (!found || found(CLOCK_MONOTONIC_COARSE, &now) != 0)
-        return hp_clock_ns(CLOCK_MONOTONIC_COARSE);
+    if (!found || found(clock, &now) != 0)
+        return hp_clock_ns(clock);
     return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+uint64_t hp_coarse_ns(void)
+{
+    return read_clock(CLOCK_MONOTONIC_COARSE);
+}
+
+uint64_t hp_fine_ns(void)
+{
+    return read_clock(CLOCK_MONOTONIC);
 }

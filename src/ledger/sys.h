@@ -56,6 +56,9 @@ static inline uint64_t hp_clock_ns(clockid_t clock)
  * stamp counter, which a process may have forbidden itself (PR_SET_TSC). */
 uint64_t hp_coarse_ns(void);
 
+/* CLOCK_MONOTONIC, exact; no system call where the vDSO has it, but it may need the time stamp counter. */
+uint64_t hp_fine_ns(void);
+
 static inline int hp_sys_open(const char *path, int flags, unsigned mode)
 {
     return (int)hp_syscall(SYS_openat, AT_FDCWD, (long)path, flags | O_CLOEXEC, (long)mode, 0, 0);

@@ -129,7 +129,7 @@ fi
 # Settings that can't be read: one line each, with the value and the default.
 for setting in INTERVAL=lots:512K INTERVAL=-1:512K INTERVAL=1X:512K INTERVAL=99999999999999999999:512K SIGNAL=HUPP:USR2 \
     SIGNAL=9:USR2 SIGNAL=0:USR2 AT_EXIT=yes:0 EVERY=5:off EVERY=s:off GROWTH=big:off TRACE=1d:off DEPTH=0:128 DEPTH=513:128 \
-    UNWINDER=magic:cfi MEMORY=1K:1M MEMORY=2G:1G MEMORY=x:256M FOLLOW=2:1 OUTPUT=%q:heapprof.%e; do
+    UNWINDER=magic:cfi MEMORY=1K:1M MEMORY=4G:2G MEMORY=x:256M FOLLOW=2:1 OUTPUT=%q:heapprof.%e; do
     assignment=HEAPPROF_${setting%:*}
     "$guest" >alone.out
     with glibc "$assignment" "$guest" >with.out 2>with.err
