@@ -321,6 +321,7 @@ static void start(void)
         return;
     }
     make_fork_guard();
+    hp_sys_madvise(hp_filter, sizeof hp_filter, MADV_DONTDUMP);
     const char *folder = hp_library.options.ledger;
     memcpy(hp_library.folder, folder, strnlen(folder, sizeof hp_library.folder - 1));
     hp_library.armed_interval = hp_library.options.interval ? hp_library.options.interval : 512 * 1024;

@@ -225,6 +225,7 @@ static void begin_mapping(struct scan *scan, const char *line)
         scan->now.class = HEAP; /* what the arena may still grow by lies behind it, without rights */
     next.library = is_library(p);
     next.class = class_of(scan, &next, mode, p);
+    next.library |= next.class == OWN && !*p && scan->now.library && next.start == scan->now.limit; /* and what follows it */
     end_mapping(scan);
     if (next.inode != scan->now.inode || next.device != scan->now.device || !next.inode)
         end_file(scan);
