@@ -23,6 +23,12 @@ hp_offset *hp_chain_there(const struct hp_store *store, unsigned level, uint64_t
 hp_offset hp_row_add(const struct hp_store *store, const struct hp_key *key, bool may_fold, uint32_t tid, const void *here,
                      bool *truncated);
 
+/* A slot of the smallest class, which was never used; 0: no memory. */
+hp_offset hp_slot_make(const struct hp_store *store);
+
+/* True if the hand went around, and found nothing to fold. */
+bool hp_fold_is_vain(const struct hp_ledger *ledger);
+
 /* Put a slot that is of no row any more onto the list of its class. */
 void hp_slot_give_back(const struct hp_store *store, hp_offset slot);
 

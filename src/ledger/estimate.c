@@ -51,7 +51,9 @@ double hp_error_of(double variance, double variance_squares)
 struct hp_ledger_estimate hp_ledger_view_estimate(const struct hp_ledger_view *view)
 {
     struct sums sums = {0};
-    hp_ledger_view_each(view, add_row, &sums);
+    struct hp_ledger_view now = *view;
+    hp_ledger_view_refresh(&now); /* a fold may be under way */
+    hp_ledger_view_each(&now, add_row, &sums);
     struct hp_ledger_estimate estimate = {.live = sums.live, .alloc = sums.alloc};
     estimate.live_error = hp_error_of(sums.variance, sums.variance_squares);
     return estimate;

@@ -13,6 +13,7 @@
  * row's counters before are known.
  */
 #include "ledger/chain.h"
+#include "ledger/words.h"
 
 #define STALE_MS 60000 /* a holder that lost its processor for longer is taken for one that jumped away for ever */
 
@@ -21,14 +22,15 @@ static struct hp_pair sum(struct hp_pair a, struct hp_pair b)
     return (struct hp_pair){a.objects + b.objects, a.bytes + b.bytes};
 }
 
+/* As one, for readers. */
 static void store_pair(struct hp_pair *there, struct hp_pair value)
 {
-    __atomic_store_n(&there->bytes, value.bytes, __ATOMIC_RELAXED);
-    __atomic_store_n(&there->objects, value.objects, __ATOMIC_RELEASE);
+    while (!hp_pair_swap(there, hp_pair_read(there), value)) {
+    }
 }
 
-/* Only who folds changes a fold row. */
-static void set_fold_row(struct hp_ledger_row *to, struct hp_pair alloc, struct hp_pair freed)
+/* Only who folds changes a fold row, and one that is frozen. */
+static void set_counters(struct hp_ledger_row *to, struct hp_pair alloc, struct hp_pair freed)
 {
     uint64_t life = __atomic_load_n(&to->alloc.objects, __ATOMIC_RELAXED) & ~HP_ROW_COUNT_MASK;
     store_pair(&to->alloc, (struct hp_pair){life | alloc.objects, alloc.bytes});
@@ -74,17 +76,31 @@ static void finish_journal(const struct hp_store *store)
     uint32_t state = __atomic_load_n(&journal->state, __ATOMIC_ACQUIRE);
     if (state == HP_JOURNAL_NONE)
         return;
-    const struct hp_ledger_row *row = hp_row_at(store, journal->row);
+    struct hp_ledger_row *row = hp_row_at(store, journal->row);
     if (state == HP_JOURNAL_ADDING) {
-        set_fold_row(hp_row_at(store, journal->fold_row), sum(journal->before_alloc, hp_row_counted(row->alloc)),
-                     sum(journal->before_freed, row->freed));
+        set_counters(hp_row_at(store, journal->fold_row), sum(journal->before_alloc, hp_row_counted(hp_pair_read(&row->alloc))),
+                     sum(journal->before_freed, hp_pair_read(&row->freed)));
         __atomic_store_n(&journal->state, HP_JOURNAL_ADDED, __ATOMIC_RELEASE);
     }
-    /* One that is linked no more was on its way to the free slots when its folder went: it may be there already. */
+    /* One that is linked no more was on its way to the free slots when its folder went: it may be there already. A reader
+     * that stands on it goes on among free slots: they count nothing. */
     bool was_linked = unlink_row(store, journal->row);
-    __atomic_store_n(&journal->state, HP_JOURNAL_NONE, __ATOMIC_RELEASE);
     if (was_linked)
+        set_counters(row, (struct hp_pair){0, 0}, (struct hp_pair){0, 0});
+    __atomic_store_n(&journal->state, HP_JOURNAL_NONE, __ATOMIC_RELEASE);
+    if (was_linked && !store->ledger->fold.spare)
+        store->ledger->fold.spare = journal->row;
+    else if (was_linked)
         hp_slot_give_back(store, journal->row);
+}
+
+/* Fold rows of one frame have a share of memory, and of what rows could get where other things took it. While it is full those of them that are cold go, too, and no new ones
+ * are made: a fold that needs a slot for each one that it gives back makes no room. */
+static bool has_room_for_frames(const struct hp_ledger *ledger)
+{
+    const uint64_t size = sizeof(struct hp_ledger_row) + hp_slot_depth(0) * sizeof(uint64_t);
+    const uint64_t of_budget = ledger->budget / 16, of_rows = __atomic_load_n(&ledger->row_bytes, __ATOMIC_RELAXED) / 8;
+    return ledger->fold.rows * size < (of_budget < of_rows ? of_budget : of_rows);
 }
 
 /* The row that a row goes into, made if need be; 0: there is no memory. */
@@ -100,17 +116,12 @@ static hp_offset fold_row_of(const struct hp_store *store, const struct hp_ledge
                              .folded = true};
         key.hash = hp_key_hash(&key);
         hp_offset found = hp_row_find(store, &key);
-        if (!found && (found = hp_row_add(store, &key, false, 0, NULL, &truncated)))
-            hp_count(&store->ledger->fold.rows, 1u);
+        if (!found && (!depth || has_room_for_frames(store->ledger)) &&
+            (found = hp_row_add(store, &key, false, 0, NULL, &truncated)))
+            hp_count(&store->ledger->fold.rows, depth);
         if (found || !depth)
             return found;
     }
-}
-
-/* A fold row is kept while those of one frame take less than their share. */
-static bool may_stay(const struct hp_ledger *ledger, const struct hp_ledger_row *row)
-{
-    return !row->depth || ledger->fold.rows * (sizeof *row + hp_slot_depth(0) * sizeof row->frames[0]) < ledger->budget / 16;
 }
 
 /* True if the row is gone. */
@@ -126,7 +137,7 @@ static bool fold_row(const struct hp_store *store, hp_offset at)
     struct hp_pair freed = hp_pair_read(&row->freed), alloc = hp_pair_read(&row->alloc);
     struct hp_pair counted = hp_row_counted(alloc);
     if (alloc.objects & HP_ROW_DEAD || counted.objects != freed.objects || counted.bytes != freed.bytes ||
-        (row->folded && may_stay(ledger, row)))
+        (row->folded && (!row->depth || has_room_for_frames(ledger))))
         return false;
     hp_offset into = fold_row_of(store, row);
     if (!into || into == at)
@@ -137,17 +148,20 @@ static bool fold_row(const struct hp_store *store, hp_offset at)
         __atomic_store_n(&ledger->fold.count, ledger->fold.count + 1, __ATOMIC_RELEASE);
         return false;
     }
-    const struct hp_ledger_row *to = hp_row_at(store, into);
-    journal->row = at;
-    journal->fold_row = into;
-    journal->before_alloc = hp_row_counted(hp_pair_read(&to->alloc));
-    journal->before_freed = hp_pair_read(&to->freed);
+    struct hp_ledger_row *to = hp_row_at(store, into);
+    __atomic_store_n(&to->hot, 1, __ATOMIC_RELAXED);
+    const struct hp_journal next = {.row = at,
+                                    .fold_row = into,
+                                    .before_alloc = hp_row_counted(hp_pair_read(&to->alloc)),
+                                    .before_freed = hp_pair_read(&to->freed)};
+    hp_words_store(journal, &next, sizeof next);
     if (row->folded)
         __atomic_fetch_sub(&ledger->fold.rows, 1, __ATOMIC_RELAXED);
     __atomic_store_n(&journal->state, HP_JOURNAL_ADDING, __ATOMIC_RELEASE);
     finish_journal(store);
     __atomic_store_n(&ledger->fold.count, ledger->fold.count + 1, __ATOMIC_RELEASE);
     hp_count(&ledger->audit.folded, 1u);
+    __atomic_store_n(&ledger->fold.fruitless, 0, __ATOMIC_RELAXED);
     return true;
 }
 
@@ -200,14 +214,28 @@ static void end(const struct hp_store *store, uint64_t own)
     __atomic_compare_exchange_n(&store->ledger->fold.lock, &own, 0, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED);
 }
 
+static uint64_t chain_count(const struct hp_ledger *ledger)
+{
+    uint64_t all = 0;
+    for (unsigned level = 0; level < HP_BUCKET_LEVELS; level++)
+        all += __atomic_load_n(&ledger->buckets[level].at, __ATOMIC_RELAXED) ? ledger->buckets[level].count : 0;
+    return all;
+}
+
+#define CHAINS_A_LOOK 8 /* heads of chains lie side by side: to look at one costs little */
+
+/* Twice: on its first way around the hand only takes heat. */
+bool hp_fold_is_vain(const struct hp_ledger *ledger)
+{
+    uint64_t rows = __atomic_load_n(&ledger->row_count, __ATOMIC_RELAXED);
+    return __atomic_load_n(&ledger->fold.fruitless, __ATOMIC_RELAXED) > 2 * (chain_count(ledger) / CHAINS_A_LOOK + rows);
+}
+
 /* The chain that the hand points to, and the next one: NULL where nothing was ever put near. */
 static hp_offset *next_chain(const struct hp_store *store)
 {
     struct hp_ledger *ledger = store->ledger;
-    uint64_t all = 0, hand = ledger->fold.hand++;
-    for (unsigned level = 0; level < HP_BUCKET_LEVELS; level++)
-        all += ledger->buckets[level].at ? ledger->buckets[level].count : 0;
-    hand %= all;
+    uint64_t hand = ledger->fold.hand++ % chain_count(ledger);
     for (unsigned level = 0; level < HP_BUCKET_LEVELS; level++) {
         uint64_t count = ledger->buckets[level].at ? ledger->buckets[level].count : 0;
         if (hand < count)
@@ -220,18 +248,21 @@ static hp_offset *next_chain(const struct hp_store *store)
 bool hp_fold(const struct hp_store *store, unsigned looks, uint32_t tid, const void *here)
 {
     const uint64_t own = begin(store, tid, here);
+    uint64_t looked = 0; /* in parts of a look at a row */
     if (!own)
         return false;
-    for (unsigned looked = 0; looked < looks; looked++) {
+    while (looked < looks * CHAINS_A_LOOK) {
         const hp_offset *chain = next_chain(store);
         hp_offset at = chain ? __atomic_load_n(chain, __ATOMIC_ACQUIRE) : 0;
-        for (unsigned steps = 0; at && steps < looks; steps++) {
+        looked++;
+        for (unsigned steps = 0; at && steps < HP_CHAIN_MOST; steps++) {
             hp_offset next = __atomic_load_n(&hp_row_at(store, at)->next, __ATOMIC_ACQUIRE);
             fold_row(store, at);
             at = next;
-            looked++;
+            looked += CHAINS_A_LOOK;
         }
     }
+    hp_count(&store->ledger->fold.fruitless, looks);
     end(store, own);
     return true;
 }

@@ -1,4 +1,4 @@
-#include "ledger/ledger.h"
+#include "ledger/chain.h"
 
 #include <string.h>
 
@@ -66,6 +66,12 @@ uint64_t hp_ledger_take(const struct hp_store *store, uint64_t size)
     return at;
 }
 
+void hp_ledger_give_back(const struct hp_store *store, uint64_t at, uint64_t size)
+{
+    uint64_t end = at + round_up(size, 64);
+    __atomic_compare_exchange_n(&store->ledger->end, &end, at, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+}
+
 uint64_t hp_ledger_allocate(const struct hp_store *store, uint64_t size)
 {
     /* Asked before, so that who is refused for want of memory uses up no offsets; the answer that counts is the second. */
@@ -96,6 +102,7 @@ bool hp_ledger_init(struct hp_store *store, uint64_t budget, uint32_t depth, uin
     for (unsigned i = 0; i < HP_LIVE_LEVELS; i++)
         ledger->live[i].groups = 512ull << 2 * i;
     ledger->buckets[0].at = hp_ledger_allocate(store, ledger->buckets[0].count * sizeof(hp_offset));
+    ledger->fold.spare = hp_slot_make(store);
     ledger->version = HP_LEDGER_VERSION;
     __atomic_store_n(&ledger->magic, HP_LEDGER_MAGIC, __ATOMIC_RELEASE);
     return ledger->buckets[0].at != 0;

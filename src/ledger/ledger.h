@@ -223,7 +223,9 @@ struct hp_folding {
     uint64_t hand;  /* chain that is looked at next */
     uint64_t count; /* folds begun and ended: odd while one is under way */
     uint64_t rows;  /* fold rows of one frame */
-    uint32_t rest;  /* rows that are asked for without a look at what might be folded */
+    uint64_t fruitless; /* looks since a row was folded last */
+    uint64_t free_bytes; /* of the slots in free_slots */
+    hp_offset spare; /* a slot for a fold row, for when there is no memory at all; only who folds takes it */
     uint32_t unused;
     struct hp_journal journal;
     uint64_t free_slots[HP_ROW_CLASSES]; /* lists by `next`: tag << 32 | hp_offset */
@@ -335,8 +337,10 @@ static inline bool hp_ledger_is_reserved(const struct hp_ledger *ledger, uint64_
 }
 
 /* A byte offset of `size` bytes that were never used, 64-aligned; in one chunk, if they fit into one. Not reserved yet.
- * 0 when there is no more. Never given back. */
+ * 0 when there is no more. */
 uint64_t hp_ledger_take(const struct hp_store *store, uint64_t size);
+/* Give back what was taken, and never used: only if nobody took any since. */
+void hp_ledger_give_back(const struct hp_store *store, uint64_t at, uint64_t size);
 /* ... and reserved. */
 uint64_t hp_ledger_allocate(const struct hp_store *store, uint64_t size);
 
@@ -358,7 +362,7 @@ static inline struct hp_pair hp_row_counted(struct hp_pair alloc)
     return (struct hp_pair){alloc.objects & HP_ROW_COUNT_MASK, alloc.bytes};
 }
 
-/* Fold up to `looks` rows that are dead and were not hit lately. False: somebody else is at it. (fold.c) */
+/* Look at `looks` rows, or some more chains without any, and fold those that are dead and were not hit lately. False: somebody else is at it. (fold.c) */
 bool hp_fold(const struct hp_store *store, unsigned looks, uint32_t tid, const void *here);
 
 /* A number for a thread of this kernel's number; 0: there is none left. */

@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "ledger/words.h"
+
 int hp_ledger_view_open(struct hp_ledger_view *view, const struct hp_ledger *ledger, char *const *chunks, uint64_t size)
 {
     if (size < sizeof *ledger || __atomic_load_n(&ledger->magic, __ATOMIC_ACQUIRE) != HP_LEDGER_MAGIC)
@@ -17,16 +19,24 @@ int hp_ledger_view_open(struct hp_ledger_view *view, const struct hp_ledger *led
     return 0;
 }
 
+/* Tables begin at cache lines; 0: there is none. */
+static uint64_t table_at(const uint64_t *offset)
+{
+    uint64_t at = __atomic_load_n(offset, __ATOMIC_ACQUIRE);
+    return at % 64 ? 0 : at;
+}
+
 /* How large the tables are is a matter of the version; where they stand is checked at each use. */
 void hp_ledger_view_refresh(struct hp_ledger_view *view)
 {
     static const uint8_t logarithms[HP_BUCKET_LEVELS] = {12, 15, 18, 21};
     for (unsigned i = 0; i < HP_BUCKET_LEVELS; i++)
         view->buckets[i] = (struct hp_bucket_level){
-            .count = 1ull << logarithms[i], .at = __atomic_load_n(&view->ledger->buckets[i].at, __ATOMIC_ACQUIRE)};
+            .count = 1ull << logarithms[i], .at = table_at(&view->ledger->buckets[i].at)};
     for (unsigned i = 0; i < HP_LIVE_LEVELS; i++)
         view->live[i] = (struct hp_live_level){
-            .groups = 512ull << 2 * i, .at = __atomic_load_n(&view->ledger->live[i].at, __ATOMIC_ACQUIRE)};
+            .groups = 512ull << 2 * i, .at = table_at(&view->ledger->live[i].at)};
+    hp_words_load(&view->journal, &view->ledger->fold.journal, sizeof view->journal);
 }
 
 const void *hp_ledger_view_bytes(const struct hp_ledger_view *view, uint64_t at, uint64_t size)
@@ -57,7 +67,8 @@ uint64_t hp_ledger_view_row_count(const struct hp_ledger_view *view)
 {
     uint64_t rows = __atomic_load_n(&view->ledger->row_count, __ATOMIC_ACQUIRE);
     uint64_t most = view->size / sizeof(struct hp_ledger_row);
-    return (rows < most ? rows : most) + 64;
+    rows = rows < most ? rows : most;
+    return rows + rows / 8 + 1024; /* a target that makes rows meanwhile */
 }
 
 uint64_t hp_ledger_view_interval_of(const struct hp_ledger_view *view, hp_offset row)
@@ -68,7 +79,7 @@ uint64_t hp_ledger_view_interval_of(const struct hp_ledger_view *view, hp_offset
 
 const struct hp_ledger_module *hp_ledger_view_module(const struct hp_ledger_view *view, uint32_t index)
 {
-    uint64_t page = index < HP_MODULES ? __atomic_load_n(&view->ledger->modules_at[index / HP_MODULE_PAGE], __ATOMIC_ACQUIRE) : 0;
+    uint64_t page = index < HP_MODULES ? table_at(&view->ledger->modules_at[index / HP_MODULE_PAGE]) : 0;
     if (!page)
         return NULL;
     const struct hp_ledger_module *module =
@@ -87,7 +98,7 @@ uint32_t hp_ledger_view_tid(const struct hp_ledger_view *view, uint32_t number)
 {
     if (!number || number > HP_THREADS)
         return 0;
-    uint64_t page = __atomic_load_n(&view->ledger->threads_at[(number - 1) / HP_THREAD_PAGE], __ATOMIC_ACQUIRE);
+    uint64_t page = table_at(&view->ledger->threads_at[(number - 1) / HP_THREAD_PAGE]);
     const struct hp_ledger_thread *thread =
         page ? hp_ledger_view_bytes(view, page + (number - 1) % HP_THREAD_PAGE * sizeof *thread, sizeof *thread) : NULL;
     return thread ? __atomic_load_n(&thread->tid, __ATOMIC_RELAXED) : 0;
@@ -199,7 +210,7 @@ static bool judge(const struct hp_ledger_view *view, struct hp_row_reading *read
                                    ? row_at(view, journal->row)
                                    : NULL;
     if (row) {
-        struct hp_pair alloc = hp_row_counted(row->alloc), freed = row->freed;
+        struct hp_pair alloc = hp_row_counted(hp_pair_read(&row->alloc)), freed = hp_pair_read(&row->freed);
         reading->alloc = (struct hp_pair){journal->before_alloc.objects + alloc.objects,
                                           journal->before_alloc.bytes + alloc.bytes};
         reading->freed = (struct hp_pair){journal->before_freed.objects + freed.objects,
@@ -208,10 +219,10 @@ static bool judge(const struct hp_ledger_view *view, struct hp_row_reading *read
     return true;
 }
 
-/* freed first: what is freed was allocated before, so live never comes out negative. */
-static bool read_row(const struct hp_ledger_view *view, const struct hp_ledger_row *row, hp_offset at, struct hp_row_reading *reading)
+/* freed first: what is freed was allocated before, so live never comes out negative. All that is in a fold row is freed. */
+static bool read_row(const struct hp_ledger_view *view, const struct hp_ledger_row *row, hp_offset at, uint64_t life,
+                     struct hp_row_reading *reading)
 {
-    uint64_t life = __atomic_load_n(&row->alloc.objects, __ATOMIC_ACQUIRE) & ~HP_ROW_COUNT_MASK;
     *reading = (struct hp_row_reading){.row = at,
                                        .life = life,
                                        .hash = __atomic_load_n(&row->hash, __ATOMIC_RELAXED),
@@ -220,11 +231,79 @@ static bool read_row(const struct hp_ledger_view *view, const struct hp_ledger_r
                                        .kind = __atomic_load_n(&row->kind, __ATOMIC_RELAXED),
                                        .folded = __atomic_load_n(&row->folded, __ATOMIC_RELAXED),
                                        .freed = hp_pair_read(&row->freed)};
-    struct hp_pair alloc = hp_pair_read(&row->alloc);
-    reading->alloc = hp_row_counted(alloc);
-    return (alloc.objects & ~HP_ROW_COUNT_MASK) == life && judge(view, reading);
+    reading->alloc = hp_row_counted(hp_pair_read(&row->alloc));
+    if (reading->folded)
+        reading->freed = reading->alloc;
+    __atomic_thread_fence(__ATOMIC_ACQUIRE);
+    uint64_t now = __atomic_load_n(&row->alloc.objects, __ATOMIC_RELAXED) & ~HP_ROW_COUNT_MASK;
+    return (now | HP_ROW_DEAD) == (life | HP_ROW_DEAD) && judge(view, reading);
 }
 
+/* Rows of one chain as they were linked at one moment. */
+#define PIECE 32
+#define TRIES 100
+
+struct piece {
+    unsigned count;
+    struct {
+        hp_offset row;
+        uint64_t life;
+    } rows[PIECE];
+    hp_offset next; /* after the last one */
+};
+
+static uint64_t life_at(const struct hp_ledger_row *row)
+{
+    return __atomic_load_n(&row->alloc.objects, __ATOMIC_ACQUIRE) & ~HP_ROW_COUNT_MASK;
+}
+
+/* A slot is given back, and may lead elsewhere, when the journal's state has changed. */
+struct fold_state {
+    uint64_t count;
+    uint32_t journal;
+};
+
+static struct fold_state fold_state_of(const struct hp_ledger_view *view)
+{
+    const struct hp_folding *fold = &view->ledger->fold;
+    __atomic_thread_fence(__ATOMIC_ACQUIRE);
+    return (struct fold_state){__atomic_load_n(&fold->count, __ATOMIC_ACQUIRE),
+                               __atomic_load_n(&fold->journal.state, __ATOMIC_ACQUIRE)};
+}
+
+/* From `first` on; or from where the chain begins, if that is not NULL. */
+static void take_piece(const struct hp_ledger_view *view, const hp_offset *chain, hp_offset first, struct piece *piece)
+{
+    for (unsigned i = 0; i < TRIES; i++) {
+        const struct fold_state before = fold_state_of(view);
+        const struct hp_ledger_row *row;
+        piece->count = 0;
+        piece->next = chain ? __atomic_load_n(chain, __ATOMIC_ACQUIRE) : first;
+        while (piece->next && piece->count < PIECE && (row = row_at(view, piece->next))) {
+            piece->rows[piece->count].row = piece->next;
+            piece->rows[piece->count++].life = life_at(row);
+            piece->next = __atomic_load_n(&row->next, __ATOMIC_ACQUIRE);
+        }
+        const struct fold_state after = fold_state_of(view);
+        if (after.count == before.count && after.journal == before.journal)
+            return;
+    }
+}
+
+static bool visit_piece(const struct hp_ledger_view *view, const struct piece *piece,
+                        bool (*visit)(void *state, const struct hp_row_reading *reading), void *state)
+{
+    for (unsigned i = 0; i < piece->count; i++) {
+        struct hp_row_reading reading;
+        const hp_offset at = piece->rows[i].row;
+        const struct hp_ledger_row *row = row_at(view, at); /* there, unless the map of blocks changed */
+        if (row && read_row(view, row, at, piece->rows[i].life, &reading) && !visit(state, &reading))
+            return false;
+    }
+    return true;
+}
+
+/* What lives all the time is in its chain's piece, once. */
 void hp_ledger_view_each(const struct hp_ledger_view *view, bool (*visit)(void *state, const struct hp_row_reading *reading),
                   void *state)
 {
@@ -240,13 +319,14 @@ void hp_ledger_view_each(const struct hp_ledger_view *view, bool (*visit)(void *
             }
             if (place % HP_BLOCK + (HP_AHEAD + 1) * sizeof *chain <= HP_BLOCK) /* in the same block, which is there */
                 hp_ledger_view_expect(view, __atomic_load_n(chain + HP_AHEAD, __ATOMIC_RELAXED));
-            const struct hp_ledger_row *row;
-            for (hp_offset at = __atomic_load_n(chain, __ATOMIC_ACQUIRE);
-                 at && steps++ < step_limit && (row = row_at(view, at));) {
-                struct hp_row_reading reading;
-                if (read_row(view, row, at, &reading) && !visit(state, &reading))
+            struct piece piece = {.next = __atomic_load_n(chain, __ATOMIC_RELAXED)};
+            for (; piece.next && steps < step_limit; chain = NULL) {
+                take_piece(view, chain, piece.next, &piece);
+                if (!piece.count) /* damaged */
+                    break;
+                steps += piece.count;
+                if (!visit_piece(view, &piece, visit, state))
                     return;
-                at = __atomic_load_n(&row->next, __ATOMIC_ACQUIRE);
             }
         }
     }
@@ -279,19 +359,24 @@ static bool collect_row(void *state, const struct hp_row_reading *reading)
 
 #define PASSES 3 /* over rows that are folded meanwhile */
 
+/* True if no fold began, ended or went on since the view was refreshed. */
+static bool is_still(const struct hp_ledger_view *view, uint64_t folds)
+{
+    struct hp_journal journal;
+    __atomic_thread_fence(__ATOMIC_ACQUIRE);
+    hp_words_load(&journal, &view->ledger->fold.journal, sizeof journal);
+    return hp_ledger_view_folds(view) == folds && !memcmp(&journal, &view->journal, sizeof journal);
+}
+
 uint64_t hp_rows_collect(const struct hp_ledger_view *view, struct hp_entry_row *rows, uint64_t most)
 {
     struct hp_ledger_view now = *view;
-    struct collection collection;
-    uint64_t folds;
-    for (unsigned pass = 0;; pass++) {
+    for (unsigned pass = 1;; pass++) {
+        const uint64_t folds = hp_ledger_view_folds(&now);
         hp_ledger_view_refresh(&now);
-        folds = hp_ledger_view_folds(&now);
-        now.journal = view->ledger->fold.journal;
-        collection = (struct collection){.rows = rows, .most = most, .to = hp_ledger_view_interval(&now)};
+        struct collection collection = {.rows = rows, .most = most, .to = hp_ledger_view_interval(&now)};
         hp_ledger_view_each(&now, collect_row, &collection);
-        __atomic_thread_fence(__ATOMIC_ACQUIRE);
-        if (pass + 1 == PASSES || hp_ledger_view_folds(&now) == folds)
+        if (pass == PASSES || is_still(&now, folds))
             return collection.count;
     }
 }

@@ -75,8 +75,9 @@ static bool make_level(const struct hp_store *store, unsigned level)
     if (is_made(store, level))
         return true;
     made = hp_ledger_take(store, level_size(live));
-    if (made) /* what another thread made first counts */
-        __atomic_compare_exchange_n(&live->at, &none, made, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+    /* What another thread made first counts. Two of the larger levels are more than there is room for. */
+    if (made && !__atomic_compare_exchange_n(&live->at, &none, made, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+        hp_ledger_give_back(store, made, level_size(live));
     return made != 0 || is_made(store, level);
 }
 

@@ -127,6 +127,7 @@ static hp_offset pop(const struct hp_store *store, unsigned slot_class)
         hp_offset next = __atomic_load_n(&hp_row_at(store, (hp_offset)head)->next, __ATOMIC_RELAXED);
         after = ((head >> 32) + 1) << 32 | next;
     } while (!__atomic_compare_exchange_n(list, &head, after, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE));
+    __atomic_fetch_sub(&store->ledger->fold.free_bytes, slot_size(slot_class), __ATOMIC_RELAXED);
     return (hp_offset)head;
 }
 
@@ -134,6 +135,7 @@ void hp_slot_give_back(const struct hp_store *store, hp_offset slot)
 {
     struct hp_ledger_row *row = hp_row_at(store, slot);
     uint64_t *list = &store->ledger->fold.free_slots[row->slot_class];
+    hp_count(&store->ledger->fold.free_bytes, slot_size(row->slot_class));
     uint64_t head = __atomic_load_n(list, __ATOMIC_RELAXED), after;
     do {
         __atomic_store_n(&row->next, (hp_offset)head, __ATOMIC_RELAXED);
@@ -167,44 +169,52 @@ static hp_offset pop_from(const struct hp_store *store, unsigned slot_class, uns
     return slot;
 }
 
-/* Long before the end: the clock has to go round once before what was hit twice is cold. */
-static bool is_short(const struct hp_ledger *ledger)
+hp_offset hp_slot_make(const struct hp_store *store)
 {
-    return __atomic_load_n(&ledger->row_bytes, __ATOMIC_RELAXED) > __atomic_load_n(&ledger->budget, __ATOMIC_RELAXED) / 8 * 3;
-}
-
-/* So many looks found nothing: the next that come don't look for a while. */
-static bool is_barren(struct hp_ledger *ledger)
-{
-    uint32_t rest = __atomic_load_n(&ledger->fold.rest, __ATOMIC_RELAXED);
-    if (rest) /* of two threads at once, one is counted */
-        __atomic_store_n(&ledger->fold.rest, rest - 1, __ATOMIC_RELAXED);
-    return rest != 0;
+    return new_slot(store, 0, true);
 }
 
 #define ROUNDS 16 /* of LOOKS looks: what one new row may take when hardly any row is dead */
+#define LOOKS_AHEAD 16
+
+/* Folding begins when a quarter of the rows' share is left: the hand has to come around twice until all is found, while that
+ * is filled, and who finds somebody else folding must find a slot all the same. */
+static bool is_short(const struct hp_ledger *ledger)
+{
+    const uint64_t share = __atomic_load_n(&ledger->budget, __ATOMIC_RELAXED) / 2;
+    const uint64_t taken = __atomic_load_n(&ledger->row_bytes, __ATOMIC_RELAXED) -
+                           __atomic_load_n(&ledger->fold.free_bytes, __ATOMIC_RELAXED);
+    return taken > share - share / 4;
+}
+
+/* For a row that live objects are to be counted in. */
+static hp_offset fold_for_slot(const struct hp_store *store, unsigned slot_class, uint32_t tid, const void *here)
+{
+    hp_offset slot = 0;
+    for (unsigned round = 0; !slot && round < ROUNDS; round++) {
+        if (!hp_fold(store, LOOKS, tid, here) || hp_fold_is_vain(store->ledger))
+            round = ROUNDS;
+        slot = pop_from(store, slot_class, HP_ROW_CLASSES);
+    }
+    for (unsigned smaller = slot_class; !slot && smaller-- > 0;)
+        slot = pop(store, smaller);
+    return slot;
+}
 
 /* A slot for so many frames, or, when there is no way to have one, for fewer. */
 static hp_offset take_slot(const struct hp_store *store, unsigned depth, bool may_fold, uint32_t tid, const void *here)
 {
     const unsigned slot_class = class_for(depth);
+    if (may_fold && is_short(store->ledger))
+        hp_fold(store, LOOKS_AHEAD, tid, here);
     hp_offset slot = pop(store, slot_class);
-    if (!slot && may_fold && is_short(store->ledger))
-        hp_fold(store, LOOKS, tid, here);
     if (!slot)
         slot = new_slot(store, slot_class, !may_fold);
-    if (!may_fold)
-        return slot ? slot : pop_from(store, slot_class, HP_ROW_CLASSES);
-    for (unsigned round = 0; !slot && round < ROUNDS && !is_barren(store->ledger); round++) {
-        if (!hp_fold(store, LOOKS, tid, here))
-            break;
+    if (!slot && may_fold)
+        return fold_for_slot(store, slot_class, tid, here);
+    if (!slot)
         slot = pop_from(store, slot_class, HP_ROW_CLASSES);
-        if (!slot && round + 1 == ROUNDS)
-            __atomic_store_n(&store->ledger->fold.rest, ROUNDS, __ATOMIC_RELAXED);
-    }
-    for (unsigned smaller = slot_class; !slot && smaller-- > 0;)
-        slot = pop(store, smaller);
-    return slot;
+    return slot ? slot : __atomic_exchange_n(&store->ledger->fold.spare, 0, __ATOMIC_RELAXED);
 }
 
 /* Rows per chain at which the next level takes over. */
@@ -223,9 +233,10 @@ static hp_offset *chain_for(const struct hp_store *store, uint64_t hash)
         uint64_t at = __atomic_load_n(&buckets->at, __ATOMIC_ACQUIRE);
         if (!at) {
             uint64_t made = hp_ledger_take(store, buckets->count * sizeof(hp_offset));
-            /* What another thread made first counts. */
             if (made && __atomic_compare_exchange_n(&buckets->at, &at, made, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
                 at = made;
+            else if (made) /* what another thread made first counts */
+                hp_ledger_give_back(store, made, buckets->count * sizeof(hp_offset));
         }
         if (at && hp_ledger_reserve(store, at + (hash & (buckets->count - 1)) * sizeof(hp_offset), sizeof(hp_offset)))
             return hp_chain_of(store, level, hash);
@@ -246,7 +257,7 @@ static void write_row(struct hp_ledger_row *row, const struct hp_key *key)
     __atomic_store_n(&row->interval, key->interval, __ATOMIC_RELAXED);
     __atomic_store_n(&row->label, key->label, __ATOMIC_RELAXED);
     __atomic_store_n(&row->size_class, key->size_class, __ATOMIC_RELAXED);
-    __atomic_store_n(&row->hot, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&row->hot, 1, __ATOMIC_RELAXED);
     for (size_t i = 0; i < key->depth; i++)
         __atomic_store_n(&row->frames[i], key->frames[i], __ATOMIC_RELAXED);
     __atomic_store_n(&row->freed.objects, 0, __ATOMIC_RELAXED);
@@ -301,13 +312,12 @@ static bool count_in(struct hp_ledger_row *row, uint64_t life, uint64_t size)
         if ((alloc.objects & ~HP_ROW_COUNT_MASK) != life)
             return false;
     } while (!hp_pair_swap(&row->alloc, alloc, (struct hp_pair){alloc.objects + 1, alloc.bytes + size}));
-    /* The second time: most stacks that come once don't come again. */
-    if (alloc.objects & HP_ROW_COUNT_MASK && !__atomic_load_n(&row->hot, __ATOMIC_RELAXED))
+    if (!__atomic_load_n(&row->hot, __ATOMIC_RELAXED))
         __atomic_store_n(&row->hot, 1, __ATOMIC_RELAXED);
     return true;
 }
 
-#define TRIES 8 /* a row may be folded between its making and its first object; each time takes more than bad luck */
+#define TRIES 8 /* a row that is made is hot: to be folded in between each time takes more than bad luck */
 
 hp_offset hp_row_count(const struct hp_store *store, const struct hp_key *wanted, uint64_t size, uint32_t tid,
                        const void *here, bool *truncated)

@@ -235,10 +235,10 @@ static void assert_in_child(bool (*check)(void))
 static uint64_t address_space(void)
 {
     unsigned long pages = 0;
-    FILE *file = fopen("/proc/self/statm", "re");
-    if (!file || fscanf(file, "%lu", &pages) != 1)
+    FILE *statm = fopen("/proc/self/statm", "re");
+    if (!statm || fscanf(statm, "%lu", &pages) != 1)
         abort();
-    fclose(file);
+    fclose(statm);
     return pages * 4096ull;
 }
 
@@ -419,10 +419,10 @@ static void grows_under_threads(void **state)
 static uint64_t resident(void)
 {
     unsigned long size, pages = 0;
-    FILE *file = fopen("/proc/self/statm", "re");
-    if (!file || fscanf(file, "%lu %lu", &size, &pages) != 2)
+    FILE *statm = fopen("/proc/self/statm", "re");
+    if (!statm || fscanf(statm, "%lu %lu", &size, &pages) != 2)
         abort();
-    fclose(file);
+    fclose(statm);
     return pages * 4096ull;
 }
 
@@ -458,15 +458,13 @@ static bool locks_what_is_used_in_private(void)
 static bool leaves_the_limit_of_locked_memory(void)
 {
     int error;
-    const uint64_t most = address_space() + HP_CHUNK + (4 << 20);
-    const struct rlimit limit = {most, most};
+    const struct rlimit limit = {6 << 20, 6 << 20};
     if (chown(folder, 65534, 65534) || setrlimit(RLIMIT_MEMLOCK, &limit) || setresuid(65534, 65534, 65534) ||
-        hp_region_create(&region, folder, 64 << 20, 128, INTERVAL, &error) || !region.shared ||
-        mlockall(MCL_CURRENT | MCL_FUTURE))
+        mlockall(MCL_FUTURE) || hp_region_create(&region, folder, 64 << 20, 128, INTERVAL, &error) || !region.shared)
         return false;
     const uint64_t taken = fill(100000);
     bool good = taken == 100000 && holds(taken);
-    void *own = mmap(NULL, 3 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void *own = mmap(NULL, 4 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (!good || own == MAP_FAILED)
         print_message("%lu objects, the target's own memory: %s\n", (unsigned long)taken, own == MAP_FAILED ? "no" : "yes");
     hp_region_remove(&region);

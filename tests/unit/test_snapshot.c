@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include "ledger/chain.h"
 #include "ledger/snapshot.h"
 #include "ledger_help.h"
 
@@ -321,11 +322,12 @@ static void sums_up_threads_beyond_the_first(void **state)
     const hp_offset row = row_of(&store, &key);
     for (uint64_t thread = 1; thread <= 5000; thread++) {
         const struct hp_live_data data = {.size = 1000000 + thread, .row = row, .thread = (uint32_t)thread};
+        assert_int_equal(hp_thread_number(&store, 4711 + (uint32_t)thread), thread);
         if (thread == 151) { /* fewer than are summed one by one */
             struct memory text = {0};
             assert_int_equal(write_out(&store, &text), 0);
-            assert_non_null(strstr(text.data, "# heapprof.thread = 150 samples=1 "));
-            assert_null(strstr(text.data, "# heapprof.thread = 50 samples=1 "));
+            assert_non_null(strstr(text.data, "# heapprof.thread = 150 tid=4861 samples=1 "));
+            assert_null(strstr(text.data, "# heapprof.thread = 50 tid=4761 samples=1 "));
             const char *others = strstr(text.data, "# heapprof.thread = 0 samples=50 ");
             assert_non_null(others);
             assert_non_null(strstr(others, " threads=50\n"));
