@@ -1,8 +1,10 @@
-/* Reading .eh_frame: pointers, the search table, common and frame entries, and the instructions that make a row. A little
- * over 400 lines, because it is one format whose parts only make sense together; expressions are in cfi_expression.c.
+/* Reading .eh_frame: pointers, the search table, common and frame entries, and the instructions that make a row. Over 500
+ * lines, because it is one format whose parts only make sense together; expressions are in cfi_expression.c.
  */
 #include "cfi.h"
 
+#include <elf.h>
+#include <link.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -383,12 +385,103 @@ static bool execute(struct machine *machine, struct cursor cursor)
     return true;
 }
 
+/* Of an FDE whose CIE is `common`: does it cover pc? */
+static bool covers(struct cursor cursor, const struct common *common, uintptr_t pc)
+{
+    uintptr_t start = read_encoded(&cursor, common->pointer_encoding);
+    uintptr_t size = read_encoded(&cursor, common->pointer_encoding & 0x0f);
+    return !cursor.bad && pc - start < size;
+}
+
+/* The FDE that covers pc, in a table of records that begins at `table` with a CIE; NULL: none. *is_table: there were
+ * records of both kinds. */
+static const uint8_t *search_records(const uint8_t *table, const uint8_t *limit, uintptr_t pc, bool *is_table)
+{
+    struct common common;
+    const uint8_t *known = NULL; /* the CIE in `common` */
+    *is_table = false;
+    for (const uint8_t *record = table; record < limit;) {
+        struct cursor cursor = {.at = record, .end = limit};
+        const uint8_t *end = record_end(&cursor);
+        if (!end)
+            return NULL; /* the terminator, or no record */
+        cursor.end = end;
+        const uint8_t *place = cursor.at;
+        uint64_t back = read_fixed(&cursor, 4);
+        if (back) {
+            if (back > (uint64_t)(place - table))
+                return NULL;
+            if (place - back != known && !read_common(place - back, limit, &common))
+                return NULL;
+            known = place - back;
+            *is_table = true;
+            if (covers(cursor, &common, pc))
+                return record;
+        } else if (!read_common(record, limit, &common)) {
+            return NULL;
+        } else {
+            known = record;
+        }
+        record = end;
+    }
+    return NULL;
+}
+
+/* Where the tables of objects begin that have no .eh_frame_hdr (linked with --no-eh-frame-hdr). By the object's start; what
+ * does not look like a table any more is looked for again. */
+static struct {
+    uintptr_t object;
+    const uint8_t *table;
+} bare_tables[16];
+
+/* Without a header to tell where .eh_frame is, its first CIE is looked for in the read-only segments: version, augmentation
+ * and return register say what it is. Slow, but steps are remembered (step.h). */
+static const uint8_t *find_bare_fde(const struct dl_find_object *object, uintptr_t pc)
+{
+    const uint8_t *start = object->dlfo_map_start, *limit = object->dlfo_map_end, *fde;
+    const uintptr_t slot = (uintptr_t)start / 4096 % (sizeof bare_tables / sizeof *bare_tables);
+    const ElfW(Ehdr) *header = (const ElfW(Ehdr) *)start;
+    bool is_table;
+    if (__atomic_load_n(&bare_tables[slot].object, __ATOMIC_ACQUIRE) == (uintptr_t)start) {
+        const uint8_t *table = __atomic_load_n(&bare_tables[slot].table, __ATOMIC_RELAXED);
+        if (table >= start && table < limit) {
+            fde = search_records(table, limit, pc, &is_table);
+            if (is_table)
+                return fde;
+        }
+    }
+    if ((size_t)(limit - start) < sizeof *header || memcmp(header->e_ident, ELFMAG, SELFMAG) ||
+        header->e_phentsize != sizeof(ElfW(Phdr)) || header->e_phoff > (size_t)(limit - start) ||
+        header->e_phnum > ((size_t)(limit - start) - header->e_phoff) / sizeof(ElfW(Phdr)))
+        return NULL;
+    const ElfW(Phdr) *segment = (const ElfW(Phdr) *)(start + header->e_phoff);
+    for (unsigned i = 0; i < header->e_phnum; i++, segment++) {
+        const uint8_t *from = (const uint8_t *)(object->dlfo_link_map->l_addr + segment->p_vaddr);
+        if (segment->p_type != PT_LOAD || !(segment->p_flags & PF_R) || segment->p_flags & PF_W || from < start ||
+            from >= limit || segment->p_filesz > (size_t)(limit - from))
+            continue;
+        const uint8_t *end = from + segment->p_filesz;
+        for (const uint8_t *table = from + (-(uintptr_t)from & 7); table + 16 < end; table += 8) {
+            static const uint8_t is_cie[4] = {0, 0, 0, 0};
+            if (memcmp(table + 4, is_cie, sizeof is_cie) || table[8] != 1 || table[9] != 'z')
+                continue;
+            fde = search_records(table, end, pc, &is_table);
+            if (!is_table)
+                continue;
+            __atomic_store_n(&bare_tables[slot].table, table, __ATOMIC_RELAXED);
+            __atomic_store_n(&bare_tables[slot].object, (uintptr_t)start, __ATOMIC_RELEASE);
+            return fde;
+        }
+    }
+    return NULL;
+}
+
 bool hp_cfi_row(const struct dl_find_object *object, uintptr_t pc, struct hp_row *row)
 {
     const uint8_t *limit = object->dlfo_map_end, *header = object->dlfo_eh_frame;
-    if (!header || header >= limit)
+    if (header >= limit)
         return false;
-    const uint8_t *fde = find_fde(header, limit, pc);
+    const uint8_t *fde = header ? find_fde(header, limit, pc) : find_bare_fde(object, pc);
     if (!fde || fde < (const uint8_t *)object->dlfo_map_start || fde >= limit)
         return false;
     struct cursor cursor = {.at = fde, .end = limit};
