@@ -82,15 +82,20 @@ void hp_library_handler(int number)
         hp_dump_requested();
 }
 
+void hp_library_own_action(struct sigaction *action)
+{
+    memset(action, 0, sizeof *action);
+    action->sa_handler = hp_library_handler;
+    action->sa_flags = SA_RESTART | SA_ONSTACK;
+}
+
 /* Only where nothing is installed: the target's own handler, or its wish to ignore the signal, wins. */
 static void install_handler(int number)
 {
     struct sigaction action, old;
     if (!number || hp_next.sigaction(number, NULL, &old) != 0 || old.sa_handler != SIG_DFL)
         return;
-    memset(&action, 0, sizeof action);
-    action.sa_handler = hp_library_handler;
-    action.sa_flags = SA_RESTART | SA_ONSTACK;
+    hp_library_own_action(&action);
     if (hp_next.sigaction(number, &action, NULL) != 0)
         return;
     hp_library.signal = number;
@@ -214,6 +219,7 @@ static void build_ledger(void)
     }
     hp_trace_forked();
     __atomic_store_n(&hp_library.state, HP_LIBRARY_READY, __ATOMIC_RELEASE);
+    hp_library_note_handler(hp_library.options.signal); /* the parent's, or its own by now */
 }
 
 #define BUILD_ROUNDS 100000 /* that another thread looks whether the ledger is there: some 0.1 ms */
@@ -274,7 +280,6 @@ static bool start_ledger(uint64_t interval)
     ledger->pid = hp_library.pid;
     ledger->uid = hp_sys_getuid();
     ledger->signal = options->signal;
-    ledger->signal_answered = hp_library.signal != 0; /* of a child, that its parent's handler is there */
     if (!hp_library.start_time_ns) {
         hp_library.start_time_ns = hp_clock_ns(CLOCK_REALTIME);
         hp_library.start_clock_ns = hp_clock_ns(CLOCK_MONOTONIC);

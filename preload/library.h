@@ -6,6 +6,7 @@
 #ifndef HP_PRELOAD_LIBRARY_H
 #define HP_PRELOAD_LIBRARY_H
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -96,6 +97,8 @@ static inline bool hp_library_answers(int number)
 {
     return number && number == hp_library.signal;
 }
+
+void hp_library_own_action(struct sigaction *action);
 
 /* What strerror would say, without locale; a number where there is no such text. Async-signal-safe. */
 const char *hp_error_text(int error);

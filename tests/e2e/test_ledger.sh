@@ -92,7 +92,7 @@ rm -rf $own
 # exec takes the ledger over; a program without the library leaves none; a normal end leaves none.
 with glibc bash -c 'exec perl -e "exec q(perl), q(-e), q(1)"'
 expect "ledgers after exec" "" "$(ls $own)"
-with glibc bash -c '(exit 0); perl -e 1; (kill -9 $BASHPID); true' 2>/dev/null
+with glibc HEAPPROF_INTERVAL=1 bash -c '(exit 0); perl -e 1; (kill -9 $BASHPID); true' 2>/dev/null
 expect "ledgers of killed children only" 1 "$(ls $own | wc -l)"
 rm -rf $own
 for _ in $(seq 80); do with glibc perl -e 'kill 9, $$'; done 2>/dev/null

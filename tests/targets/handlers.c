@@ -115,6 +115,7 @@ int main(int count, char **arguments)
         pid_t child = fork();
         if (child)
             return waitpid(child, NULL, 0) < 0;
+        sampled = malloc(64 << 20); /* a child has a ledger from its first sample on */
     }
     printf("ready %d\n", (int)getpid());
     fflush(stdout);
