@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "ledger/sys.h"
+#include "ledger/words.h"
 
 /* One piece of memory: this, the objects, the modules, an index by row, the rows. Rows are referred to by offsets from
  * `rows`, in units of 16 bytes, plus 1. */
@@ -63,7 +64,7 @@ static uint32_t copy_row(struct copy *copy, hp_offset row)
     uint64_t size = row_size(there);
     if (size > heritage->rows_most - heritage->rows_size)
         return 0;
-    memcpy(heritage->rows + heritage->rows_size, there, size);
+    hp_words_load(heritage->rows + heritage->rows_size, there, size);
     *indexed = (struct indexed){row, (uint32_t)(heritage->rows_size / 16) + 1};
     heritage->rows_size += size;
     return indexed->copy;
@@ -76,6 +77,7 @@ static void copy_object(void *state, uint64_t address, const struct hp_live_data
     if (heritage->object_count == heritage->object_most)
         return;
     struct object object = {.address = address, .data = *data};
+    object.data.thread = 0; /* numbers of threads are the parent's */
     object.data.row = copy_row(copy, data->row);
     if (object.data.row)
         heritage->objects[heritage->object_count++] = object;
@@ -121,7 +123,7 @@ static void copy_modules(struct hp_heritage *heritage, const struct hp_store *st
         uint64_t size = strlen(text) + 1;
         if (size > texts_most - heritage->texts_size)
             continue;
-        module->module = *there;
+        hp_words_load(&module->module, there, sizeof *there);
         module->text_size = size;
         memcpy(heritage->texts + heritage->texts_size, text, size);
         heritage->texts_size += size;
@@ -135,7 +137,9 @@ struct hp_heritage *hp_heritage_copy(const struct hp_store *store)
     if (!count.objects)
         return NULL;
     /* Some more, for other threads' samples that come in between. */
-    const uint64_t objects = count.objects + count.objects / 8 + 16, rows = count.row_bytes + count.row_bytes / 8 + 4096;
+    const uint64_t objects = count.objects + count.objects / 8 + 16;
+    uint64_t rows = count.row_bytes + count.row_bytes / 8 + 4096, all = __atomic_load_n(&store->ledger->row_bytes, __ATOMIC_RELAXED);
+    rows = rows < all ? rows : all; /* many objects may be of one row */
     uint64_t cells = 64;
     while (cells < 2 * objects)
         cells *= 2;
