@@ -198,6 +198,22 @@ static bool find_in_root(pid_t pid, struct hp_ledger_info *info)
     return search.found;
 }
 
+/* A child of a fork that has sampled nothing yet, and so has no ledger, has the library all the same. */
+static bool has_library(pid_t pid)
+{
+    char path[64], *line = NULL;
+    size_t size = 0;
+    bool found = false;
+    snprintf(path, sizeof path, "/proc/%d/maps", (int)pid);
+    FILE *file = fopen(path, "re");
+    while (file && !found && getline(&line, &size, file) > 0)
+        found = strstr(line, "/libheapprof.so") != NULL;
+    if (file)
+        fclose(file);
+    free(line);
+    return found;
+}
+
 int hp_ledger_find(const char *pid_or_path, struct hp_ledger_info *info, char *error, size_t error_size)
 {
     char *end;
@@ -218,6 +234,11 @@ int hp_ledger_find(const char *pid_or_path, struct hp_ledger_info *info, char *e
         return 0;
     if (!exists)
         return say(error, error_size, -ESRCH, "process %ld: no such process, and no ledger left of one", pid);
+    if (has_library((pid_t)pid))
+        return say(error, error_size, -ENOENT,
+                   "process %ld has no ledger yet: it was forked, and has sampled nothing since (kill -USR2 makes a "
+                   "profile), or it has no shared memory to keep one",
+                   pid);
     return say(error, error_size, -ENOENT,
                "process %ld has no ledger: it was not started with libheapprof.so (heapprof run), it is another user's, "
                "or it has no shared memory to keep one",
