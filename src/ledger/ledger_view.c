@@ -68,7 +68,7 @@ uint64_t hp_ledger_view_row_count(const struct hp_ledger_view *view)
     uint64_t rows = __atomic_load_n(&view->ledger->row_count, __ATOMIC_ACQUIRE);
     uint64_t most = view->size / sizeof(struct hp_ledger_row);
     rows = rows < most ? rows : most;
-    return rows + rows / 8 + 1024; /* a target that makes rows meanwhile */
+    return rows + rows / 4 + 4096; /* those that are made meanwhile, which would take the place of others */
 }
 
 uint64_t hp_ledger_view_interval_of(const struct hp_ledger_view *view, hp_offset row)

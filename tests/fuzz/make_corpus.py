@@ -54,6 +54,9 @@ def patch(part, place, content):
 LEDGER = {
     "as_it_is": b"",
     "patches": patch(4, 0, 2**64 - 1) + patch(7, 64, 0x100) + patch(10, 16, 0x0001000200000003) + patch(5, 40, 2**63),
+    "tables_at_odd_places": patch(3, 8, 0x10001) + patch(3, 24, 2**64 - 2) + patch(3, 72, 0xfffff) + patch(3, 88, 2**63 + 3),
+    "pages_at_odd_places": patch(12, 0, 0x40101) + patch(12, 8192, 2**64 - 8) + patch(14, 0, 2**64 - 1),
+    "a_fold_of_nothing": patch(13, 40, 0xffffffff00000001) + patch(13, 48, 0xffffffff) + patch(13, 24, 2**64 - 1),
 }
 
 

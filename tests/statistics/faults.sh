@@ -85,7 +85,7 @@ fault "a new interval loses the sample that was due" "estimates changed*" $sampl
 fault "the same, in the real library" truth-intervals $sampler \
     's|if \(before && thread->beyond != HP_NEVER|if (before == 9999|'
 fault "a sample due at a change is given to the new interval" "estimates changed*" $sampler \
-    's|thread->due_epoch = before - 1;|thread->due_epoch = epoch;|'
+    's|thread->due_interval = before - 1;|thread->due_interval = interval;|'
 fault "a forked child goes on in its parent's gap, and loses its end" truth-fork preload/sampler.h \
     's|    thread->left = thread->beyond = 0;\n||'
 fault "forked children draw the same numbers" truth-fork preload/sampler.h \
@@ -95,16 +95,16 @@ fault "what children free of their parent's stays live" truth-fork tests/targets
 fault "realloc is not charged" truth-realloc preload/hooks.c \
     's|(HP_HOOK void \*realloc\(.*?)__builtin_expect\(hp_charge\(size\), 0\)|$1 0|s'
 fault "realloc does not count as free" truth-realloc preload/record.c \
-    's|    hp_pair_add\(&entry->freed, 1, ref->data->size\);\n    hp_live_drop|    if (ref->data->size % 4)\n        hp_pair_add(&entry->freed, 1, ref->data->size);\n    hp_live_drop|'
+    's|    hp_pair_add\(&row->freed, 1, data.size\);|    if (data.size % 4)\n        hp_pair_add(&row->freed, 1, data.size);|'
 fault "posix_memalign is not charged" truth-aligned preload/hooks.c \
     's|(posix_memalign\(.*?)hp_charge\(asked\) && hp_due\(asked\)|$1 0|s'
 fault "sizes are those that the allocator rounds up to" truth-aligned preload/record.c \
     's|void hp_record\(const void \*pointer, size_t n, const void \*frame_address\)\n\{|void hp_record(const void *pointer, size_t n, const void *frame_address)\n{\n    n = (n + 63) / 64 * 64;|'
 fault "one counter for all sizes of a stack" "estimates mixed*" src/ledger/ledger.c \
     's|(uint16_t hp_size_class\(uint64_t size\)\n\{)|$1 if (size) return 0;|'
-fault "p by the latest interval, not by the sample's own" "estimates changed*" src/ledger/rows.c \
-    's|\.interval = interval_of\(collection->view, entry->epoch\)|.interval = collection->to|'
-fault "entries of another interval are not converted for go" truth-intervals src/ledger/rows.c \
+fault "p by the latest interval, not by the sample's own" "estimates changed*" src/ledger/ledger_view.c \
+    's|\.interval = interval,|.interval = collection->to + 0 * interval,|'
+fault "entries of another interval are not converted for go" truth-intervals src/ledger/ledger_view.c \
     's|if \(!pair.objects .. from == to\)|if (from > 0)|'
 fault "the text states another interval than the sampler's" truth-aligned src/ledger/snapshot.c \
     's|hp_text_header\(text, &sums, interval\)|hp_text_header(text, &sums, interval + interval / 16)|'
