@@ -192,12 +192,11 @@ bool hp_glibc_find(struct hp_glibc *glibc, uint32_t version, const void *data, s
 void hp_glibc_load(const struct hp_glibc *glibc, uint64_t *sys, uint64_t *mapped)
 {
     const char *arena = (const char *)(uintptr_t)glibc->arena;
-    uint64_t at = glibc->arena;
     *mapped = word_at((const char *)(uintptr_t)glibc->parameters, MAPPED_AT(glibc->version));
     *sys = *mapped;
     for (unsigned i = 0; i < ARENAS_MOST; i++) {
         *sys += word_at(arena, glibc->system_at);
-        at = word_at(arena, NEXT_AT(glibc));
+        const uint64_t at = word_at(arena, NEXT_AT(glibc));
         arena = (const char *)(uintptr_t)at;
         if (!arena || at == glibc->arena)
             return;

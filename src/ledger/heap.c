@@ -28,7 +28,7 @@ void hp_memory_close(const struct hp_memory *memory)
 /* Bytes from `address` on that lie in pages in memory. */
 static size_t present(const struct hp_memory *memory, uint64_t address, size_t size)
 {
-    uint64_t entries[66], first = address / PAGE, pages = (address + size - 1) / PAGE - first + 1, count = 0;
+    uint64_t entries[66] = {0}, first = address / PAGE, pages = (address + size - 1) / PAGE - first + 1, count = 0;
     if (memory->pagemap < 0)
         return size;
     if (pages > sizeof entries / sizeof *entries)

@@ -293,7 +293,7 @@ int hp_region_create(struct hp_region *region, const char *folder, uint64_t budg
     }
     region->shared = *file_error >= 0;
     int error = region->shared ? 0 : create_private(region, budget, depth, interval);
-    if (error == 0)
+    if (error == 0 && region->store.ledger)
         region->store.ledger->made_ticks = hp_boot_ticks();
     return error;
 }

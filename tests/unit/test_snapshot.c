@@ -168,10 +168,10 @@ static void reads_back_what_was_recorded(void **state)
     free_store(&store);
 }
 
-static void assert_has(const struct hp_ledger *ledger, const char *line)
+static void assert_has(const struct hp_store *store, const char *line)
 {
     struct memory text = {0};
-    assert_int_equal(write_out(ledger, &text), 0);
+    assert_int_equal(write_out(store, &text), 0);
     if (!strstr(text.data, line))
         fail_msg("no '%s' in\n%s", line, strstr(text.data, "# runtime"));
     free(text.data);
@@ -180,36 +180,38 @@ static void assert_has(const struct hp_ledger *ledger, const char *line)
 /* Each figure with its source and age; the invariants hold whatever the allocator says. `moment.clock_ns` is 5 ns. */
 static void figures_have_sources(void **state)
 {
-    struct hp_ledger *ledger = make_small();
+    struct hp_store store = make_small();
+    struct hp_ledger *ledger = store.ledger;
     const uint64_t frames[] = {frame_in(0, 0x1100)};
-    ledger->intervals[0] = 1;
-    assert_true(add_object(ledger, entry_for(ledger, frames, 1, 1000), 4096, 1000));
+    ledger->interval = ledger->armed_interval = 1;
+    const struct hp_key key = make_key(&store, frames, 1, 0);
+    assert_true(add_object(&store, &key, 4096, 1000));
     ledger->live_estimate = 1000;
     /* Nothing is known of the allocator. */
-    assert_has(ledger, "# HeapAlloc = 1000\n# HeapSys = 1000\n# HeapIdle = 0\n# HeapInuse = 1000\n# HeapReleased = 0\n");
-    assert_has(ledger, "# heapprof.allocator = glibc 2.36 (age 0 ms; estimated)\n");
+    assert_has(&store, "# HeapAlloc = 1000\n# HeapSys = 1000\n# HeapIdle = 0\n# HeapInuse = 1000\n# HeapReleased = 0\n");
+    assert_has(&store, "# heapprof.allocator = glibc 2.36 (age 0 ms; estimated)\n");
     /* HeapSys as samples read it. */
     ledger->heap = (struct hp_heap_now){.sys = 5000, .mapped = 500, .time_ns = 4};
-    assert_has(ledger, "# HeapAlloc = 1000\n# HeapSys = 5000\n# HeapIdle = 4000\n# HeapInuse = 1000\n# HeapReleased = 0\n");
-    assert_has(ledger, "# heapprof.sources = HeapAlloc=estimated,0ms HeapInuse=estimated,0ms HeapSys=loaded,0ms HeapReleased=not known\n");
+    assert_has(&store, "# HeapAlloc = 1000\n# HeapSys = 5000\n# HeapIdle = 4000\n# HeapInuse = 1000\n# HeapReleased = 0\n");
+    assert_has(&store, "# heapprof.sources = HeapAlloc=estimated,0ms HeapInuse=estimated,0ms HeapSys=loaded,0ms HeapReleased=not known\n");
     /* An estimate above what the system gave. */
     ledger->heap.sys = 800;
-    assert_has(ledger, "# HeapAlloc = 1000\n# HeapSys = 1000\n# HeapIdle = 0\n# HeapInuse = 1000\n# HeapReleased = 0\n");
+    assert_has(&store, "# HeapAlloc = 1000\n# HeapSys = 1000\n# HeapIdle = 0\n# HeapInuse = 1000\n# HeapReleased = 0\n");
     /* A walk that is hardly older than that, and one that is too old to stand beside it. */
     ledger->figures = (struct hp_figures){.version = 2, .source = HP_FIGURES_SAMPLED, .time_ns = 4, .alloc = 2000,
         .inuse = 2000, .sys = 6000, .released = 500, .error = 77, .lost = 9, .live = 1000};
     ledger->heap = (struct hp_heap_now){.sys = 5000, .mapped = 500, .time_ns = 5};
-    assert_has(ledger, "# HeapAlloc = 2000\n# HeapSys = 6000\n# HeapIdle = 4000\n# HeapInuse = 2000\n");
-    assert_has(ledger, "# heapprof.allocator = glibc 2.36 (age 0 ms; sampled, HeapInuse +- 77, bytes changed meanwhile: 9)\n");
+    assert_has(&store, "# HeapAlloc = 2000\n# HeapSys = 6000\n# HeapIdle = 4000\n# HeapInuse = 2000\n");
+    assert_has(&store, "# heapprof.allocator = glibc 2.36 (age 0 ms; sampled, HeapInuse +- 77, bytes changed meanwhile: 9)\n");
     ledger->heap.time_ns = 2000000000;
-    assert_has(ledger, "# HeapAlloc = 1000\n# HeapSys = 5000\n# HeapIdle = 4000\n# HeapInuse = 1000\n");
+    assert_has(&store, "# HeapAlloc = 1000\n# HeapSys = 5000\n# HeapIdle = 4000\n# HeapInuse = 1000\n");
     /* Not all of one moment: HeapAlloc is above HeapInuse, and that above HeapSys. */
     ledger->heap.time_ns = 0;
     ledger->figures = (struct hp_figures){.version = 2, .source = HP_FIGURES_ASKED, .time_ns = 4, .alloc = 3000,
         .inuse = 2000, .sys = 2500, .released = 5000, .released_known = 1, .live = 1000};
-    assert_has(ledger, "# HeapAlloc = 3000\n# HeapSys = 3000\n# HeapIdle = 0\n# HeapInuse = 3000\n# HeapReleased = 0\n");
-    assert_has(ledger, "# heapprof.sources = HeapAlloc=asked,0ms HeapInuse=raised_to_HeapAlloc,0ms HeapSys=asked,0ms HeapReleased=asked,0ms\n");
-    free_ledger(ledger);
+    assert_has(&store, "# HeapAlloc = 3000\n# HeapSys = 3000\n# HeapIdle = 0\n# HeapInuse = 3000\n# HeapReleased = 0\n");
+    assert_has(&store, "# heapprof.sources = HeapAlloc=asked,0ms HeapInuse=raised_to_HeapAlloc,0ms HeapSys=asked,0ms HeapReleased=asked,0ms\n");
+    free_store(&store);
 }
 
 static void sums_and_order_hold(void **state)
