@@ -53,8 +53,8 @@ static uint64_t read_limit(const char *path)
 static uint64_t limit_of(const char *line, size_t size)
 {
     static const char unified[] = "/sys/fs/cgroup", split[] = "/sys/fs/cgroup/memory";
+    static char name[HP_PATH_MAX]; /* once in a process, and stacks may be small */
     const char *path = memchr(line, '/', size);
-    char name[HP_PATH_MAX];
     const bool is_unified = size > 3 && !memcmp(line, "0::", 3);
     if (!path || (!is_unified && !memmem(line, (size_t)(path - line), ":memory", 7)))
         return 0;
@@ -79,7 +79,7 @@ static uint64_t limit_of(const char *line, size_t size)
 
 static uint64_t memory_limit(void)
 {
-    char text[HP_PATH_MAX];
+    static char text[HP_PATH_MAX];
     int fd = hp_sys_open("/proc/self/cgroup", O_RDONLY, 0);
     long size = fd < 0 ? 0 : hp_sys_read(fd, text, sizeof text);
     uint64_t least = 0;

@@ -245,6 +245,23 @@ static hp_offset *next_chain(const struct hp_store *store)
     return NULL;
 }
 
+#define WAIT_PAUSES 256u /* some 10 us */
+
+bool hp_fold_wait(const struct hp_store *store, uint32_t tid)
+{
+    for (unsigned i = 0; i < WAIT_PAUSES; i++) {
+        uint64_t lock = __atomic_load_n(&store->ledger->fold.lock, __ATOMIC_RELAXED);
+        if (!lock)
+            return true;
+        if ((uint32_t)(lock >> 32) == tid)
+            return false;
+#if defined(__x86_64__)
+        __builtin_ia32_pause();
+#endif
+    }
+    return true;
+}
+
 bool hp_fold(const struct hp_store *store, unsigned looks, uint32_t tid, const void *here)
 {
     const uint64_t own = begin(store, tid, here);

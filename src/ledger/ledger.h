@@ -364,6 +364,8 @@ static inline struct hp_pair hp_row_counted(struct hp_pair alloc)
 
 /* Look at `looks` rows, or some more chains without any, and fold those that are dead and were not hit lately. False: somebody else is at it. (fold.c) */
 bool hp_fold(const struct hp_store *store, unsigned looks, uint32_t tid, const void *here);
+/* Wait while another thread folds, for the time of a few samples at the most. False: it is this thread, interrupted. */
+bool hp_fold_wait(const struct hp_store *store, uint32_t tid);
 
 /* A number for a thread of this kernel's number; 0: there is none left. */
 uint32_t hp_thread_number(const struct hp_store *store, uint32_t tid);

@@ -97,7 +97,7 @@ static char *map_more(uint64_t first, uint64_t count)
 /* An eighth of what there is at once, so that there are few mappings. */
 static int map_chunk(uint64_t chunk)
 {
-    uint64_t known = __atomic_load_n(&chunk_limit, __ATOMIC_RELAXED), count = known / 8 + 2;
+    uint64_t known = __atomic_load_n(&chunk_limit, __ATOMIC_RELAXED), count = known / 8 + (known ? 2 : 1);
     if (sealed && is_shared)
         return -EPERM;
     while (count > 1 && (chunk + count > HP_CHUNKS || __atomic_load_n(&chunks[chunk + count - 1], __ATOMIC_RELAXED)))

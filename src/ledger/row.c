@@ -194,7 +194,7 @@ static hp_offset fold_for_slot(const struct hp_store *store, unsigned slot_class
 {
     hp_offset slot = 0;
     for (unsigned round = 0; !slot && round < ROUNDS; round++) {
-        if (!hp_fold(store, LOOKS, tid, here) || hp_fold_is_vain(store->ledger))
+        if (!hp_fold(store, LOOKS, tid, here) ? !hp_fold_wait(store, tid) : hp_fold_is_vain(store->ledger))
             round = ROUNDS;
         slot = pop_from(store, slot_class, HP_ROW_CLASSES);
     }

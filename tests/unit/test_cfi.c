@@ -130,8 +130,24 @@ static void finds_nothing_where_there_is_nothing(void **state)
     assert_false(hp_cfi_row(&object, (uintptr_t)bare_function, &row));
     assert_false(hp_cfi_row(&object, (uintptr_t)object.dlfo_map_start, &row));
     assert_false(hp_cfi_row(&object, (uintptr_t)object.dlfo_map_end, &row));
+}
+
+/* As after linking with --no-eh-frame-hdr: the records are found by what they look like. */
+static void finds_records_without_a_header(void **state)
+{
+    struct dl_find_object object;
+    struct hp_row with, without;
+    assert_true(hp_find_object((uintptr_t)plain_function, &object));
+    assert_true(hp_cfi_row(&object, (uintptr_t)plain_function, &with));
     object.dlfo_eh_frame = NULL;
-    assert_false(hp_cfi_row(&object, (uintptr_t)plain_function, &row));
+    for (unsigned round = 0; round < 2; round++) { /* found, then remembered */
+        assert_true(hp_cfi_row(&object, (uintptr_t)plain_function, &without));
+        assert_ptr_equal(without.record, with.record);
+        assert_memory_equal(&without.cfa, &with.cfa, sizeof with.cfa);
+        assert_memory_equal(without.rules, with.rules, sizeof with.rules);
+    }
+    assert_false(hp_cfi_row(&object, (uintptr_t)bare_function, &without));
+    assert_false(hp_cfi_row(&object, (uintptr_t)object.dlfo_map_end, &without));
 }
 
 /* What the system's own libraries say must be readable everywhere. */
@@ -297,6 +313,7 @@ int main(void)
         cmocka_unit_test(remembers_states),
         cmocka_unit_test(reads_expressions),
         cmocka_unit_test(finds_nothing_where_there_is_nothing),
+        cmocka_unit_test(finds_records_without_a_header),
         cmocka_unit_test(reads_all_of_libc),
         cmocka_unit_test(survives_damaged_tables),
         cmocka_unit_test(evaluates_expressions),

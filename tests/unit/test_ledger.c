@@ -296,7 +296,7 @@ static uint64_t map_calls, chunks_there;
 static int map_next(uint64_t chunk)
 {
     map_calls++;
-    if (chunk >= HP_CHUNKS || chunks_there == 6)
+    if (chunk >= HP_CHUNKS || chunks_there == 24)
         return -ENOMEM;
     mapped[chunk] = mmap(NULL, HP_CHUNK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     chunks_there++;
@@ -319,7 +319,7 @@ static void lives_in_chunks(void **state)
         objects += there;
         refused += !there;
     }
-    assert_int_equal(chunks_there, 6);
+    assert_int_equal(chunks_there, 24);
     assert_true(refused && objects > 3000);
     assert_int_equal(sum_live(&store).objects, objects);
     for (uint64_t i = 1; i <= 100000; i++)

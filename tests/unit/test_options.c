@@ -159,9 +159,9 @@ static void takes_the_nearest_possible_memory(void **state)
     assert_int_equal(read_setting("HEAPPROF_MEMORY=4K")->memory, 1 << 20);
     assert_int_equal(complaints, 1);
     assert_string_equal(complaint[2], "1M, the least there is");
-    assert_int_equal(read_setting("HEAPPROF_MEMORY=2G")->memory, 1 << 30);
+    assert_int_equal(read_setting("HEAPPROF_MEMORY=3G")->memory, 2ul << 30);
     assert_int_equal(complaints, 1);
-    assert_string_equal(complaint[2], "1G, the most there is");
+    assert_string_equal(complaint[2], "2G, the most there is");
 }
 
 static void complains_of_long_paths(void **state)
