@@ -184,9 +184,9 @@ static void after_fork_in_child(void)
         become_child(heritage);
 }
 
-void hp_library_check_fork(void)
+void hp_library_leave_parent(void)
 {
-    if (hp_library_was_forked() && is_between())
+    if (is_between())
         become_child(hp_ledger_now() ? hp_heritage_copy(&hp_library.region.store) : NULL);
 }
 
@@ -229,11 +229,11 @@ static void build_ledger(void)
 
 #define BUILD_ROUNDS 100000 /* that another thread looks whether the ledger is there: some 0.1 ms */
 
-struct hp_ledger *hp_library_ledger(void)
+struct hp_ledger *hp_library_make_ledger(void)
 {
     uint32_t state = __atomic_load_n(&hp_library.state, __ATOMIC_ACQUIRE);
-    if (state == HP_LIBRARY_READY)
-        return hp_library_was_forked() ? NULL : hp_library.region.store.ledger;
+    if (hp_library_was_forked()) /* in the middle of its parent's cold path */
+        return NULL;
     if (state == HP_LIBRARY_CHILD && __atomic_compare_exchange_n(&hp_library.state, &state, HP_LIBRARY_BUILDING, false,
                                                                  __ATOMIC_ACQUIRE, __ATOMIC_ACQUIRE))
         build_ledger();

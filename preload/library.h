@@ -65,8 +65,6 @@ static inline bool hp_library_may_time(void)
     return !hp_library.no_time_stamps && !hp_region_is_sealed();
 }
 
-/* The same as hp_ledger_now; a child of a fork makes its ledger now if it has none. */
-struct hp_ledger *hp_library_ledger(void);
 
 /* Start if need be; true if the library is ready. False while another thread, or this one, is at it. */
 bool hp_library_start(void);
@@ -79,7 +77,20 @@ static inline bool hp_library_was_forked(void)
 }
 
 /* In a child of a fork whose handlers were skipped: leave the parent's ledger. Before any use of the ledger. */
-void hp_library_check_fork(void);
+void hp_library_leave_parent(void);
+static inline void hp_library_check_fork(void)
+{
+    if (hp_library_was_forked())
+        hp_library_leave_parent();
+}
+
+/* The same as hp_ledger_now; a child of a fork makes its ledger now if it has none. */
+struct hp_ledger *hp_library_make_ledger(void);
+static inline struct hp_ledger *hp_library_ledger(void)
+{
+    struct hp_ledger *ledger = hp_library_was_forked() ? NULL : hp_ledger_now();
+    return ledger ? ledger : hp_library_make_ledger();
+}
 
 /* Put into the ledger, once, what the process executes: before the first sample and before a dump, not at the start, which
  * it would make 80 us longer. Async-signal-safe. */

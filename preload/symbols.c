@@ -4,6 +4,7 @@
 #include <link.h>
 #include <stdbool.h>
 #include <string.h>
+#include <sys/auxv.h>
 
 struct tables {
     const ElfW(Sym) *symbols;
@@ -15,22 +16,29 @@ struct tables {
 
 extern const ElfW(Ehdr) __ehdr_start __attribute__((visibility("hidden")));
 
-/* Some loaders turn d_ptr into addresses when they load an object (glibc), others leave them (musl, and glibc those of the
- * vDSO). What is meant lies near the dynamic section, whichever that is; also where an object is loaded below the address
- * that it was linked for, so that its load address is as good as negative. */
-static const void *table_at(const struct link_map *map, ElfW(Addr) pointer)
+/* Some loaders turn d_ptr into addresses when they load an object (glibc), others leave them (musl): seen in our own, whose
+ * load address is larger than any offset in it. */
+static bool loader_relocates(void)
 {
-    const intptr_t as_it_is = (intptr_t)(pointer - (uintptr_t)map->l_ld);
-    const intptr_t relative = (intptr_t)(pointer + map->l_addr - (uintptr_t)map->l_ld);
-    const bool is_relative = (relative < 0 ? -relative : relative) < (as_it_is < 0 ? -as_it_is : as_it_is);
-    return (const void *)(is_relative ? pointer + map->l_addr : pointer);
+    const ElfW(Dyn) *dynamic = _DYNAMIC;
+    while (dynamic->d_tag != DT_NULL && dynamic->d_tag != DT_STRTAB)
+        dynamic++;
+    return dynamic->d_un.d_ptr >= (ElfW(Addr))&__ehdr_start;
+}
+
+/* The kernel's object is left as it is by all. */
+static bool is_vdso(const struct link_map *map)
+{
+    const uintptr_t vdso = getauxval(AT_SYSINFO_EHDR);
+    return vdso && (uintptr_t)map->l_ld - vdso < 1u << 20;
 }
 
 static bool read_tables(const struct link_map *map, struct tables *tables)
 {
+    const ElfW(Addr) bias = loader_relocates() && !is_vdso(map) ? 0 : map->l_addr;
     memset(tables, 0, sizeof *tables);
     for (const ElfW(Dyn) *dynamic = map->l_ld; dynamic && dynamic->d_tag != DT_NULL; dynamic++) {
-        const void *table = table_at(map, dynamic->d_un.d_ptr);
+        const void *table = (const void *)(bias + dynamic->d_un.d_ptr);
         switch (dynamic->d_tag) {
         case DT_SYMTAB:
             tables->symbols = table;

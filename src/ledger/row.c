@@ -42,6 +42,7 @@ uint64_t hp_key_hash(const struct hp_key *key)
     uint64_t hash = (uint64_t)key->depth | (uint64_t)key->size_class << 16 | (uint64_t)key->kind << 32 |
                     (uint64_t)key->folded << 40;
     hash = (hash ^ key->interval) * 0x9e3779b97f4a7c15ull ^ key->label;
+#pragma GCC unroll 4
     for (size_t i = 0; i < key->depth; i++) /* the rotation brings down what multiplying moves up */
         hash = ((hash << 29 | hash >> 35) ^ key->frames[i]) * 0x9e3779b97f4a7c15ull;
     return mix(hash);
@@ -58,6 +59,7 @@ static bool matches(const struct hp_ledger_row *row, const struct hp_key *key)
         __atomic_load_n(&row->kind, __ATOMIC_RELAXED) != key->kind ||
         __atomic_load_n(&row->folded, __ATOMIC_RELAXED) != key->folded)
         return false;
+#pragma GCC unroll 4
     for (size_t i = 0; i < key->depth; i++)
         if (__atomic_load_n(&row->frames[i], __ATOMIC_RELAXED) != key->frames[i])
             return false;
