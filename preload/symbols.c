@@ -30,7 +30,7 @@ static bool loader_relocates(void)
 static bool is_vdso(const struct link_map *map)
 {
     const uintptr_t vdso = getauxval(AT_SYSINFO_EHDR);
-    return vdso && (uintptr_t)map->l_ld - vdso < 1u << 20;
+    return vdso && map->l_addr == vdso;
 }
 
 static bool read_tables(const struct link_map *map, struct tables *tables)
