@@ -35,13 +35,21 @@ struct output {
 
 /* Of dumps asked for by signals: any number of requests that come during one dump is served by one more, by whoever is at
  * it. Each dump has its own memory and file, so that a second one at the same time does no harm, if one is started because
- * who was at it seems to be gone: jumped out of the handler, or dead. */
+ * who was at it seems to be gone: jumped out of the handler, or dead. Of its own thread the owner is always gone, or will be
+ * when the request is served: the signal is blocked while it is answered, so that they don't nest without end. (To tell a
+ * jump from a nested request by the place on the stack was wrong for each request from deeper down than the jump, and on
+ * signal stacks.) */
 static struct {
-    uint64_t owner;    /* tid << 32 | stack address / 16, as 32 bits; 0: nobody */
-    uint64_t since_ns; /* CLOCK_MONOTONIC, coarse */
+    uint64_t beat_ns;       /* CLOCK_MONOTONIC, coarse: the last sign of life of the owner */
+    uint32_t owner;         /* tid; 0: nobody */
     uint32_t asked, served; /* requests, counted */
 } requests;
-#define OWNER_MOST_NS 60000000000ull /* that a dump is taken to last */
+#define SILENT_MOST_NS 200000000ull /* from one piece of a dump to the next */
+
+static void beat(void)
+{
+    __atomic_store_n(&requests.beat_ns, hp_coarse_ns(), __ATOMIC_RELAXED);
+}
 
 static uint64_t next_every_ns; /* CLOCK_MONOTONIC */
 static uint64_t growth_base;   /* live estimate at the last dump for growth */
@@ -51,6 +59,7 @@ static uint64_t growth_base;   /* live estimate at the last dump for growth */
 static int write_all(void *state, const void *data, size_t size)
 {
     struct output *output = state;
+    beat();
     if (size > output->limit - output->written)
         return -EFBIG;
     for (size_t done = 0; done < size;) {
@@ -315,40 +324,26 @@ static int dump(const char *path, bool complain)
     return error;
 }
 
-static uint32_t place_here(void)
+static bool is_over(uint32_t owner, uint32_t tid)
 {
-    return (uint32_t)((uintptr_t)__builtin_frame_address(0) >> 4);
-}
-
-/* Gone, or above its frame: it left that by a jump. */
-static bool is_over(uint64_t owner, uint32_t tid, uint64_t now)
-{
-    const uint32_t other = (uint32_t)(owner >> 32);
-    if (!owner)
-        return true;
-    if (other == tid)
-        return (int32_t)(place_here() - (uint32_t)owner) > 0;
-    return now > __atomic_load_n(&requests.since_ns, __ATOMIC_RELAXED) + OWNER_MOST_NS ||
-           hp_syscall(SYS_tgkill, hp_library.pid, (long)other, 0, 0, 0, 0) == -ESRCH;
+    return !owner || owner == tid ||
+           hp_coarse_ns() > __atomic_load_n(&requests.beat_ns, __ATOMIC_RELAXED) + SILENT_MOST_NS ||
+           hp_syscall(SYS_tgkill, hp_library.pid, (long)owner, 0, 0, 0, 0) == -ESRCH;
 }
 
 /* False: somebody is at it, and will see what was asked. */
-static bool begin(uint64_t *own)
+static bool begin(uint32_t tid)
 {
-    const uint32_t tid = (uint32_t)hp_syscall(SYS_gettid, 0, 0, 0, 0, 0, 0);
-    const uint64_t now = hp_coarse_ns();
-    uint64_t owner = __atomic_load_n(&requests.owner, __ATOMIC_SEQ_CST);
-    *own = (uint64_t)tid << 32 | place_here();
-    if (!is_over(owner, tid, now) ||
-        !__atomic_compare_exchange_n(&requests.owner, &owner, *own, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+    uint32_t owner = __atomic_load_n(&requests.owner, __ATOMIC_SEQ_CST);
+    if (!is_over(owner, tid))
         return false;
-    __atomic_store_n(&requests.since_ns, now, __ATOMIC_RELAXED);
-    return true;
+    beat(); /* before it is seen to be ours */
+    return __atomic_compare_exchange_n(&requests.owner, &owner, tid, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
 }
 
-static void end(uint64_t own)
+static void end(uint32_t tid)
 {
-    __atomic_compare_exchange_n(&requests.owner, &own, 0, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+    __atomic_compare_exchange_n(&requests.owner, &tid, 0, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
 }
 
 void hp_dump_forked(void)
@@ -361,13 +356,13 @@ void hp_dump_forked(void)
  * finds a request. */
 void hp_dump_requested(void)
 {
-    uint64_t own;
+    const uint32_t tid = (uint32_t)hp_syscall(SYS_gettid, 0, 0, 0, 0, 0, 0);
     __atomic_fetch_add(&requests.asked, 1, __ATOMIC_SEQ_CST);
     while (__atomic_load_n(&requests.served, __ATOMIC_SEQ_CST) != __atomic_load_n(&requests.asked, __ATOMIC_SEQ_CST) &&
-           begin(&own)) {
+           begin(tid)) {
         __atomic_store_n(&requests.served, __atomic_load_n(&requests.asked, __ATOMIC_SEQ_CST), __ATOMIC_SEQ_CST);
         dump(NULL, true);
-        end(own);
+        end(tid);
     }
 }
 

@@ -15,20 +15,36 @@
 
 typedef void handler(int);
 
+#if defined(__x86_64__)
+#define ADDED_FLAGS 0x04000000 /* SA_RESTORER */
+#else
+#define ADDED_FLAGS 0
+#endif
+
 handler *__sysv_signal(int number, handler *wanted); /* signal(3) of programs that ask for System V */
+
+/* What the target is told of the signal where our handler stands for the default action: what it has asked for itself. It
+ * has asked for nothing as long as this is zero, which is what the kernel tells of a signal that nobody has touched. */
+static struct sigaction shown;
 
 HP_HOOK int sigaction(int number, const struct sigaction *action, struct sigaction *old)
 {
-    struct sigaction own;
+    struct sigaction own, before = shown;
     if (!hp_next.sigaction)
         hp_next_resolve();
-    if (action && hp_library_answers(number) && hp_library_is_default(action)) {
+    const bool is_default = action && hp_library_answers(number) && hp_library_is_default(action);
+    if (is_default) {
+        shown = *action;
         hp_library_own_action(&own);
         action = &own;
     }
     int result = hp_next.sigaction(number, action, old);
-    if (result == 0 && old && hp_library_answers(number) && old->sa_handler == hp_library_handler)
-        *old = (struct sigaction){.sa_handler = SIG_DFL};
+    if (is_default) /* libc puts in the way back from a handler, and tells of it */
+        shown.sa_flags |= ADDED_FLAGS;
+    if (result == 0 && old && hp_library_answers(number) && old->sa_handler == hp_library_handler) {
+        before.sa_restorer = before.sa_flags & ADDED_FLAGS ? old->sa_restorer : NULL;
+        *old = before;
+    }
     if (action)
         hp_library_note_handler(number);
     return result;
@@ -40,7 +56,7 @@ static handler *set_handler(handler *(*next)(int, handler *), int number, handle
     handler *old = next(number, wanted);
     if (hp_library_answers(number) && old != SIG_ERR && wanted == SIG_DFL) {
         hp_library_own_action(&own);
-        hp_next.sigaction(number, &own, NULL);
+        hp_next.sigaction(number, &own, &shown);
     }
     hp_library_note_handler(number);
     return hp_library_answers(number) && old == hp_library_handler ? SIG_DFL : old;
