@@ -1,8 +1,10 @@
 #include "dump.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
 
+#include "busy.h"
 #include "figures.h"
 #include "gzip.h"
 #include "ledger/place.h"
@@ -210,7 +212,7 @@ static int open_output(struct work *work, bool *draft)
 
 /* Only here others come to see the file: under its final name at once where that is free, else by replacing what is
  * there. */
-static int publish(struct work *work, int fd, bool draft)
+static int publish_visibly(struct work *work, int fd, bool draft)
 {
     char from[HP_PATH_MAX];
     if (!draft) {
@@ -226,6 +228,17 @@ static int publish(struct work *work, int fd, bool draft)
     if (error < 0)
         hp_sys_unlink(work->temporary);
     return error;
+}
+
+/* No handler comes between, which might jump away and leave what has the temporary name. */
+static int publish(struct work *work, int fd, bool draft)
+{
+    uint64_t all = ~0ull, before = 0;
+    const long error = hp_syscall(SYS_rt_sigprocmask, SIG_BLOCK, (long)&all, (long)&before, sizeof all, 0, 0);
+    const int result = hp_library_was_forked() ? -ECANCELED : publish_visibly(work, fd, draft);
+    if (error == 0)
+        hp_syscall(SYS_rt_sigprocmask, SIG_SETMASK, (long)&before, 0, sizeof before, 0, 0);
+    return result;
 }
 
 static int write_file(struct work *work)
@@ -278,7 +291,38 @@ static int expand(struct work *work, const struct hp_ledger *ledger, const char 
     return 0;
 }
 
-static int dump(const char *path, bool complain)
+/* Dumps that are being made, for a child that a signal handler forks in the middle of one: it must not leave its parent's
+ * ledger before that has come to its end. Not in the thread's own memory: a dump may come on a thread that has none of ours.
+ * A slot that somebody jumped away from is known by its mark (busy.h). */
+static struct {
+    uint32_t tid; /* 0: free */
+    uintptr_t mark;
+} under_way[16];
+
+static unsigned enter(uint32_t tid, uintptr_t mark)
+{
+    for (unsigned i = 0; i < sizeof under_way / sizeof *under_way; i++) {
+        uint32_t holder = __atomic_load_n(&under_way[i].tid, __ATOMIC_RELAXED);
+        const bool is_free = !holder || (holder == tid && under_way[i].mark <= mark);
+        if (is_free && __atomic_compare_exchange_n(&under_way[i].tid, &holder, tid, false, __ATOMIC_RELAXED,
+                                                   __ATOMIC_RELAXED)) {
+            under_way[i].mark = mark;
+            return i;
+        }
+    }
+    return sizeof under_way / sizeof *under_way;
+}
+
+bool hp_dump_is_under_way(struct hp_thread *thread)
+{
+    for (unsigned i = 0; i < sizeof under_way / sizeof *under_way; i++)
+        if (under_way[i].tid && (!thread->tid || under_way[i].tid == thread->tid) &&
+            !hp_is_left(thread, under_way[i].mark))
+            return true;
+    return false;
+}
+
+static int make_dump(const char *path, bool complain)
 {
     hp_library_check_fork();
     struct hp_ledger *ledger = hp_library_ledger();
@@ -324,6 +368,16 @@ static int dump(const char *path, bool complain)
     return error;
 }
 
+static int dump(const char *path, bool complain)
+{
+    const uint32_t tid = (uint32_t)hp_syscall(SYS_gettid, 0, 0, 0, 0, 0, 0);
+    const unsigned slot = enter(tid, (uintptr_t)__builtin_frame_address(0));
+    const int error = make_dump(path, complain);
+    if (slot < sizeof under_way / sizeof *under_way && under_way[slot].tid == tid)
+        __atomic_store_n(&under_way[slot].tid, 0, __ATOMIC_RELAXED);
+    return error;
+}
+
 static bool is_over(uint32_t owner, uint32_t tid)
 {
     return !owner || owner == tid ||
@@ -348,6 +402,7 @@ static void end(uint32_t tid)
 
 void hp_dump_forked(void)
 {
+    memset(under_way, 0, sizeof under_way);
     requests.owner = 0;
     requests.served = requests.asked;
 }

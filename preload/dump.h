@@ -9,6 +9,7 @@
 #include <stdbool.h>
 
 #include "ledger/ledger.h"
+#include "sampler.h"
 
 /* To `path`, or (NULL) to the name that HEAPPROF_OUTPUT makes. Returns 0 or -errno. */
 int hp_dump(const char *path);
@@ -19,6 +20,10 @@ void hp_dump_requested(void);
 
 /* In the child of a fork: a dump that another thread of the parent was making goes on there, not here. */
 void hp_dump_forked(void);
+
+/* True if the calling thread is in a signal handler that interrupted a dump; of a thread that has just been forked by one,
+ * its parent's. */
+bool hp_dump_is_under_way(struct hp_thread *thread);
 
 /* After a sample: HEAPPROF_EVERY and HEAPPROF_GROWTH. */
 void hp_dump_triggers(struct hp_ledger *ledger);

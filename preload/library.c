@@ -174,19 +174,24 @@ static void become_child(struct hp_heritage *heritage)
     __atomic_store_n(&hp_library.state, HP_LIBRARY_CHILD, __ATOMIC_RELEASE);
 }
 
-/* One whose cold path was interrupted by the handler that forked is left with its parent's ledger until that path has
+/* One whose cold path or dump was interrupted by the handler that forked is left with its parent's ledger until that has
  * ended; it does not write to it any more (hp_library_was_forked). */
+static bool is_between(void)
+{
+    return hp_is_idle(&hp_thread) && !hp_dump_is_under_way(&hp_thread);
+}
+
 static void after_fork_in_child(void)
 {
     struct hp_heritage *heritage = hp_thread.heritage;
     hp_thread.heritage = NULL;
-    if (hp_is_idle(&hp_thread))
+    if (is_between())
         become_child(heritage);
 }
 
 void hp_library_check_fork(void)
 {
-    if (hp_library_was_forked() && hp_is_idle(&hp_thread))
+    if (hp_library_was_forked() && is_between())
         become_child(hp_ledger_now() ? hp_heritage_copy(&hp_library.region.store) : NULL);
 }
 
