@@ -125,6 +125,8 @@ static __attribute__((noinline)) bool take(const void *pointer, struct hp_live_r
 {
     if (!pointer)
         return false;
+    if (hp_is_idle(&hp_thread))
+        hp_sampler_mend(&hp_thread);
     hp_library_check_fork();
     struct hp_ledger *ledger = hp_library_ledger();
     if (!ledger)
