@@ -238,7 +238,7 @@ static bool find_glibc(void)
 static void load_glibc(struct hp_ledger *ledger)
 {
     struct hp_heap_now *heap = &ledger->heap;
-    uint64_t sys, mapped, now = hp_clock_ns(CLOCK_MONOTONIC_COARSE);
+    uint64_t sys, mapped, now = hp_coarse_ns();
     if (now - __atomic_load_n(&heap->time_ns, __ATOMIC_RELAXED) < LOAD_EVERY_NS ||
         (!__atomic_load_n(&glibc.arena, __ATOMIC_ACQUIRE) && !find_glibc()))
         return;
