@@ -15,7 +15,7 @@ handlers() {
     done
     expect "drafts after jumps out of dumps $where" "" "$(ls ./*.tmp 2>/dev/null)"
     rm -f ./*.heap*
-    told "forks in dumps" forked HEAPPROF_OUTPUT=child.%p.%i.heap "$TARGETS/promise_handlers" fork
+    told "forks in dumps" forked HEAPPROF_OUTPUT=child.%p.%n.heap "$TARGETS/promise_handlers" fork
     for i in ./*.heap; do
         check_dump "after forks in dumps $where" "$i"
     done
@@ -41,21 +41,66 @@ handlers() {
     [ "$(id -u)" != 0 ] || for i in chroot user; do
         rm -rf "$shm" empty && mkdir -p "$shm" empty && chmod 755 "$shm"
         told "$i is given up before the end" "given up" HEAPPROF_LEDGER="$shm" "$TARGETS/promise_handlers" give_up $i
-        left=$(find "$shm" -type f)
-        expect "ledgers after $i was given up $where" "" "$(HEAPPROF_LEDGER=$shm "$HEAPPROF" ps --json | grep -c '"pid"' | grep -v '^0$')"
+        # It could not remove its ledger, but said in there that it has ended: nobody takes it for killed.
+        left=$(HEAPPROF_LEDGER=$shm "$HEAPPROF" ps --json 2>&1 | grep -c "\"ledger\": \"$shm/")
+        expect "killed after $i was given up $where" "0, 0 files" "$left, $(find "$shm" -type f | wc -l) files"
     done
     [ $allocator = glibc ] || return 0
     behind case_allocator
-    told_by=$allocator
-    allocator=case_allocator
-    told "jumps out of samples" jumped "$TARGETS/promise_handlers" samples
-    allocator=$told_by
+    # An allocator that can stand it.
+    allocator=case_allocator told "jumps out of samples" jumped "$TARGETS/promise_handlers" samples
     rm -f ./*.heap
-    timeout 20 "$TARGETS/promise_handlers" preferred >with.out
-    if grep -q "no right" with.out; then
+    if ! chrt -f 10 true 2>/dev/null; then
         leave_out "SCHED_FIFO is not allowed here"
     else
         told "a preferred thread asks for dumps" asked HEAPPROF_OUTPUT=asked.heap "$TARGETS/promise_handlers" preferred
     fi
     rm -f ./*.heap
+}
+
+# system_calls COMMAND...: of the child that ends at once, by strace.
+system_calls() {
+    rm -f calls.*
+    strace -ff -o calls "$@" >/dev/null 2>&1
+    cat $(ls calls.* | sort -t. -k2n | tail -1) 2>/dev/null | grep -c '^[a-z]'
+}
+
+children() {
+    local way where="on $allocator at $HEAPPROF_INTERVAL" alone with
+    for way in fork raw _Fork clone clone-raw vfork; do
+        same "children by $way that free first" $allocator "$TARGETS/promise_children" free $way
+        says "^children by $way"
+        expect "children by $way $where" 1 "$(wc -l <with.out)"
+    done
+    told "a child's numbers" inherited "$TARGETS/promise_children" inherit
+    check_dump "a child's numbers $where" child.heap
+    [ $HEAPPROF_INTERVAL != 1 ] || {
+        rows alloc_space child.heap --raw >rows
+        # inherited_site and so on are callers of keep, which has them all.
+        expect "a child's numbers $where: all" "inherited_site 20000000 child_site 5000000" \
+            "$(awk -F'\t' '/^(inherited|freed|child)_site\t/ { printf "%s%s %s", n++ ? " " : "", $1, $3 }' rows)"
+        rows inuse_space child.heap --raw >rows
+        expect "a child's numbers $where: live" "inherited_site 15000000 child_site 5000000" \
+            "$(awk -F'\t' '/^(inherited|freed|child)_site\t/ { printf "%s%s %s", n++ ? " " : "", $1, $3 }' rows)"
+    }
+    rm -f child.heap
+    [ $allocator = glibc ] || return 0
+    if command -v strace >/dev/null && strace -o /dev/null true 2>/dev/null; then
+        for way in fork raw _Fork; do
+            alone=$(system_calls "$TARGETS/promise_children" end $way)
+            with=$(system_calls -E LD_PRELOAD="$LIBHEAPPROF" "$TARGETS/promise_children" end $way)
+            # A handful: who it is, and that its ledger is not its own.
+            [ "$with" -ge "$alone" ] && [ "$with" -le $((alone + 5)) ] ||
+                fail "a child by $way that ends at once $where: $with system calls, $alone without"
+        done
+    else
+        leave_out "no strace here"
+    fi
+    without glibc "$TARGETS/promise_children" often 200 2>alone.err >/dev/null
+    for way in plain no-new-privileges; do
+        with glibc "$TARGETS/promise_children" often 200 $way 2>with.err >with.out
+        expect "200 forks, $way, $where" "0 forked" "$? $(cat with.out)"
+        [ "$(cat with.err)" -le $(($(cat alone.err) * 5 + 500)) ] ||
+            fail "200 forks, $way, $where: $(cat with.err) ms, $(cat alone.err) without"
+    done
 }

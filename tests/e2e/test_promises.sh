@@ -6,16 +6,16 @@
 cases=${1:?group of cases}
 limit=100 # catches what hangs, not what is slow on a loaded machine
 
-# As lib.sh has them, but without the shell's word about a target that a signal ends.
-eval "plain_$(declare -f with)"
-eval "plain_$(declare -f without)"
+# As lib.sh has them, but of a target that a signal ends the shell says the same with and without: no number and no line.
 with() {
-    plain_with "$@" <&0 &
-    wait $! 2>/dev/null
+    local allocator=$1
+    shift
+    sh -c '"$@"; exit $?' - timeout -k 5 $limit env LD_PRELOAD="$LIBHEAPPROF${allocator_files[$allocator]+:${allocator_files[$allocator]}}" "$@"
 }
 without() {
-    plain_without "$@" <&0 &
-    wait $! 2>/dev/null
+    local allocator=$1
+    shift
+    sh -c '"$@"; exit $?' - timeout -k 5 $limit env LD_PRELOAD="${allocator_files[$allocator]-}" "$@"
 }
 
 # As lib.sh's, and tells the interval.

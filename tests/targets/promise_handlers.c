@@ -223,6 +223,7 @@ static int fork_in_dumps(void)
         CHECK(error == 0 || error == -ENOSYS);
         ring(0, 0);
     }
+    ring(0, 0);
     for (int status; wait(&status) > 0;)
         CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 7);
     puts(children > 5 ? "forked" : "hardly a fork");
@@ -243,6 +244,7 @@ static const char *name_of(void (*handler)(int))
 /* What the target is told of the signal's action is what it has set, or nothing. */
 static int actions(void)
 {
+    sink = malloc(4 << 20); /* of which dumps tell */
     struct sigaction old, own = {.sa_handler = own_handler}, plain = {.sa_handler = SIG_DFL};
     CHECK(sigaction(SIGUSR2, NULL, &old) == 0);
     printf("%s %x\n", name_of(old.sa_handler), (unsigned)old.sa_flags);
@@ -285,6 +287,7 @@ static int run_foreign(void *argument)
 
 static int foreign(void)
 {
+    sink = malloc(4 << 20);
     enum { STACK = 256 << 10 };
     static char stack[STACK] __attribute__((aligned(64)));
     /* The smallest that libc itself needs: the pointer to itself, with nothing mapped below. */
