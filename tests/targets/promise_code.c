@@ -102,7 +102,7 @@ __attribute__((noinline)) static void through_trampoline(void)
 static int convert(int times)
 {
     for (int i = 0; i < times; i++) {
-        for (int k = 0; k < 12; k++) { /* one is unloaded while the other is used again and again */
+        for (int k = 0; k < 18; k++) { /* one is unloaded while another is used, and the third comes to its place */
             const char name[] = {'P', 'R', 'O', 'M', (char)('A' + k / 6), '\0'};
             iconv_t way = iconv_open("UTF-8", name);
             CHECK(way != (iconv_t)-1);
