@@ -233,11 +233,11 @@ static int publish_visibly(struct work *work, int fd, bool draft)
 /* No handler comes between, which might jump away and leave what has the temporary name. */
 static int publish(struct work *work, int fd, bool draft)
 {
-    uint64_t all = ~0ull, before = 0;
-    const long error = hp_syscall(SYS_rt_sigprocmask, SIG_BLOCK, (long)&all, (long)&before, sizeof all, 0, 0);
+    uint64_t before;
+    const bool blocked = hp_signals_block(&before);
     const int result = hp_library_was_forked() ? -ECANCELED : publish_visibly(work, fd, draft);
-    if (error == 0)
-        hp_syscall(SYS_rt_sigprocmask, SIG_SETMASK, (long)&before, 0, sizeof before, 0, 0);
+    if (blocked)
+        hp_signals_restore(before);
     return result;
 }
 

@@ -162,8 +162,7 @@ static bool begin_asking(uint64_t now)
            __atomic_compare_exchange_n(&asking_since, &since, now, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
 }
 
-/* The caller is in the cold path, and holds no lock of the allocator. */
-static __attribute__((noinline)) void ask(struct hp_ledger *ledger)
+static void ask_unblocked(struct hp_ledger *ledger)
 {
     struct hp_figures figures = {.source = HP_FIGURES_ASKED};
     uint64_t start = now_ns();
@@ -189,6 +188,17 @@ static __attribute__((noinline)) void ask(struct hp_ledger *ledger)
         __atomic_store_n(&due_at_ns, figures.time_ns + AGE_LEAST_NS + AGE_COSTS * cost_ns, __ATOMIC_RELAXED);
     }
     __atomic_store_n(&asking_since, 0, __ATOMIC_RELEASE);
+}
+
+/* The caller is in the cold path, and holds no lock of the allocator. The allocator takes its own while it answers, which
+ * no handler may meet that allocates, forks or jumps away; where signals can't be blocked any more, it is not asked. */
+static __attribute__((noinline)) void ask(struct hp_ledger *ledger)
+{
+    uint64_t before;
+    if (hp_region_is_sealed() || !hp_signals_block(&before))
+        return;
+    ask_unblocked(ledger);
+    hp_signals_restore(before);
 }
 
 /* libc's writable data, as far as it comes from its file. */

@@ -44,7 +44,7 @@ static bool is_nested(struct hp_thread *thread, size_t n)
     return false;
 }
 
-HP_ENTRY bool hp_due(size_t n)
+static __attribute__((noinline)) bool due(size_t n)
 {
     struct hp_thread *thread = &hp_thread;
     thread->cold_calls++;
@@ -66,6 +66,14 @@ HP_ENTRY bool hp_due(size_t n)
     return hp_sampler_due(thread, n, hp_interval_now(ledger));
 }
 
+HP_ENTRY bool hp_due(size_t n)
+{
+    const uint64_t direction = hp_entry_begin();
+    const bool result = due(n);
+    hp_entry_end(direction);
+    return result;
+}
+
 static uint64_t weight_of(const struct hp_ledger_row *row, uint64_t size)
 {
     return hp_sampler_weight(size, __atomic_load_n(&row->interval, __ATOMIC_RELAXED));
@@ -80,7 +88,7 @@ static void count_thread(const struct hp_store *store, uint32_t number, int chan
 
 /* The row comes last: while the sample is in the live table, or not yet in `freed`, the row is not dead. What is needed of
  * the slot is read before it is given up. */
-HP_ENTRY void hp_forget_taken(struct hp_live_ref *ref)
+static __attribute__((noinline)) void forget_taken(struct hp_live_ref *ref)
 {
     const struct hp_store *store = &hp_library.region.store;
     const struct hp_live_data data = *ref->data;
@@ -94,15 +102,31 @@ HP_ENTRY void hp_forget_taken(struct hp_live_ref *ref)
         __atomic_store_n(&to_give_up, 0, __ATOMIC_RELAXED);
 }
 
-HP_ENTRY void hp_put_back(struct hp_live_ref *ref)
+HP_ENTRY void hp_forget_taken(struct hp_live_ref *ref)
+{
+    const uint64_t direction = hp_entry_begin();
+    forget_taken(ref);
+    hp_entry_end(direction);
+}
+
+static __attribute__((noinline)) void put_back(struct hp_live_ref *ref)
 {
     hp_live_restore(ref);
 }
 
-HP_ENTRY bool hp_take(const void *pointer, struct hp_live_ref *ref)
+HP_ENTRY void hp_put_back(struct hp_live_ref *ref)
+{
+    const uint64_t direction = hp_entry_begin();
+    put_back(ref);
+    hp_entry_end(direction);
+}
+
+static __attribute__((noinline)) bool take(const void *pointer, struct hp_live_ref *ref)
 {
     if (!pointer)
         return false;
+    if (hp_is_idle(&hp_thread))
+        hp_sampler_mend(&hp_thread);
     hp_library_check_fork();
     struct hp_ledger *ledger = hp_library_ledger();
     if (!ledger)
@@ -114,13 +138,29 @@ HP_ENTRY bool hp_take(const void *pointer, struct hp_live_ref *ref)
     return false;
 }
 
-HP_ENTRY bool hp_forget(const void *pointer)
+HP_ENTRY bool hp_take(const void *pointer, struct hp_live_ref *ref)
+{
+    const uint64_t direction = hp_entry_begin();
+    const bool result = take(pointer, ref);
+    hp_entry_end(direction);
+    return result;
+}
+
+static __attribute__((noinline)) bool forget(const void *pointer)
 {
     struct hp_live_ref ref;
-    if (!hp_take(pointer, &ref))
+    if (!take(pointer, &ref))
         return false;
-    hp_forget_taken(&ref);
+    forget_taken(&ref);
     return true;
+}
+
+HP_ENTRY bool hp_forget(const void *pointer)
+{
+    const uint64_t direction = hp_entry_begin();
+    const bool result = forget(pointer);
+    hp_entry_end(direction);
+    return result;
 }
 
 /* A sample on its way into the ledger. */
@@ -153,7 +193,7 @@ static bool add_object(const struct sample *sample, hp_offset row_at)
                                       .thread = hp_thread.number};
     if (hp_maybe_sampled(sample->pointer) && hp_live_take(store, address, &stale)) {
         /* It was freed by a way around the hooks: the allocator gives its address out again. */
-        hp_forget_taken(&stale);
+        forget_taken(&stale);
         hp_count(&store->ledger->audit.unmatched_frees, 1u);
     }
     hp_filter_change(address, 1);
@@ -238,7 +278,7 @@ static void add_time(struct hp_audit *audit, bool first, uint64_t ns)
     hp_count(&audit->timed, !first);
 }
 
-HP_ENTRY void hp_record(const void *pointer, size_t n, const void *frame_address)
+static __attribute__((noinline)) void record_timed(const void *pointer, size_t n, const void *frame_address)
 {
     struct hp_thread *thread = &hp_thread;
     struct hp_ledger *ledger = hp_library_ledger();
@@ -269,4 +309,11 @@ HP_ENTRY void hp_record(const void *pointer, size_t n, const void *frame_address
         add_time(audit, !call, hp_fine_ns() - start);
     hp_dump_triggers(ledger);
     hp_trace_trigger(ledger);
+}
+
+HP_ENTRY void hp_record(const void *pointer, size_t n, const void *frame_address)
+{
+    const uint64_t direction = hp_entry_begin();
+    record_timed(pointer, n, frame_address);
+    hp_entry_end(direction);
 }

@@ -46,15 +46,17 @@ struct hp_thread {
 extern __thread struct hp_thread hp_thread __attribute__((tls_model("initial-exec"), visibility("hidden")));
 
 /* Charge n bytes; true: left ran out (or was never drawn), go and see hp_due(n). One instruction that touches memory,
- * so that a signal handler sees it done or not done. */
+ * so that a signal handler sees it done or not done. By the sign, not by the borrow: who jumps out of a handler that came
+ * between this and hp_due leaves left below 0, and each charge from there on leads to hp_due, which mends it. (More than
+ * PTRDIFF_MAX, which no allocator gives, makes left larger: hp_sampler_mend.) */
 static inline __attribute__((always_inline)) bool hp_charge(size_t n)
 {
     bool out;
 #if defined(__x86_64__)
-    __asm__("subq %2, %0" : "+m"(hp_thread.left), "=@ccbe"(out) : "re"(n));
+    __asm__("subq %2, %0" : "+m"(hp_thread.left), "=@ccle"(out) : "re"(n));
 #else
     uint64_t left = hp_thread.left;
-    out = left <= n;
+    out = (int64_t)(left - n) <= 0;
     hp_thread.left = left - n;
 #endif
     return out;
@@ -67,6 +69,13 @@ bool hp_sampler_due(struct hp_thread *thread, size_t n, uint64_t interval);
 
 /* A gap: at least 1, mean `interval`; P(gap <= s) = 1 - exp(-s / interval) for each whole s. */
 uint64_t hp_sampler_gap(uint64_t *random, uint64_t interval);
+
+/* A thread that has more left than there can be learns so at the next object that it frees. */
+static inline void hp_sampler_mend(struct hp_thread *thread)
+{
+    if (thread->left > HP_STRIDE)
+        thread->left = thread->beyond = thread->drawn = 0;
+}
 
 /* A child of fork: not the same samples as the parent's, and a gap of its own from here on. */
 static inline void hp_sampler_restart(struct hp_thread *thread)

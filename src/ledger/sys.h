@@ -8,6 +8,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/file.h>
@@ -58,6 +60,19 @@ uint64_t hp_coarse_ns(void);
 
 /* CLOCK_MONOTONIC, exact; no system call where the vDSO has it, but it may need the time stamp counter. */
 uint64_t hp_fine_ns(void);
+
+/* From here to hp_signals_restore() no signal handler runs in this thread: none jumps away from there, or forks. False: that
+ * can't be had. */
+static inline bool hp_signals_block(uint64_t *before)
+{
+    const uint64_t all = ~0ull;
+    return hp_syscall(SYS_rt_sigprocmask, SIG_BLOCK, (long)&all, (long)before, sizeof all, 0, 0) == 0;
+}
+
+static inline void hp_signals_restore(uint64_t before)
+{
+    hp_syscall(SYS_rt_sigprocmask, SIG_SETMASK, (long)&before, 0, sizeof before, 0, 0);
+}
 
 static inline int hp_sys_open(const char *path, int flags, unsigned mode)
 {

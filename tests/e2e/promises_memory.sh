@@ -113,12 +113,12 @@ told_out() {
 full() {
     local when size where="at $HEAPPROF_INTERVAL"
     unshare -m true 2>/dev/null || { leave_out "no mount namespaces here" && return 0; }
-    for size in 1M 2M 64k; do
+    for size in 1M 2M 64M; do
         for when in start later fork; do
             # The library comes when /dev/shm is as it is to be.
-            unshare -m sh -c 'mount -t tmpfs -o size=$0 none /dev/shm || exit 98
-                [ "$1" != start ] || head -c 4M /dev/zero >/dev/shm/filler 2>/dev/null
-                LD_PRELOAD=$LIBHEAPPROF HEAPPROF_AT_EXIT=1 HEAPPROF_OUTPUT=full.%p.heap exec timeout 60 "$TARGETS/promise_memory" full "$1"' \
+            timeout 60 unshare -m sh -c 'mount -t tmpfs -o size=$0 none /dev/shm || exit 98
+                [ "$1" != start ] || head -c 70M /dev/zero >/dev/shm/filler 2>/dev/null
+                LD_PRELOAD=$LIBHEAPPROF HEAPPROF_AT_EXIT=1 HEAPPROF_OUTPUT=full.%p.heap exec "$TARGETS/promise_memory" full "$1"' \
                 $size $when >with.out 2>with.err
             expect "/dev/shm of $size is full, $when, $where" "0 full" "$? $(cat with.out with.err)"
             expect "/dev/shm of $size is full, $when, $where: dumps" 11 "$(ls full.*.heap | wc -l)"

@@ -5,7 +5,6 @@
 #include <dlfcn.h>
 #include <heapprof.h>
 #include <iconv.h>
-#include <link.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -15,55 +14,9 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
-#include <ucontext.h>
 #include <unistd.h>
 
 static void *volatile sink;
-
-/* As programs do that throw without locks: a cache on the heap, made at first use. */
-static int (*next_iterate)(int (*)(struct dl_phdr_info *, size_t, void *), void *);
-static struct dl_phdr_info *cache;
-static unsigned cached;
-
-static int add(struct dl_phdr_info *info, size_t size, void *to)
-{
-    (void)size, (void)to;
-    cache = realloc(cache, (cached + 1) * sizeof *cache);
-    cache[cached++] = *info;
-    return 0;
-}
-
-int dl_iterate_phdr(int (*callback)(struct dl_phdr_info *, size_t, void *), void *data)
-{
-    int result = 0;
-    if (!next_iterate)
-        next_iterate = (__typeof__(next_iterate))dlsym(RTLD_NEXT, "dl_iterate_phdr");
-    if (!cached)
-        next_iterate(add, NULL);
-    void *scratch = malloc(3000);
-    for (unsigned i = 0; i < cached && result == 0; i++)
-        result = callback(&cache[i], sizeof cache[i], data);
-    free(scratch);
-    return result;
-}
-
-static int look(struct dl_phdr_info *info, size_t size, void *count)
-{
-    (void)info, (void)size;
-    sink = malloc(2000);
-    free(sink);
-    ++*(int *)count;
-    return 0;
-}
-
-static int iterate(void)
-{
-    int seen = 0;
-    for (int i = 0; i < 500; i++)
-        CHECK(dl_iterate_phdr(look, &seen) == 0);
-    puts(seen > 1000 ? "iterated" : "nothing seen");
-    return 0;
-}
 
 #if defined(__x86_64__)
 /* Off the ABI: the stack off by 8, and the direction flag set where the caller is careful to clear it later. */
@@ -97,6 +50,34 @@ static int misaligned(int direction)
     return 0;
 }
 
+/* A foreign stack whose neighbour page is there at one time and gone at the next. Its first frame says that it was called from
+ * there: as all do that switch to a stack and tell the unwinder nothing of it. */
+void on_stack(void *top, void (*function)(void));
+__asm__(".text\n.globl on_stack\n.type on_stack, @function\non_stack:\n.cfi_startproc\npush %rbx\n.cfi_adjust_cfa_offset 8\n"
+        "mov %rsp, %rbx\nmov %rdi, %rsp\ncall *%rsi\nmov %rbx, %rsp\npop %rbx\n.cfi_adjust_cfa_offset -8\nret\n.cfi_endproc\n"
+        ".size on_stack, .-on_stack\n");
+
+static void allocate_there(void)
+{
+    for (int i = 0; i < 200; i++)
+        free(sink = malloc(3000));
+}
+
+static int neighbours(void)
+{
+    enum { PAGES = 64, PAGE = 4096 };
+    for (int round = 0; round < 300; round++) {
+        char *stack = mmap(NULL, (PAGES + 4) * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        CHECK(stack != MAP_FAILED);
+        on_stack(stack + PAGES * PAGE, allocate_there);
+        munmap(stack + PAGES * PAGE, 4 * PAGE);
+        on_stack(stack + PAGES * PAGE, allocate_there);
+        munmap(stack, PAGES * PAGE);
+    }
+    puts("neighbours");
+    return 0;
+}
+
 /* A function of its own that says it is a signal frame, as trampolines do. */
 void trampoline(void (*function)(void));
 __asm__(".text\n.globl trampoline\n.type trampoline, @function\ntrampoline:\n.cfi_startproc\n.cfi_signal_frame\n"
@@ -121,8 +102,8 @@ __attribute__((noinline)) static void through_trampoline(void)
 static int convert(int times)
 {
     for (int i = 0; i < times; i++) {
-        for (int k = 0; k < 4; k++) {
-            const char name[] = {'P', 'R', 'O', 'M', (char)('A' + (i + k) % 2), '\0'};
+        for (int k = 0; k < 18; k++) { /* one is unloaded while another is used, and the third comes to its place */
+            const char name[] = {'P', 'R', 'O', 'M', (char)('A' + k / 6), '\0'};
             iconv_t way = iconv_open("UTF-8", name);
             CHECK(way != (iconv_t)-1);
             iconv_close(way);
@@ -158,42 +139,6 @@ static int deep_stack(char **arguments)
     deep(200);
     CHECK(heapprof_dump("deep.heap") != -1);
     puts("deep");
-    return 0;
-}
-
-/* A coroutine's stack whose neighbour page is there at one time and gone at the next; its code's caller is unknown. */
-static ucontext_t outside, coroutine;
-
-static void run_coroutine(void)
-{
-    for (;;) {
-        for (int i = 0; i < 100; i++)
-            free(sink = malloc(3000));
-        swapcontext(&coroutine, &outside);
-    }
-}
-
-__attribute__((noinline)) static void neighbours_once(size_t odd)
-{
-    enum { PAGES = 16, PAGE = 4096 };
-    char *stack = mmap(NULL, (PAGES + 4) * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    CHECK(stack != MAP_FAILED);
-    CHECK(getcontext(&coroutine) == 0);
-    coroutine.uc_stack.ss_sp = stack;
-    coroutine.uc_stack.ss_size = PAGES * PAGE - odd * 8;
-    coroutine.uc_link = NULL;
-    makecontext(&coroutine, run_coroutine, 0);
-    swapcontext(&outside, &coroutine);
-    munmap(stack + PAGES * PAGE, 4 * PAGE);
-    swapcontext(&outside, &coroutine);
-    munmap(stack, PAGES * PAGE);
-}
-
-static int neighbours(void)
-{
-    for (size_t round = 0; round < 300; round++)
-        neighbours_once(round % 5);
-    puts("neighbours");
     return 0;
 }
 
@@ -368,11 +313,11 @@ int main(int count, char **arguments)
     if (!strcmp(what, "gone"))
         return gone();
     allocate_much(0, 1000);
-    if (!strcmp(what, "iterate"))
-        return iterate();
 #if defined(__x86_64__)
     if (!strcmp(what, "misaligned"))
         return misaligned(!strcmp(how, "down"));
+    if (!strcmp(what, "neighbours"))
+        return neighbours();
     if (!strcmp(what, "frame")) {
         through_trampoline();
         CHECK(heapprof_dump("frame.heap") != -1);
@@ -381,8 +326,6 @@ int main(int count, char **arguments)
 #endif
     if (!strcmp(what, "deep"))
         return deep_stack(arguments);
-    if (!strcmp(what, "neighbours"))
-        return neighbours();
     if (!strcmp(what, "counter"))
         return no_counter();
     if (!strcmp(what, "modules"))
