@@ -23,6 +23,7 @@
 #define ASKING_MOST_NS 10000000000ull /* who asks for longer has jumped away from it, by a signal handler */
 #define ASKING_STACK (16u << 10)
 #define LOAD_EVERY_NS 1000000ull
+#define LOAD_OF 8 /* samples: to look at the clock at each would take longer */
 
 #define JEMALLOC_FIRST_NS 20000000ull /* after the start */
 
@@ -258,9 +259,10 @@ static void load_glibc(struct hp_ledger *ledger)
 
 void hp_figures_refresh(struct hp_ledger *ledger, bool now)
 {
-    if (hp_next.allocator == HP_ALLOCATOR_GLIBC)
-        load_glibc(ledger);
-    else if (hp_thread.may_ask && (now || is_due(ledger)))
+    if (hp_next.allocator == HP_ALLOCATOR_GLIBC) {
+        if (hp_thread.cold_calls % LOAD_OF == 0 || !__atomic_load_n(&ledger->heap.time_ns, __ATOMIC_RELAXED))
+            load_glibc(ledger);
+    } else if (hp_thread.may_ask && (now || is_due(ledger)))
         ask(ledger);
 }
 

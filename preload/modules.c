@@ -363,10 +363,9 @@ bool hp_modules_hold(const uint64_t *frames, size_t depth)
 {
     uint64_t seen = 1; /* modules by number; 0: no module */
     for (size_t i = 0; i < depth; i++) {
-        uint64_t number = frames[i] >> HP_FRAME_MODULE_SHIFT;
-        if (i && number == frames[i - 1] >> HP_FRAME_MODULE_SHIFT) /* most are of the module of the one before */
+        if (i && !((frames[i] ^ frames[i - 1]) >> HP_FRAME_MODULE_SHIFT)) /* most are of the module of the one before */
             continue;
-        uint64_t bit = number < 64 ? 1ull << number : 0;
+        uint64_t number = frames[i] >> HP_FRAME_MODULE_SHIFT, bit = number < 64 ? 1ull << number : 0;
         if (seen & bit || (number && is_permanent((uint32_t)number - 1)))
             continue;
         if (!frame_holds(frames[i]))
