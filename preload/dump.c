@@ -230,12 +230,27 @@ static int publish_visibly(struct work *work, int fd, bool draft)
     return error;
 }
 
-/* No handler comes between, which might jump away and leave what has the temporary name. */
+static uint32_t publishing; /* threads that may have something under a temporary name */
+static uint32_t ended;      /* nothing is published any more */
+#define PUBLISHING_MOST_NS 20000000ull /* that the end of the process waits for them */
+
+void hp_dump_end(void)
+{
+    const uint64_t start = hp_coarse_ns();
+    __atomic_store_n(&ended, 1, __ATOMIC_SEQ_CST);
+    while (__atomic_load_n(&publishing, __ATOMIC_SEQ_CST) && hp_coarse_ns() - start < PUBLISHING_MOST_NS)
+        hp_syscall(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
+}
+
+/* No handler comes between, which might jump away and leave what has the temporary name; nor does the end of the process. */
 static int publish(struct work *work, int fd, bool draft)
 {
     uint64_t before;
     const bool blocked = hp_signals_block(&before);
-    const int result = hp_library_was_forked() ? -ECANCELED : publish_visibly(work, fd, draft);
+    __atomic_fetch_add(&publishing, 1, __ATOMIC_SEQ_CST);
+    const bool may = !hp_library_was_forked() && !__atomic_load_n(&ended, __ATOMIC_SEQ_CST);
+    const int result = may ? publish_visibly(work, fd, draft) : -ECANCELED;
+    __atomic_fetch_sub(&publishing, 1, __ATOMIC_SEQ_CST);
     if (blocked)
         hp_signals_restore(before);
     return result;
@@ -403,6 +418,7 @@ static void end(uint32_t tid)
 void hp_dump_forked(void)
 {
     memset(under_way, 0, sizeof under_way);
+    publishing = 0;
     requests.owner = 0;
     requests.served = requests.asked;
 }

@@ -25,6 +25,9 @@ void hp_dump_forked(void);
  * its parent's. */
 bool hp_dump_is_under_way(struct hp_thread *thread);
 
+/* The process ends: no dump gets its name any more, and those that are at it are waited for, for some ms at most. */
+void hp_dump_end(void);
+
 /* After a sample: HEAPPROF_EVERY and HEAPPROF_GROWTH. */
 void hp_dump_triggers(struct hp_ledger *ledger);
 

@@ -394,6 +394,7 @@ void hp_library_exit(void)
         hp_figures_ask(ledger, __builtin_frame_address(0), true);
         hp_dump(NULL);
     }
+    hp_dump_end();
     ledger->closed = 1;
     hp_region_remove(&hp_library.region);
 }

@@ -62,7 +62,7 @@ measured() {
 
 memory() {
     local sizes alone size got where="on $allocator at $HEAPPROF_INTERVAL"
-    for sizes in "1500 200000 8000000" "800 1000000 16000000"; do
+    for sizes in "500 200000 8000000" "250 1000000 16000000"; do
         without $allocator "$TARGETS/promise_objects" replace $sizes >alone.out 2>alone.err
         told_out "blocks that replace each other" replaced "$TARGETS/promise_objects" replace $sizes
         alone=$(cat alone.err)
@@ -83,8 +83,10 @@ memory() {
     without glibc "$TARGETS/promise_memory" limit 100 >alone.out 2>alone.err
     size=$(cat alone.err)
     told_out "a late limit of address space" "84 MiB" "$TARGETS/promise_memory" limit 100 $((size + 16384))
-    without glibc "$TARGETS/promise_memory" chunks 2000000 >alone.out 2>alone.err
-    told_out "free chunks" paired "$TARGETS/promise_memory" chunks 2000000
+    size=2000000
+    [ $HEAPPROF_INTERVAL != 1 ] || size=200000
+    without glibc "$TARGETS/promise_memory" chunks $size >alone.out 2>alone.err
+    told_out "free chunks" paired "$TARGETS/promise_memory" chunks $size
     measured "ms of malloc and free among free chunks" "$(cat alone.err)" "$(cat with.err)" $(($(cat alone.err) * 4 + 150))
     told_out "own time" timed "$TARGETS/promise_memory" own
     if [ -n "$group" ] || memory_group 40M; then

@@ -67,6 +67,8 @@ system_calls() {
 
 children() {
     local way where="on $allocator at $HEAPPROF_INTERVAL" alone with
+    export HEAPPROF_LEDGER=$work/shm # clones that libc knows nothing of leave theirs
+    rm -rf shm && mkdir shm
     for way in fork raw _Fork clone clone-raw vfork; do
         same "children by $way that free first" $allocator "$TARGETS/promise_children" free $way
         says "^children by $way"

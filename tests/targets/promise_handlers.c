@@ -84,7 +84,7 @@ static int allocate_while_allocating(void)
     ring(100, 100);
     void *objects[512] = {NULL};
     unsigned i = 1;
-    for (const double end = seconds() + 2; seconds() < end;)
+    for (const double end = seconds() + 1; seconds() < end;)
         for (int k = 0; k < 1000; k++) {
             i = i * 1103515245 + 12345;
             void **object = &objects[i >> 16 & 511];
@@ -136,7 +136,7 @@ static int jump_out_of_dumps(void)
     for (unsigned i = 0; i < 1500; i++)
         sink = malloc(3000);
     handle(jump);
-    for (unsigned i = 0; i < 300; i++) {
+    for (unsigned i = 0; i < 200; i++) {
         ring(1 + i * 37 % 3000, 0);
         dump_once(i % 2);
         ring(0, 0);
