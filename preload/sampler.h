@@ -46,17 +46,17 @@ struct hp_thread {
 extern __thread struct hp_thread hp_thread __attribute__((tls_model("initial-exec"), visibility("hidden")));
 
 /* Charge n bytes; true: left ran out (or was never drawn), go and see hp_due(n). One instruction that touches memory,
- * so that a signal handler sees it done or not done. By the sign, not by the borrow: who jumps out of a handler that came
- * between this and hp_due leaves left below 0, and each charge from there on leads to hp_due, which mends it. (More than
- * PTRDIFF_MAX, which no allocator gives, makes left larger: hp_sampler_mend.) */
+ * so that a signal handler sees it done or not done. Who jumps out of a handler that came between this and hp_due leaves
+ * left below 0, which as an unsigned number is more than there can be: hp_sampler_mend. Rejected: to test the sign, which
+ * requests beyond PTRDIFF_MAX make positive. */
 static inline __attribute__((always_inline)) bool hp_charge(size_t n)
 {
     bool out;
 #if defined(__x86_64__)
-    __asm__("subq %2, %0" : "+m"(hp_thread.left), "=@ccle"(out) : "re"(n));
+    __asm__("subq %2, %0" : "+m"(hp_thread.left), "=@ccbe"(out) : "re"(n));
 #else
     uint64_t left = hp_thread.left;
-    out = (int64_t)(left - n) <= 0;
+    out = left <= n;
     hp_thread.left = left - n;
 #endif
     return out;

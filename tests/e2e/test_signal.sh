@@ -48,7 +48,7 @@ meets() { # WHAT STATE COLUMN EFFECT
     rm -rf shm/*
 }
 
-for way in none other asked restored default blocked-once vfork; do
+for way in none other asked restored blocked-once vfork; do
     start $way && meets $way answered USR2 dump
 done
 for way in sigaction signal sysv_signal sigset fork raw-early; do
@@ -57,7 +57,7 @@ done
 for way in ignored raw-ignored; do
     start $way && meets $way ignored ignored nothing
 done
-for way in raw-default; do
+for way in default raw-default; do
     start $way && meets $way deadly deadly end
 done
 start blocked && meets blocked blocked blocked nothing
