@@ -221,6 +221,10 @@ static int publish_visibly(struct work *work, int fd, bool draft)
         if (error != -EEXIST)
             return error;
         error = hp_sys_link(from, work->temporary);
+        if (error == -EEXIST && is_own_file(work->temporary)) {
+            hp_sys_unlink(work->temporary); /* of another process that had our number, and was killed just here */
+            error = hp_sys_link(from, work->temporary);
+        }
         if (error < 0)
             return error;
     }

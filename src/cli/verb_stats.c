@@ -15,10 +15,10 @@ const struct hp_verb hp_verb_stats = {
     "\n"
     "The parts of the resident set add up to Rss of /proc/PID/smaps. What can't be told comes as "
     "\"not explained\", also\n"
-    "below 0: live is an estimate. Where the allocator's figures are estimated, or of a moment when other memory was live,\n"
-    "what is idle counts as overhead. Of an allocator whose memory looks like any other (jemalloc), what it says that it holds\n"
-    "is taken to be resident, as far as there is anonymous memory. A profile of a process that has ended tells of no resident\n"
-    "set.\n"
+    "below 0: live is an estimate. Where the allocator's figures are estimated, or of a moment when other memory was\n"
+    "live, what is idle counts as overhead. Of an allocator whose memory looks like any other (jemalloc), what it says\n"
+    "that it holds is taken to be resident, as far as there is anonymous memory. A profile of a process that has ended\n"
+    "tells of no resident set.\n"
     "\n"
     "Example: heapprof stats 4711\n",
     run,

@@ -253,8 +253,7 @@ static int create_shared(struct hp_region *region, const char *folder, uint64_t 
         hp_sys_close(fd);
         if (region->store.ledger)
             hp_region_leave(region);
-        if (error != -ENOENT) /* no /proc to name it by */
-            return error;
+        /* No /proc to name it by, or no such call: as with file systems that know no files without a name. */
     }
     fd = name_file(region, folder, NULL);
     if (fd < 0)

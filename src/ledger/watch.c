@@ -89,17 +89,27 @@ const char *hp_watch_program(const struct hp_watch *watch)
     return watch->info.program;
 }
 
+/* With room for more rows, where the target made more meanwhile than there was room for. */
+static int collect_rows(struct hp_watch *watch, struct hp_watch_reading *reading)
+{
+    uint64_t most = hp_ledger_view_row_count(&watch->view);
+    do {
+        if (most > watch->capacity) {
+            struct hp_entry_row *more = realloc(watch->rows, (most + most / 2) * sizeof *more);
+            if (!more)
+                return -ENOMEM;
+            watch->rows = more;
+            watch->capacity = most + most / 2;
+        }
+        reading->count = hp_rows_collect(&watch->view, watch->rows, watch->capacity);
+        most = watch->capacity + 1;
+    } while (reading->count == watch->capacity);
+    return 0;
+}
+
 static int collect(struct hp_watch *watch, struct hp_watch_reading *reading)
 {
     hp_ledger_view_refresh(&watch->view);
-    uint64_t most = hp_ledger_view_row_count(&watch->view);
-    if (most > watch->capacity) {
-        struct hp_entry_row *more = realloc(watch->rows, (most + most / 2) * sizeof *more);
-        if (!more)
-            return -ENOMEM;
-        watch->rows = more;
-        watch->capacity = most + most / 2;
-    }
     const struct hp_ledger *ledger = watch->view.ledger;
     struct hp_figures figures = {.source = HP_FIGURES_NONE};
     char process[16];
@@ -110,7 +120,9 @@ static int collect(struct hp_watch *watch, struct hp_watch_reading *reading)
     }
     figures = hp_figures_shown(ledger, &figures, __atomic_load_n(&ledger->live_estimate, __ATOMIC_RELAXED), reading->clock_ns);
     watch->figures = figures;
-    reading->count = hp_rows_collect(&watch->view, watch->rows, watch->capacity);
+    int error = collect_rows(watch, reading);
+    if (error < 0)
+        return error;
     reading->rows = watch->rows;
     reading->interval = hp_ledger_view_interval(&watch->view);
     reading->inuse = figures.inuse;

@@ -38,7 +38,7 @@ static const struct figure figures[] = {
     {"heapprof.unmatched_frees", "frees that went around the profiler", COUNT},
     {"heapprof.own_bytes", "memory of the profiler itself", BYTES},
     {"heapprof.own_most", "... at the most", BYTES},
-    {"heapprof.cgroup_limit", "limit of the memory cgroup, of which a twentieth is the profiler's at the most", BYTES},
+    {"heapprof.cgroup_limit", "limit of the memory cgroup; the profiler keeps to a twentieth", BYTES},
     {"heapprof.own_ns", "time that the profiler took", NANOSECONDS},
 };
 

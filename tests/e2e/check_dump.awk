@@ -32,12 +32,15 @@ NR == 1 {
 }
 
 section == "entries" && /^[0-9]/ {
-    if ($0 !~ /^[0-9]+: [0-9]+ \[[0-9]+: [0-9]+\] @( 0x[0-9a-f]+)+$/)
+    if ($0 !~ /^[0-9]+: [0-9]+ \[[0-9]+: [0-9]+\] @( 0x[0-9a-f]+)*$/)
         bad("no entry: " $0)
     addresses = NF - 5
     if (addresses > deepest)
         deepest = addresses
-    innermost[padded(substr($6, 3))] = $6
+    if (addresses)
+        innermost[padded(substr($6, 3))] = $6
+    else
+        nowhere = $0
     stack = $0
     sub(/.*@/, "", stack)
     gsub(/[:\[\]]/, " ")
@@ -112,6 +115,8 @@ END {
     }
     if (header[1] == header[3] && header[2] == header[4])
         bad("live and allocated are equal: google/pprof would drop two columns")
+    if (nowhere && (nowhere !~ /^0: 0 / || !figure("folded")))
+        bad("an entry without a stack, which is not of folded ones: " nowhere)
     for (key in innermost)
         if (key >= own_start && key < own_limit)
             bad("a stack begins inside the library: " innermost[key])

@@ -24,8 +24,8 @@ handlers() {
     same "the signal's action" $allocator "$TARGETS/promise_handlers" actions
     says "^handled 2"
     : >asking
-    told "the default action asks again" "$(cat alone.out)" HEAPPROF_OUTPUT=asked.heap "$TARGETS/promise_handlers" actions
-    check_dump "the default action asks again $where" asked.heap
+    told "the action of the start asks again" "$(cat alone.out)" HEAPPROF_OUTPUT=asked.heap "$TARGETS/promise_handlers" actions
+    check_dump "the action of the start asks again $where" asked.heap
     rm -f ./*.heap
     [ "$(uname -m)" != x86_64 ] || {
         told "a thread with its own thread-local block" "a foreign thread" HEAPPROF_OUTPUT=asked.heap \

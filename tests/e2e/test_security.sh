@@ -28,16 +28,22 @@ for file in ./*.heap "no${escape}[2J.heap"; do
     done
 done
 
-# The draft's name is a link, or a FIFO: nothing is followed or opened.
+# The temporary name, by which a dump replaces another, is a link or a FIFO: nothing is followed or opened.
 echo precious >file
-for kind in 'ln -s file' mkfifo; do
+for kind in 'ln -s file' mkfifo touch; do
     rm -f ./*.heap*
+    echo earlier >guest.heap
     with glibc HEAPPROF_INTERVAL=1 HEAPPROF_AT_EXIT=1 HEAPPROF_OUTPUT=%e.heap \
-        bash -c "$kind guest.heap.\$\$.tmp; exec \"\$0\"" "$guest" >out 2>err
-    expect "$kind at the draft's name: exit status" 4 $?
-    expect "$kind at the draft's name: lines" 1 "$(grep -c '^heapprof: cannot write the profile to' err)"
-    expect "$kind at the draft's name" precious "$(cat file)"
-    [ ! -e guest.heap ] || fail "$kind at the draft's name: a dump"
+        bash -c "$kind guest.heap.\$\$.1.tmp; exec \"\$0\"" "$guest" >out 2>err
+    expect "$kind at the temporary name: exit status" 4 $?
+    if [ "$kind" = touch ]; then # what a killed process of this number left
+        check_dump "$kind at the temporary name" guest.heap
+        expect "$kind at the temporary name: what is left" guest.heap "$(ls | grep ^guest.heap)"
+        continue
+    fi
+    expect "$kind at the temporary name: lines" 1 "$(grep -c '^heapprof: cannot write the profile to' err)"
+    expect "$kind at the temporary name" "precious, earlier" "$(cat file), $(cat guest.heap)"
+    expect "$kind at the temporary name: what is left" 2 "$(ls | grep -c ^guest.heap)"
 done
 rm -f ./*.heap*
 
