@@ -385,6 +385,13 @@ void hp_library_exit(void)
     if (state == HP_LIBRARY_NEW || state == HP_LIBRARY_OFF || (!at_exit && (hp_library_was_forked() || hp_library_is_child())))
         return; /* a child that used nothing leaves nothing */
     hp_library_check_fork();
+    if (hp_region_is_sealed() && !at_exit) {
+        /* A filter may kill whoever asks for its number or removes a file: the command removes the ledger. */
+        struct hp_ledger *left = hp_ledger_now();
+        if (left)
+            left->closed = 1;
+        return;
+    }
     if (hp_sys_getpid() != hp_library.pid)
         return; /* a vfork child that could not exec */
     struct hp_ledger *ledger = hp_library_ledger();

@@ -83,7 +83,8 @@ limits() {
     told=$(($(fact flood.heap samples) + $(fact flood.heap lost)))
     [ $HEAPPROF_INTERVAL = 512K ] && many=$((many * 865 / 1000)) # 1 - exp(-2) of them
     [ $((told * 100 / many)) -ge 99 ] && [ $((told * 100 / many)) -le 101 ] || fail "case 32 on $where: $told samples of $many"
-    [ "$(fact flood.heap lost)" -gt 1000 ] || fail "case 32 on $where: only $(fact flood.heap lost) of $told lost"
+    [ "$(fact flood.heap folded)" -gt 1000 ] || fail "case 32 on $where: only $(fact flood.heap folded) stacks folded"
+    [ $(($(fact flood.heap lost) * 10)) -le $told ] || fail "case 32 on $where: $(fact flood.heap lost) of $told lost"
     [ "$(fact flood.heap own_bytes)" -le 1048576 ] || fail "case 32 on $where: $(fact flood.heap own_bytes) own bytes"
     [ "$HEAPPROF_INTERVAL" != 512K ] || [ "$rate" -ge 10000000000 ] || fail "case 32 on $where: only $rate bytes a second"
     rm -f flood.heap
