@@ -164,18 +164,23 @@ __attribute__((noinline)) static void allocate_and_free(unsigned i)
     inside = 0;
 }
 
-/* Out of the cold path; with an allocator that can stand it. Then this thread is sampled as before. */
+/* Out of the cold path; with an allocator that can stand it. Then this thread is sampled as before, at the latest when it has
+ * freed a sample: one that jumped away in the hook itself learns by that that its count is off. */
 static int jump_out_of_samples(void)
 {
+    enum { KEPT = 20000 };
+    static void *kept[KEPT];
     struct heapprof_stats before = {0}, after = {0};
+    for (int i = 0; i < KEPT; i++)
+        kept[i] = malloc(100);
     handle(jump);
     for (unsigned i = 0; i < 2000; i++) {
         ring(20 + i * 7 % 300, 0);
         allocate_and_free(i);
         ring(0, 0);
     }
-    for (int i = 0; i < 200000; i++)
-        free(sink = malloc(100));
+    for (int i = 0; i < KEPT; i++)
+        free(kept[i]);
     heapprof_read_stats(&before);
     for (int i = 0; i < 200000; i++)
         free(sink = malloc(100));
