@@ -249,7 +249,7 @@ void hp_dump_end(void)
 /* No handler comes between, which might jump away and leave what has the temporary name; nor does the end of the process. */
 static int publish(struct work *work, int fd, bool draft)
 {
-    uint64_t before;
+    uint64_t before = 0;
     const bool blocked = hp_signals_block(&before);
     __atomic_fetch_add(&publishing, 1, __ATOMIC_SEQ_CST);
     const bool may = !hp_library_was_forked() && !__atomic_load_n(&ended, __ATOMIC_SEQ_CST);

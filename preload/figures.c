@@ -195,7 +195,7 @@ static void ask_unblocked(struct hp_ledger *ledger)
  * no handler may meet that allocates, forks or jumps away; where signals can't be blocked any more, it is not asked. */
 static __attribute__((noinline)) void ask(struct hp_ledger *ledger)
 {
-    uint64_t before;
+    uint64_t before = 0;
     if (hp_region_is_sealed() || !hp_signals_block(&before))
         return;
     ask_unblocked(ledger);

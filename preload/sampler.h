@@ -51,7 +51,7 @@ extern __thread struct hp_thread hp_thread __attribute__((tls_model("initial-exe
  * requests beyond PTRDIFF_MAX make positive. */
 static inline __attribute__((always_inline)) bool hp_charge(size_t n)
 {
-    bool out;
+    bool out = false;
 #if defined(__x86_64__)
     __asm__("subq %2, %0" : "+m"(hp_thread.left), "=@ccbe"(out) : "re"(n));
 #else

@@ -197,7 +197,7 @@ uint16_t hp_size_class(uint64_t size)
 
 struct hp_audit hp_audit_read(const struct hp_ledger *ledger)
 {
-    struct hp_audit audit;
+    struct hp_audit audit = {0};
     const uint64_t *from = (const uint64_t *)&ledger->audit;
     uint64_t *to = (uint64_t *)&audit;
     for (size_t i = 0; i < sizeof audit / sizeof *to; i++)

@@ -245,12 +245,10 @@ static int create_shared(struct hp_region *region, const char *folder, uint64_t 
     int fd = hp_sys_open(region->path, O_RDWR | O_TMPFILE, 0600);
     if (fd >= 0) {
         hp_place_descriptor(from, fd);
-        error = fill_file(region, fd, budget, depth, interval);
-        if (error == 0 && (error = name_file(region, folder, from)) == 0) {
-            hp_sys_close(fd);
-            return 0;
-        }
+        const bool made = fill_file(region, fd, budget, depth, interval) == 0 && name_file(region, folder, from) == 0;
         hp_sys_close(fd);
+        if (made)
+            return 0;
         if (region->store.ledger)
             hp_region_leave(region);
         /* No /proc to name it by, or no such call: as with file systems that know no files without a name. */
