@@ -46,17 +46,7 @@ without() {
     watched env LD_PRELOAD="${allocator_files[$allocator]-}" "$@"
 }
 
-# same NAME ALLOCATOR COMMAND...: as lib.sh's, and tells the interval.
-eval "plain_$(declare -f same)"
-same() {
-    local name="$1 at $HEAPPROF_INTERVAL"
-    shift
-    plain_same "$name" "$@"
-}
-
-says() { # WHAT: the last output of `same`, so that two equal failures are not taken for good
-    grep -q -- "$1" with.out || fail "no '$1' in: $(head -3 with.out with.err)"
-}
+. "$here/intervals.sh"
 
 # accounted NAME DUMP SITE OBJECTS BYTES ALL_OBJECTS ALL_BYTES: the exact figures of a function at interval 1.
 accounted() {

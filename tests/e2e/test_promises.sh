@@ -18,17 +18,7 @@ without() {
     sh -c '"$@"; exit $?' - timeout -k 5 $limit env LD_PRELOAD="${allocator_files[$allocator]-}" "$@"
 }
 
-# As lib.sh's, and tells the interval.
-eval "plain_$(declare -f same)"
-same() {
-    local name="$1 at $HEAPPROF_INTERVAL"
-    shift
-    plain_same "$name" "$@"
-}
-
-says() { # WHAT: the last output of `same`, so that two equal failures are not taken for good
-    grep -q -- "$1" with.out || fail "no '$1' in: $(head -3 with.out with.err)"
-}
+. "$here/intervals.sh"
 
 # told NAME WANTED COMMAND...: with the library only; its exit status is 0, and its output that.
 told() {
