@@ -9,8 +9,20 @@
 #include <string.h>
 
 /* Pointer encodings (LSB 10.5.1). */
-enum { PE_ABSPTR = 0x00, PE_ULEB128 = 0x01, PE_UDATA2, PE_UDATA4, PE_UDATA8, PE_SLEB128 = 0x09, PE_SDATA2, PE_SDATA4,
-       PE_SDATA8, PE_PCREL = 0x10, PE_DATAREL = 0x30, PE_OMIT = 0xff };
+enum {
+    PE_ABSPTR = 0x00,
+    PE_ULEB128 = 0x01,
+    PE_UDATA2,
+    PE_UDATA4,
+    PE_UDATA8,
+    PE_SLEB128 = 0x09,
+    PE_SDATA2,
+    PE_SDATA4,
+    PE_SDATA8,
+    PE_PCREL = 0x10,
+    PE_DATAREL = 0x30,
+    PE_OMIT = 0xff
+};
 
 #define REMEMBERED_MOST 4
 
@@ -228,8 +240,7 @@ static void set_rule(struct machine *machine, uint64_t reg, enum hp_rule_kind ki
         machine->row->rules[reg] = (struct hp_rule){.kind = (uint8_t)kind, .value = (int32_t)value};
 }
 
-static void set_expression(struct machine *machine, struct cursor *cursor, struct hp_rule *rule,
-                           enum hp_rule_kind kind)
+static void set_expression(struct machine *machine, struct cursor *cursor, struct hp_rule *rule, enum hp_rule_kind kind)
 {
     struct hp_rule unused;
     if (!rule)
@@ -247,8 +258,7 @@ static bool set_cfa(struct machine *machine, uint64_t reg, int64_t offset)
 {
     if (reg >= HP_REGISTERS)
         return false;
-    machine->row->cfa =
-        (struct hp_rule){.kind = HP_RULE_CFA_REGISTER, .reg = (uint8_t)reg, .value = (int32_t)offset};
+    machine->row->cfa = (struct hp_rule){.kind = HP_RULE_CFA_REGISTER, .reg = (uint8_t)reg, .value = (int32_t)offset};
     return true;
 }
 

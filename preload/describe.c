@@ -136,8 +136,8 @@ void hp_describe_start(struct hp_ledger *ledger, const char *directory)
 bool hp_describe(struct hp_ledger *ledger)
 {
     uint32_t state = __atomic_load_n(&description, __ATOMIC_ACQUIRE);
-    if (state != NOT_STARTED || !__atomic_compare_exchange_n(&description, &state, READY, false, __ATOMIC_RELAXED,
-                                                             __ATOMIC_RELAXED))
+    if (state != NOT_STARTED ||
+        !__atomic_compare_exchange_n(&description, &state, READY, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
         return false;
     ledger->pid_namespace = hp_pid_namespace();
     heed_memory_limit(ledger);

@@ -89,14 +89,13 @@ static void read_resident(struct work *work, struct hp_moment *moment)
     struct hp_ledger *ledger = hp_library.region.store.ledger;
     const uint64_t live = __atomic_load_n(&ledger->live_estimate, __ATOMIC_RELAXED);
     if (hp_resident_recall(&ledger->resident, moment->clock_ns, live, HP_RESIDENT_SOON, &moment->resident,
-                                      &moment->resident_age_ns))
+                           &moment->resident_age_ns))
         return;
     uint64_t own = (uint64_t)(uintptr_t)work;
     struct hp_resident_hints hints = {.own = {{own, own + work->size}}};
     hp_region_hints(&hp_library.region, &hints);
     moment->resident = hp_resident_of("self", 0, &hints, work->smaps, sizeof work->smaps);
-    hp_resident_keep(&ledger->resident, moment->clock_ns, hp_clock_ns(CLOCK_MONOTONIC), live,
-                     &moment->resident);
+    hp_resident_keep(&ledger->resident, moment->clock_ns, hp_clock_ns(CLOCK_MONOTONIC), live, &moment->resident);
 }
 
 static struct hp_moment moment_of(struct work *work)
@@ -234,8 +233,8 @@ static int publish_visibly(struct work *work, int fd, bool draft)
     return error;
 }
 
-static uint32_t publishing; /* threads that may have something under a temporary name */
-static uint32_t ended;      /* nothing is published any more */
+static uint32_t publishing;            /* threads that may have something under a temporary name */
+static uint32_t ended;                 /* nothing is published any more */
 #define PUBLISHING_MOST_NS 20000000ull /* that the end of the process waits for them */
 
 void hp_dump_end(void)
@@ -323,8 +322,8 @@ static unsigned enter(uint32_t tid, uintptr_t mark)
     for (unsigned i = 0; i < sizeof under_way / sizeof *under_way; i++) {
         uint32_t holder = __atomic_load_n(&under_way[i].tid, __ATOMIC_RELAXED);
         const bool is_free = !holder || (holder == tid && under_way[i].mark <= mark);
-        if (is_free && __atomic_compare_exchange_n(&under_way[i].tid, &holder, tid, false, __ATOMIC_RELAXED,
-                                                   __ATOMIC_RELAXED)) {
+        if (is_free &&
+            __atomic_compare_exchange_n(&under_way[i].tid, &holder, tid, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
             under_way[i].mark = mark;
             return i;
         }
@@ -465,8 +464,7 @@ void hp_dump_triggers(struct hp_ledger *ledger)
         uint64_t live = __atomic_load_n(&ledger->live_estimate, __ATOMIC_RELAXED);
         uint64_t base = __atomic_load_n(&growth_base, __ATOMIC_RELAXED);
         if (live > base && live - base >= options->growth && live < 1ull << 62)
-            wanted |= __atomic_compare_exchange_n(&growth_base, &base, live, false, __ATOMIC_RELAXED,
-                                                  __ATOMIC_RELAXED);
+            wanted |= __atomic_compare_exchange_n(&growth_base, &base, live, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
     }
     if (wanted)
         hp_dump_requested();

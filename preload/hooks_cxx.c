@@ -19,17 +19,50 @@
 #include "sampler.h"
 #include "symbols.h"
 
-enum { NEW, NEW_ARRAY, NEW_NOTHROW, NEW_ARRAY_NOTHROW, NEW_ALIGNED, NEW_ARRAY_ALIGNED, NEW_ALIGNED_NOTHROW,
-       NEW_ARRAY_ALIGNED_NOTHROW, DELETE, DELETE_ARRAY, DELETE_SIZED, DELETE_ARRAY_SIZED, DELETE_NOTHROW,
-       DELETE_ARRAY_NOTHROW, DELETE_ALIGNED, DELETE_ARRAY_ALIGNED, DELETE_SIZED_ALIGNED, DELETE_ARRAY_SIZED_ALIGNED,
-       DELETE_ALIGNED_NOTHROW, DELETE_ARRAY_ALIGNED_NOTHROW, OPERATORS };
+enum {
+    NEW,
+    NEW_ARRAY,
+    NEW_NOTHROW,
+    NEW_ARRAY_NOTHROW,
+    NEW_ALIGNED,
+    NEW_ARRAY_ALIGNED,
+    NEW_ALIGNED_NOTHROW,
+    NEW_ARRAY_ALIGNED_NOTHROW,
+    DELETE,
+    DELETE_ARRAY,
+    DELETE_SIZED,
+    DELETE_ARRAY_SIZED,
+    DELETE_NOTHROW,
+    DELETE_ARRAY_NOTHROW,
+    DELETE_ALIGNED,
+    DELETE_ARRAY_ALIGNED,
+    DELETE_SIZED_ALIGNED,
+    DELETE_ARRAY_SIZED_ALIGNED,
+    DELETE_ALIGNED_NOTHROW,
+    DELETE_ARRAY_ALIGNED_NOTHROW,
+    OPERATORS
+};
 
-static const char *const names[OPERATORS] = {
-    "_Znwm", "_Znam", "_ZnwmRKSt9nothrow_t", "_ZnamRKSt9nothrow_t", "_ZnwmSt11align_val_t", "_ZnamSt11align_val_t",
-    "_ZnwmSt11align_val_tRKSt9nothrow_t", "_ZnamSt11align_val_tRKSt9nothrow_t", "_ZdlPv", "_ZdaPv", "_ZdlPvm",
-    "_ZdaPvm", "_ZdlPvRKSt9nothrow_t", "_ZdaPvRKSt9nothrow_t", "_ZdlPvSt11align_val_t", "_ZdaPvSt11align_val_t",
-    "_ZdlPvmSt11align_val_t", "_ZdaPvmSt11align_val_t", "_ZdlPvSt11align_val_tRKSt9nothrow_t",
-    "_ZdaPvSt11align_val_tRKSt9nothrow_t"};
+static const char *const names[OPERATORS] = {"_Znwm",
+                                             "_Znam",
+                                             "_ZnwmRKSt9nothrow_t",
+                                             "_ZnamRKSt9nothrow_t",
+                                             "_ZnwmSt11align_val_t",
+                                             "_ZnamSt11align_val_t",
+                                             "_ZnwmSt11align_val_tRKSt9nothrow_t",
+                                             "_ZnamSt11align_val_tRKSt9nothrow_t",
+                                             "_ZdlPv",
+                                             "_ZdaPv",
+                                             "_ZdlPvm",
+                                             "_ZdaPvm",
+                                             "_ZdlPvRKSt9nothrow_t",
+                                             "_ZdaPvRKSt9nothrow_t",
+                                             "_ZdlPvSt11align_val_t",
+                                             "_ZdaPvSt11align_val_t",
+                                             "_ZdlPvmSt11align_val_t",
+                                             "_ZdaPvmSt11align_val_t",
+                                             "_ZdlPvSt11align_val_tRKSt9nothrow_t",
+                                             "_ZdaPvSt11align_val_tRKSt9nothrow_t"};
 
 /* `which` says which form was called: a fourth word, which the operators behind us do not look at. */
 typedef void *new_function(size_t, uintptr_t, uintptr_t, uintptr_t which);

@@ -20,9 +20,7 @@ handler *__sysv_signal(int number, handler *wanted); /* signal(3) of programs th
 
 /* As sa_restorer, of a default action that stands for ours. It is never called: the kernel looks at it for handlers only, and
  * libc sets its own. */
-static void told(void)
-{
-}
+static void told(void) {}
 
 HP_HOOK int sigaction(int number, const struct sigaction *action, struct sigaction *old)
 {

@@ -382,7 +382,8 @@ void hp_library_exit(void)
 {
     const bool at_exit = hp_library.options.at_exit;
     uint32_t state = __atomic_load_n(&hp_library.state, __ATOMIC_ACQUIRE);
-    if (state == HP_LIBRARY_NEW || state == HP_LIBRARY_OFF || (!at_exit && (hp_library_was_forked() || hp_library_is_child())))
+    if (state == HP_LIBRARY_NEW || state == HP_LIBRARY_OFF ||
+        (!at_exit && (hp_library_was_forked() || hp_library_is_child())))
         return; /* a child that used nothing leaves nothing */
     hp_library_check_fork();
     if (hp_region_is_sealed() && !at_exit) {

@@ -24,16 +24,16 @@ enum hp_library_state {
 
 /* What holds paths comes last, as in hp_options. */
 struct hp_library {
-    uint32_t state; /* enum hp_library_state */
-    int pid, parent; /* parent: of a forked child */
-    int signal;      /* that our handler answers; 0: none */
+    uint32_t state;                         /* enum hp_library_state */
+    int pid, parent;                        /* parent: of a forked child */
+    int signal;                             /* that our handler answers; 0: none */
     uint64_t start_time_ns, start_clock_ns; /* of the process that was started: CLOCK_REALTIME, CLOCK_MONOTONIC */
-    bool no_time_stamps; /* the process forbade itself the time stamp counter (PR_SET_TSC) */
-    uint64_t armed_interval;    /* what heapprof_enable(1) goes back to */
-    uint64_t stderr_file[2];    /* device and inode of descriptor 2 at the start */
-    const uint32_t *fork_guard; /* reads 0 in a child, whichever way it was forked */
-    uint64_t child_interval;    /* bytes, of a child that has no ledger yet: its parent's */
-    struct hp_heritage *heritage; /* of such a child; NULL: there is none */
+    bool no_time_stamps;                    /* the process forbade itself the time stamp counter (PR_SET_TSC) */
+    uint64_t armed_interval;                /* what heapprof_enable(1) goes back to */
+    uint64_t stderr_file[2];                /* device and inode of descriptor 2 at the start */
+    const uint32_t *fork_guard;             /* reads 0 in a child, whichever way it was forked */
+    uint64_t child_interval;                /* bytes, of a child that has no ledger yet: its parent's */
+    struct hp_heritage *heritage;           /* of such a child; NULL: there is none */
     struct hp_options options;
     struct hp_region region;
     char directory[HP_PATH_MAX]; /* where the target started */
@@ -64,7 +64,6 @@ static inline bool hp_library_may_time(void)
 {
     return !hp_library.no_time_stamps && !hp_region_is_sealed();
 }
-
 
 /* Start if need be; true if the library is ready. False while another thread, or this one, is at it. */
 bool hp_library_start(void);

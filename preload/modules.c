@@ -109,7 +109,8 @@ bool hp_find_object(uintptr_t address, struct dl_find_object *object)
 
 static struct hp_ledger_module *module_at(uint32_t index)
 {
-    uint64_t page = store->ledger ? __atomic_load_n(&store->ledger->modules_at[index / HP_MODULE_PAGE], __ATOMIC_ACQUIRE) : 0;
+    uint64_t page =
+        store->ledger ? __atomic_load_n(&store->ledger->modules_at[index / HP_MODULE_PAGE], __ATOMIC_ACQUIRE) : 0;
     return page ? (struct hp_ledger_module *)hp_store_at(store, page) + index % HP_MODULE_PAGE : NULL;
 }
 
@@ -125,7 +126,7 @@ static struct hp_ledger_module *make_module(uint32_t index)
     return module_at(index);
 }
 
-static const ElfW(Ehdr) *elf_header(const struct dl_find_object *object)
+static const ElfW(Ehdr) * elf_header(const struct dl_find_object *object)
 {
     const ElfW(Ehdr) *header = object->dlfo_map_start;
     if ((size_t)((char *)object->dlfo_map_end - (char *)object->dlfo_map_start) < sizeof *header ||

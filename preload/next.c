@@ -81,20 +81,74 @@ struct hp_next hp_next = {
 
 struct hp_hot hp_hot = {.malloc = first_malloc, .calloc = first_calloc, .realloc = first_realloc, .free = first_free};
 
-enum { SYMBOL_MALLOC, SYMBOL_FREE, SYMBOL_CALLOC, SYMBOL_REALLOC, SYMBOL_REALLOCARRAY, SYMBOL_MEMALIGN,
-       SYMBOL_ALIGNED_ALLOC, SYMBOL_POSIX_MEMALIGN, SYMBOL_VALLOC, SYMBOL_PVALLOC, SYMBOL_USABLE_SIZE, SYMBOL_FREE_SIZED,
-       SYMBOL_FREE_ALIGNED_SIZED, SYMBOL_MALLOCX, SYMBOL_RALLOCX, SYMBOL_XALLOCX, SYMBOL_SALLOCX, SYMBOL_DALLOCX,
-       SYMBOL_SDALLOCX, SYMBOL_NALLOCX, SYMBOL_PRCTL, SYMBOL_DLCLOSE, SYMBOL_SYSCALL, SYMBOL_SIGACTION, SYMBOL_SIGNAL, SYMBOL_SYSV_SIGNAL,
-       SYMBOL_SIGSET, SYMBOL_MALLCTL, SYMBOL_TCMALLOC, SYMBOL_TC_VERSION,
-       SYMBOL_MI_VERSION, SYMBOL_GLIBC, SYMBOL_COUNT };
+enum {
+    SYMBOL_MALLOC,
+    SYMBOL_FREE,
+    SYMBOL_CALLOC,
+    SYMBOL_REALLOC,
+    SYMBOL_REALLOCARRAY,
+    SYMBOL_MEMALIGN,
+    SYMBOL_ALIGNED_ALLOC,
+    SYMBOL_POSIX_MEMALIGN,
+    SYMBOL_VALLOC,
+    SYMBOL_PVALLOC,
+    SYMBOL_USABLE_SIZE,
+    SYMBOL_FREE_SIZED,
+    SYMBOL_FREE_ALIGNED_SIZED,
+    SYMBOL_MALLOCX,
+    SYMBOL_RALLOCX,
+    SYMBOL_XALLOCX,
+    SYMBOL_SALLOCX,
+    SYMBOL_DALLOCX,
+    SYMBOL_SDALLOCX,
+    SYMBOL_NALLOCX,
+    SYMBOL_PRCTL,
+    SYMBOL_DLCLOSE,
+    SYMBOL_SYSCALL,
+    SYMBOL_SIGACTION,
+    SYMBOL_SIGNAL,
+    SYMBOL_SYSV_SIGNAL,
+    SYMBOL_SIGSET,
+    SYMBOL_MALLCTL,
+    SYMBOL_TCMALLOC,
+    SYMBOL_TC_VERSION,
+    SYMBOL_MI_VERSION,
+    SYMBOL_GLIBC,
+    SYMBOL_COUNT
+};
 
-static const char *const names[SYMBOL_COUNT] = {
-    "malloc", "free", "calloc", "realloc", "reallocarray", "memalign", "aligned_alloc", "posix_memalign", "valloc",
-    "pvalloc", "malloc_usable_size", "free_sized", "free_aligned_sized", "mallocx", "rallocx", "xallocx", "sallocx",
-    "dallocx", "sdallocx", "nallocx", "prctl", "dlclose", "syscall", "sigaction", "signal", "__sysv_signal",
-    "sigset", "mallctl",
-    "MallocExtension_GetNumericProperty", "tc_version",
-    "mi_version", "gnu_get_libc_version"};
+static const char *const names[SYMBOL_COUNT] = {"malloc",
+                                                "free",
+                                                "calloc",
+                                                "realloc",
+                                                "reallocarray",
+                                                "memalign",
+                                                "aligned_alloc",
+                                                "posix_memalign",
+                                                "valloc",
+                                                "pvalloc",
+                                                "malloc_usable_size",
+                                                "free_sized",
+                                                "free_aligned_sized",
+                                                "mallocx",
+                                                "rallocx",
+                                                "xallocx",
+                                                "sallocx",
+                                                "dallocx",
+                                                "sdallocx",
+                                                "nallocx",
+                                                "prctl",
+                                                "dlclose",
+                                                "syscall",
+                                                "sigaction",
+                                                "signal",
+                                                "__sysv_signal",
+                                                "sigset",
+                                                "mallctl",
+                                                "MallocExtension_GetNumericProperty",
+                                                "tc_version",
+                                                "mi_version",
+                                                "gnu_get_libc_version"};
 
 static char version_text[64];
 
@@ -117,7 +171,7 @@ static void set_mimalloc_version(const struct hp_symbol *symbol)
     int version = symbol->address ? ((int (*)(void))symbol->address)() : 0; /* 209: 2.0.9 */
     if (version > 0 && version < 1000) {
         const char digits[] = {(char)('0' + version / 100), '.', (char)('0' + version / 10 % 10), '.',
-                               (char)('0' + version % 10), '\0'};
+                               (char)('0' + version % 10),  '\0'};
         memcpy(text, digits, sizeof digits);
     }
     set_version("mimalloc", text);
@@ -182,8 +236,8 @@ void hp_next_resolve(void)
     hp_next.dallocx = (void (*)(void *, int))same_object(symbols, SYMBOL_DALLOCX);
     hp_next.sdallocx = (void (*)(void *, size_t, int))same_object(symbols, SYMBOL_SDALLOCX);
     hp_next.nallocx = (size_t(*)(size_t, int))same_object(symbols, SYMBOL_NALLOCX);
-    hp_next.prctl = (int (*)(int, unsigned long, unsigned long, unsigned long, unsigned long))symbols[SYMBOL_PRCTL]
-                        .address;
+    hp_next.prctl =
+        (int (*)(int, unsigned long, unsigned long, unsigned long, unsigned long))symbols[SYMBOL_PRCTL].address;
     hp_next.dlclose = (int (*)(void *))symbols[SYMBOL_DLCLOSE].address;
     hp_next.syscall = (long (*)(long, ...))symbols[SYMBOL_SYSCALL].address;
     hp_next.sigaction = (int (*)(int, const struct sigaction *, struct sigaction *))symbols[SYMBOL_SIGACTION].address;
@@ -200,7 +254,8 @@ void hp_next_resolve(void)
 
 void hp_next_set_exact(bool exact)
 {
-    const struct hp_hot plain = {.malloc = hp_next.malloc, .calloc = hp_next.calloc, .realloc = hp_next.realloc, .free = hp_next.free};
+    const struct hp_hot plain = {
+        .malloc = hp_next.malloc, .calloc = hp_next.calloc, .realloc = hp_next.realloc, .free = hp_next.free};
     const struct hp_hot *wanted = exact ? &hp_exact_hooks : &plain;
     if (__atomic_load_n(&hp_hot.malloc, __ATOMIC_RELAXED) == wanted->malloc) /* all threads read it all the time */
         return;

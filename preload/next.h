@@ -12,8 +12,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum hp_allocator { HP_ALLOCATOR_UNKNOWN, HP_ALLOCATOR_GLIBC, HP_ALLOCATOR_JEMALLOC, HP_ALLOCATOR_TCMALLOC,
-                    HP_ALLOCATOR_MIMALLOC };
+enum hp_allocator {
+    HP_ALLOCATOR_UNKNOWN,
+    HP_ALLOCATOR_GLIBC,
+    HP_ALLOCATOR_JEMALLOC,
+    HP_ALLOCATOR_TCMALLOC,
+    HP_ALLOCATOR_MIMALLOC
+};
 
 struct hp_next {
     long (*syscall)(long, ...); /* first, for the hook that is written in assembler */
@@ -27,7 +32,7 @@ struct hp_next {
     int (*posix_memalign)(void **, size_t, size_t);
     void *(*valloc)(size_t);
     void *(*pvalloc)(size_t);
-    void (*free_sized)(void *, size_t);                 /* C23; NULL where the allocator has none, as all below */
+    void (*free_sized)(void *, size_t); /* C23; NULL where the allocator has none, as all below */
     void (*free_aligned_sized)(void *, size_t, size_t);
     size_t (*malloc_usable_size)(void *);
     void *(*mallocx)(size_t, int);

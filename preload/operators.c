@@ -16,7 +16,8 @@ void hp_operators_set(unsigned index, uintptr_t start, size_t size)
     if (!size)
         return;
     uintptr_t low = __atomic_load_n(&lowest, __ATOMIC_RELAXED), high = __atomic_load_n(&highest, __ATOMIC_RELAXED);
-    while (start < low && !__atomic_compare_exchange_n(&lowest, &low, start, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+    while (start < low &&
+           !__atomic_compare_exchange_n(&lowest, &low, start, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
     }
     while (start + size > high &&
            !__atomic_compare_exchange_n(&highest, &high, start + size, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {

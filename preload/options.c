@@ -133,9 +133,11 @@ void hp_options_read(struct hp_options *options, char **environment, const char 
         check(&reader, "HEAPPROF_UNWINDER", value, parse_engine(value, &options->engine), "cfi");
     if ((value = get(&reader, "HEAPPROF_MEMORY"))) {
         uint64_t bytes = options->memory;
-        const bool good = hp_parse_size(value, &bytes), small = bytes < MEMORY_LEAST, large = bytes > MEMORY_MOST;
+        const bool good = hp_parse_size(value, &bytes), small = bytes<MEMORY_LEAST, large = bytes> MEMORY_MOST;
         check(&reader, "HEAPPROF_MEMORY", value, good && !small && !large,
-              !good ? "256M" : small ? "1M, the least there is" : "2G, the most there is");
+              !good   ? "256M"
+              : small ? "1M, the least there is"
+                      : "2G, the most there is");
         options->memory = small ? MEMORY_LEAST : large ? MEMORY_MOST : bytes;
     }
     if ((value = get(&reader, "HEAPPROF_LEDGER"))) {
@@ -174,7 +176,8 @@ static void put_number(struct builder *builder, uint64_t value, unsigned width)
     put(builder, p, (size_t)(digits + sizeof digits - p));
 }
 
-int hp_expand_pattern(char *path, const char *pattern, const char *program, int pid, uint32_t sequence, uint64_t seconds)
+int hp_expand_pattern(char *path, const char *pattern, const char *program, int pid, uint32_t sequence,
+                      uint64_t seconds)
 {
     struct builder builder = {.path = path};
     for (const char *p = pattern; *p; p++) {
