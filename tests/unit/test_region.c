@@ -28,6 +28,12 @@
 #define BUDGET (32ull << 20)
 #define INTERVAL 4096
 
+static void skip_since(const char *reason)
+{
+    print_message("[ SKIPPED  ] %s\n", reason);
+    skip();
+}
+
 static char folder[] = "/dev/shm/heapprof-test-XXXXXX";
 static char file[HP_PATH_MAX], inner[128];
 static struct hp_region region;
@@ -320,7 +326,7 @@ static void survives_full_file_systems(void **state)
 {
     mounted = mount("heapprof-test", folder, "tmpfs", 0, "size=1m") == 0;
     if (!mounted)
-        skip();
+        skip_since("no file system can be mounted here");
     umount2(folder, MNT_DETACH);
     assert_in_child(survives_a_full_file_system);
     assert_in_child(falls_back_on_a_small_file_system);
@@ -474,10 +480,10 @@ static bool leaves_the_limit_of_locked_memory(void)
 static void locks_little_memory(void **state)
 {
 #if defined(__SANITIZE_ADDRESS__)
-    skip(); /* its shadow would be locked, too */
+    skip_since("AddressSanitizer's shadow would be locked, too");
 #endif
     if (geteuid() != 0)
-        skip();
+        skip_since("only root may lock memory beyond the limit");
     assert_in_child(locks_what_is_used_of_a_file);
     assert_in_child(locks_what_is_used_in_private);
     assert_in_child(leaves_the_limit_of_locked_memory);
@@ -518,7 +524,7 @@ static void runs_on_old_kernels(void **state)
 {
     assert_in_child(works_on_old_kernels);
     if (!mounted)
-        skip();
+        skip_since("no file system can be mounted here");
     assert_in_child(survives_a_full_file_system_on_old_kernels);
 }
 
