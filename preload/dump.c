@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <string.h>
 
+#include "base/decimal.h"
 #include "busy.h"
 #include "figures.h"
 #include "gzip.h"
@@ -153,25 +154,16 @@ static int check_final(const char *path)
 
 #define TEMPORARY_MOST sizeof ".4294967295.4294967295.tmp"
 
-static size_t put_number(char *text, size_t length, unsigned number)
-{
-    char digits[10];
-    unsigned count = 0;
-    text[length++] = '.';
-    for (; number || !count; number /= 10)
-        digits[count++] = (char)('0' + number % 10);
-    while (count)
-        text[length++] = digits[--count];
-    return length;
-}
-
 /* PATH.PID.SEQUENCE.tmp: a parent and its children, or several threads, may write to one name. */
 static void name_temporary(struct work *work, size_t length)
 {
-    memcpy(work->temporary, work->path, length);
-    length = put_number(work->temporary, length, (unsigned)hp_library.pid);
-    length = put_number(work->temporary, length, work->sequence);
-    memcpy(work->temporary + length, ".tmp", sizeof ".tmp");
+    char *to = work->temporary;
+    memcpy(to, work->path, length);
+    to[length++] = '.';
+    length += hp_put_decimal(to + length, (unsigned)hp_library.pid, 1);
+    to[length++] = '.';
+    length += hp_put_decimal(to + length, work->sequence, 1);
+    memcpy(to + length, ".tmp", sizeof ".tmp");
 }
 
 /* The folder of work->path, in work->temporary. */

@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "base/decimal.h"
 #include "base/parse.h"
 
 #define DEFAULT_OUTPUT "heapprof.%e.%p.%n.heap"
@@ -168,12 +169,8 @@ static void put(struct builder *builder, const char *text, size_t size)
 
 static void put_number(struct builder *builder, uint64_t value, unsigned width)
 {
-    char digits[20], *p = digits + sizeof digits;
-    do {
-        *--p = (char)('0' + value % 10);
-        value /= 10;
-    } while (value || (size_t)(digits + sizeof digits - p) < width);
-    put(builder, p, (size_t)(digits + sizeof digits - p));
+    char digits[HP_DECIMAL_MOST];
+    put(builder, digits, hp_put_decimal(digits, value, width));
 }
 
 int hp_expand_pattern(char *path, const char *pattern, const char *program, int pid, uint32_t sequence,

@@ -1,6 +1,7 @@
 #include "trace.h"
 
 
+#include "base/decimal.h"
 #include "figures.h"
 #include "ledger/snapshot.h"
 #include "ledger/sys.h"
@@ -29,14 +30,9 @@ static void put(struct line *line, const char *text)
 
 static void put_whole(struct line *line, uint64_t value, unsigned least_digits)
 {
-    char digits[21];
-    unsigned at = sizeof digits - 1;
-    digits[at] = '\0';
-    do {
-        digits[--at] = (char)('0' + value % 10);
-        value /= 10;
-    } while (value || sizeof digits - 1 - at < least_digits);
-    put(line, digits + at);
+    char digits[HP_DECIMAL_MOST + 1];
+    digits[hp_put_decimal(digits, value, least_digits)] = '\0';
+    put(line, digits);
 }
 
 /* One decimal; none from 100 up, where nobody reads it. */

@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <string.h>
 
+#include "base/decimal.h"
 #include "ledger/sys.h"
 
 static size_t append(char *path, size_t at, const char *text)
@@ -16,13 +17,9 @@ static size_t append(char *path, size_t at, const char *text)
 
 static size_t append_number(char *path, size_t at, uint64_t value)
 {
-    char digits[21], *p = digits + sizeof digits - 1;
-    *p = '\0';
-    do {
-        *--p = (char)('0' + value % 10);
-        value /= 10;
-    } while (value);
-    return append(path, at, p);
+    char digits[HP_DECIMAL_MOST + 1];
+    digits[hp_put_decimal(digits, value, 1)] = '\0';
+    return append(path, at, digits);
 }
 
 /* "PID (NAME) STATE PPID ...": the name may hold anything, also blanks and parentheses. */

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/decimal.h"
 #include "ledger/sys.h"
 
 #define PAGE 4096ull
@@ -87,12 +88,9 @@ static size_t put_text(char *to, size_t at, const char *text)
 /* 0 and the name, without its newline; -ENOENT: there is no such thread any more. */
 static int read_name(const char *process, uint32_t tid, char name[32])
 {
-    char file[32], digits[10];
-    size_t length = put_text(file, 0, "task/"), count = 0;
-    for (; tid || !count; tid /= 10)
-        digits[count++] = (char)('0' + tid % 10);
-    while (count)
-        file[length++] = digits[--count];
+    char file[32];
+    size_t length = put_text(file, 0, "task/");
+    length += hp_put_decimal(file + length, tid, 1);
     put_text(file, length, "/comm");
     int fd = hp_proc_open(process, file);
     if (fd < 0)
