@@ -99,7 +99,6 @@ static void install_handler(int number)
     if (hp_next.sigaction(number, &action, NULL) != 0)
         return;
     hp_library.signal = number;
-    hp_library_note_handler(number);
 }
 
 void hp_library_note_handler(int number)
@@ -308,15 +307,13 @@ static char **initial_environment(void)
     return (char **)(count + 1) + *count + 1;
 }
 
-static void start(void)
+/* False: this process is not to be profiled, or can't be. */
+static bool start(void)
 {
     struct stat status = {0};
     hp_next_resolve();
-    if (getauxval(AT_SECURE)) {
-        /* A setuid program must not write files for whoever started it. */
-        __atomic_store_n(&hp_library.state, HP_LIBRARY_OFF, __ATOMIC_RELEASE);
-        return;
-    }
+    if (getauxval(AT_SECURE))
+        return false; /* a setuid program must not write files for whoever started it */
     hp_library.pid = hp_sys_getpid();
     if (hp_sys_fstat(2, &status) == 0) {
         hp_library.stderr_file[0] = (uint64_t)status.st_dev;
@@ -326,23 +323,21 @@ static void start(void)
         memcpy(hp_library.directory, "/", 2);
     char **environment = environ ? environ : initial_environment();
     hp_options_read(&hp_library.options, environment, hp_library.directory, complain_of_option);
-    if (hp_library.options.disable) {
-        __atomic_store_n(&hp_library.state, HP_LIBRARY_OFF, __ATOMIC_RELEASE);
-        return;
-    }
+    if (hp_library.options.disable)
+        return false;
     make_fork_guard();
     hp_sys_madvise(hp_filter, sizeof hp_filter, MADV_DONTDUMP);
     const char *folder = hp_library.options.ledger;
     memcpy(hp_library.folder, folder, strnlen(folder, sizeof hp_library.folder - 1));
-    hp_library.armed_interval = hp_library.options.interval ? hp_library.options.interval : 512 * 1024;
+    hp_library.armed_interval = hp_library.options.interval ? hp_library.options.interval : HP_INTERVAL_USUAL;
     if (!start_ledger(hp_library.options.interval)) {
         const char *const parts[] = {"no memory for the profile: this process is not profiled"};
         hp_complain(parts, 1);
-        __atomic_store_n(&hp_library.state, HP_LIBRARY_OFF, __ATOMIC_RELEASE);
-        return;
+        return false;
     }
     __atomic_store_n(&hp_library.state, HP_LIBRARY_READY, __ATOMIC_RELEASE);
     hp_record_interval_changed();
+    return true;
 }
 
 /* What may call malloc, and so comes when the ledger is ready, on the constructor only. */
@@ -368,8 +363,10 @@ bool hp_library_start(void)
     if (!__atomic_compare_exchange_n(&hp_library.state, &state, HP_LIBRARY_STARTING, false, __ATOMIC_ACQUIRE,
                                      __ATOMIC_RELAXED))
         return false;
-    start();
-    return hp_library.state == HP_LIBRARY_READY;
+    const bool started = start();
+    if (!started)
+        __atomic_store_n(&hp_library.state, HP_LIBRARY_OFF, __ATOMIC_RELEASE);
+    return started;
 }
 
 __attribute__((constructor)) static void on_load(void)

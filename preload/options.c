@@ -101,7 +101,7 @@ void hp_options_read(struct hp_options *options, char **environment, const char 
     const struct reader reader = {environment, complain};
     const char *value;
     memset(options, 0, offsetof(struct hp_options, output));
-    options->interval = 512 * 1024;
+    options->interval = HP_INTERVAL_USUAL;
     options->signal = SIGUSR2;
     options->depth = 128;
     options->engine = HP_ENGINE_CFI;

@@ -92,7 +92,7 @@ bool hp_ledger_init(struct hp_store *store, uint64_t budget, uint32_t depth, uin
     ledger->header_size = sizeof *ledger;
     ledger->depth = depth;
     ledger->interval = ledger->wanted_interval = interval;
-    ledger->armed_interval = interval ? interval : 512u << 10;
+    ledger->armed_interval = interval ? interval : HP_INTERVAL_USUAL;
     ledger->reserved = hp_ledger_header_bytes();
     for (uint64_t block = 0; block < ledger->reserved / HP_BLOCK; block++)
         ledger->block_map[block / 64] |= 1ull << (block % 64);

@@ -49,6 +49,8 @@
 #define HP_LEDGER_MAGIC 0x666f727070616568ull /* "heapprof" */
 #define HP_LEDGER_VERSION 4u
 
+#define HP_INTERVAL_USUAL (512u << 10) /* bytes a sample: where nobody says otherwise, or sampling is off and to be armed */
+
 #define HP_CHUNK_SHIFT 18
 #define HP_CHUNK (1ul << HP_CHUNK_SHIFT)
 #define HP_CHUNKS 32768u     /* in the largest ledger: 8 GiB of file, of which a part is ever reserved */

@@ -186,7 +186,7 @@ static struct hp_counts convert_counts(const struct hp_counts *drawn, double fro
 uint64_t hp_ledger_view_interval(const struct hp_ledger_view *view)
 {
     uint64_t interval = __atomic_load_n(&view->ledger->armed_interval, __ATOMIC_RELAXED);
-    return interval ? interval : 524288;
+    return interval ? interval : HP_INTERVAL_USUAL;
 }
 
 void hp_ledger_view_expect(const struct hp_ledger_view *view, hp_offset row)
