@@ -181,6 +181,23 @@ static bool is_own_file(const char *path)
     return hp_sys_lstat(path, &status) == 0 && S_ISREG(status.st_mode) && status.st_uid == hp_sys_getuid();
 }
 
+/* True: the temporary name is free now. It was taken by a file of ours: of another process that had our number, and was
+ * killed in the middle. */
+static bool clear_temporary(const struct work *work)
+{
+    return is_own_file(work->temporary) && hp_sys_unlink(work->temporary) == 0;
+}
+
+/* A file that has the temporary name. */
+static int open_draft(const struct work *work)
+{
+    const int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW;
+    int fd = hp_sys_open(work->temporary, flags, 0600);
+    if (fd == -EEXIST && clear_temporary(work))
+        fd = hp_sys_open(work->temporary, flags, 0600);
+    return fd;
+}
+
 /* A file that nobody sees, so that nothing is left of it if the target ends, jumps away or is killed meanwhile. *draft:
  * there is none such; it has the temporary name. */
 static int open_output(struct work *work, bool *draft)
@@ -190,15 +207,7 @@ static int open_output(struct work *work, bool *draft)
     int fd = hp_sys_open(work->temporary, O_WRONLY | O_TMPFILE, 0600);
     name_temporary(work, length);
     *draft = fd < 0;
-    if (fd >= 0)
-        return fd;
-    const int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW;
-    fd = hp_sys_open(work->temporary, flags, 0600);
-    if (fd == -EEXIST && is_own_file(work->temporary)) {
-        hp_sys_unlink(work->temporary); /* of another process that had our number */
-        fd = hp_sys_open(work->temporary, flags, 0600);
-    }
-    return fd;
+    return fd >= 0 ? fd : open_draft(work);
 }
 
 /* Only here others come to see the file: under its final name at once where that is free, else by replacing what is
@@ -212,10 +221,8 @@ static int publish_visibly(struct work *work, int fd, bool draft)
         if (error != -EEXIST)
             return error;
         error = hp_sys_link(from, work->temporary);
-        if (error == -EEXIST && is_own_file(work->temporary)) {
-            hp_sys_unlink(work->temporary); /* of another process that had our number, and was killed just here */
+        if (error == -EEXIST && clear_temporary(work))
             error = hp_sys_link(from, work->temporary);
-        }
         if (error < 0)
             return error;
     }
@@ -272,7 +279,7 @@ static int write_file(struct work *work)
         hp_sys_close(output.fd);
         output.written = 0;
         draft = true;
-        output.fd = hp_sys_open(work->temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
+        output.fd = open_draft(work);
         if (output.fd < 0)
             return output.fd;
         error = write_profile(work, &output);

@@ -69,18 +69,12 @@ HP_HOOK void *calloc(size_t count, size_t size)
     return hp_hot.calloc(count, size);
 }
 
-/* An object that may be a sample is resized. It is out of sight while the allocator has it: another thread may get its
- * address before realloc returns here, and it must reappear if realloc fails. */
 static void *resize(void *pointer, size_t size)
 {
     struct hp_live_ref ref;
-    if (!hp_maybe_sampled(pointer) || !hp_take(pointer, &ref))
-        return hp_next.realloc(pointer, size);
+    bool sampled = hp_maybe_sampled(pointer) && hp_take(pointer, &ref);
     void *moved = hp_next.realloc(pointer, size);
-    if (moved || size == 0)
-        hp_forget_taken(&ref);
-    else
-        hp_put_back(&ref);
+    hp_resized(sampled, &ref, moved || size == 0);
     return moved;
 }
 
@@ -115,10 +109,7 @@ static HP_COLD void *sampled_reallocarray(void *pointer, size_t count, size_t si
     bool due = fits && hp_due(bytes);
     bool sampled = fits && hp_maybe_sampled(pointer) && hp_take(pointer, &ref);
     void *moved = hp_next.reallocarray(pointer, count, size);
-    if (sampled && (moved || bytes == 0))
-        hp_forget_taken(&ref);
-    else if (sampled)
-        hp_put_back(&ref);
+    hp_resized(sampled, &ref, moved || bytes == 0);
     if (due && moved)
         hp_record(moved, bytes, HP_FRAME);
     return moved;

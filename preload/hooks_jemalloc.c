@@ -81,13 +81,9 @@ void *rallocx(void *pointer, size_t size, int flags)
 {
     struct hp_live_ref ref;
     bool due = hp_charge(size) && hp_due(size);
-    bool look = due || hp_maybe_sampled(pointer);
-    bool sampled = look && hp_take(pointer, &ref);
+    bool sampled = (due || hp_maybe_sampled(pointer)) && hp_take(pointer, &ref);
     void *moved = next_rallocx(pointer, size, flags);
-    if (sampled && moved)
-        hp_forget_taken(&ref);
-    else if (sampled)
-        hp_put_back(&ref);
+    hp_resized(sampled, &ref, moved != NULL);
     if (due && moved)
         hp_record(moved, size, HP_FRAME);
     return moved;

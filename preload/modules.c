@@ -109,9 +109,7 @@ bool hp_find_object(uintptr_t address, struct dl_find_object *object)
 
 static struct hp_ledger_module *module_at(uint32_t index)
 {
-    uint64_t page =
-        store->ledger ? __atomic_load_n(&store->ledger->modules_at[index / HP_MODULE_PAGE], __ATOMIC_ACQUIRE) : 0;
-    return page ? (struct hp_ledger_module *)hp_store_at(store, page) + index % HP_MODULE_PAGE : NULL;
+    return store->ledger ? hp_module_at(store, index) : NULL;
 }
 
 /* The same, with memory for it if need be; NULL: there is none. */

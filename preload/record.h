@@ -21,10 +21,20 @@ void hp_record(const void *pointer, size_t n, const void *frame_address);
 /* The object at `pointer` is being freed: forget it if it was sampled (true). Before the allocator gets it back. */
 bool hp_forget(const void *pointer);
 
-/* For realloc: take the object out of sight, then either forget it (hp_forget_taken) or put it back (it survived). */
+/* For realloc: take the object out of sight, then either forget it (hp_forget_taken) or put it back (it survived). Another
+ * thread may get its address before realloc returns, and it must reappear if realloc fails. */
 bool hp_take(const void *pointer, struct hp_live_ref *ref);
 void hp_forget_taken(struct hp_live_ref *ref);
 void hp_put_back(struct hp_live_ref *ref);
+
+/* After realloc: `taken` is what hp_take said, `gone`: the object is not at its old place any more, or freed. */
+static inline void hp_resized(bool taken, struct hp_live_ref *ref, bool gone)
+{
+    if (taken && gone)
+        hp_forget_taken(ref);
+    else if (taken)
+        hp_put_back(ref);
+}
 
 /* Take over the interval in force: which hooks record, and which only charge. */
 void hp_record_interval_changed(void);

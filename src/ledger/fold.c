@@ -94,8 +94,9 @@ static void finish_journal(const struct hp_store *store)
         hp_slot_give_back(store, journal->row);
 }
 
-/* Fold rows of one frame have a share of memory, and of what rows could get where other things took it. While it is full those of them that are cold go, too, and no new ones
- * are made: a fold that needs a slot for each one that it gives back makes no room. */
+/* Fold rows of one frame have a share of memory, and of what rows could get where other things took it. While it is full
+ * those of them that are cold go, too, and no new ones are made: a fold that needs a slot for each one that it gives back
+ * makes no room. */
 static bool has_room_for_frames(const struct hp_ledger *ledger)
 {
     const uint64_t size = sizeof(struct hp_ledger_row) + hp_slot_depth(0) * sizeof(uint64_t);

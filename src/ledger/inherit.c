@@ -83,12 +83,6 @@ static void copy_object(void *state, uint64_t address, const struct hp_live_data
         heritage->objects[heritage->object_count++] = object;
 }
 
-static const struct hp_ledger_module *module_at(const struct hp_store *store, uint32_t index)
-{
-    uint64_t page = __atomic_load_n(&store->ledger->modules_at[index / HP_MODULE_PAGE], __ATOMIC_ACQUIRE);
-    return page ? (const struct hp_ledger_module *)hp_store_at(store, page) + index % HP_MODULE_PAGE : NULL;
-}
-
 static uint32_t count_modules(const struct hp_store *store)
 {
     uint32_t count = __atomic_load_n(&store->ledger->module_count, __ATOMIC_ACQUIRE);
@@ -104,7 +98,7 @@ static uint64_t measure_texts(const struct hp_store *store, uint32_t modules)
 {
     uint64_t size = 0;
     for (uint32_t i = 0; i < modules; i++) {
-        const struct hp_ledger_module *module = module_at(store, i);
+        const struct hp_ledger_module *module = hp_module_at(store, i);
         size += is_known(module) ? strlen(hp_store_at(store, module->path_at)) + 1 : 0;
     }
     return size;
@@ -114,7 +108,7 @@ static uint64_t measure_texts(const struct hp_store *store, uint32_t modules)
 static void copy_modules(struct hp_heritage *heritage, const struct hp_store *store, uint64_t texts_most)
 {
     for (uint32_t i = 0; i < heritage->module_count; i++) {
-        const struct hp_ledger_module *there = module_at(store, i);
+        const struct hp_ledger_module *there = hp_module_at(store, i);
         struct module *module = &heritage->modules[i];
         module->module.state = HP_MODULE_FREE;
         if (!is_known(there))

@@ -316,6 +316,13 @@ static inline struct hp_ledger_row *hp_row_at(const struct hp_store *store, hp_o
     return hp_store_at(store, (uint64_t)row * 16);
 }
 
+/* Of a number below HP_MODULES; NULL: none near it was ever met. */
+static inline struct hp_ledger_module *hp_module_at(const struct hp_store *store, uint32_t index)
+{
+    uint64_t page = __atomic_load_n(&store->ledger->modules_at[index / HP_MODULE_PAGE], __ATOMIC_ACQUIRE);
+    return page ? (struct hp_ledger_module *)hp_store_at(store, page) + index % HP_MODULE_PAGE : NULL;
+}
+
 /* Of the file of a ledger with this budget (bytes): more than is ever reserved, because tables are sparse. */
 uint64_t hp_ledger_size(uint64_t budget);
 /* Of the header, as blocks that are reserved when the ledger is made. */
