@@ -10,21 +10,22 @@
 struct hp_heritage {
     uint64_t size; /* bytes of all of it */
     uint64_t object_count, object_most;
+    uint64_t missed; /* objects for which there was no room: other threads' samples came in between */
     uint64_t index_mask;
     uint32_t module_count;
     uint64_t rows_size, rows_most;
     struct object {
         uint64_t address;
         struct hp_live_data data; /* row: in here */
-    } *objects;
+    } * objects;
     struct module {
         struct hp_ledger_module module;
         uint64_t text_size; /* of the path, with its end, which stands behind the rows' memory */
-    } *modules;
+    } * modules;
     struct indexed {
         hp_offset row; /* in the parent's ledger; 0: free */
         uint32_t copy;
-    } *index;
+    } * index;
     char *rows, *texts;
     uint64_t texts_size;
 };
@@ -74,13 +75,13 @@ static void copy_object(void *state, uint64_t address, const struct hp_live_data
 {
     struct copy *copy = state;
     struct hp_heritage *heritage = copy->heritage;
-    if (heritage->object_count == heritage->object_most)
-        return;
     struct object object = {.address = address, .data = *data};
     object.data.thread = 0; /* numbers of threads are the parent's */
-    object.data.row = copy_row(copy, data->row);
+    object.data.row = heritage->object_count < heritage->object_most ? copy_row(copy, data->row) : 0;
     if (object.data.row)
         heritage->objects[heritage->object_count++] = object;
+    else
+        heritage->missed++;
 }
 
 static uint32_t count_modules(const struct hp_store *store)
@@ -124,16 +125,18 @@ static void copy_modules(struct hp_heritage *heritage, const struct hp_store *st
     }
 }
 
-struct hp_heritage *hp_heritage_copy(const struct hp_store *store)
+/* A copy with room for `more` samples of other threads that come in between, and for an eighth more than there are now.
+ * NULL: there is nothing to take along, or no memory. */
+static struct hp_heritage *copy_with_room(const struct hp_store *store, uint64_t more)
 {
     struct count count = {.store = store};
     hp_live_each(store, count_object, &count);
     if (!count.objects)
         return NULL;
-    /* Some more, for other threads' samples that come in between. */
-    const uint64_t objects = count.objects + count.objects / 8 + 16;
-    uint64_t rows = count.row_bytes + count.row_bytes / 8 + 4096, all = __atomic_load_n(&store->ledger->row_bytes, __ATOMIC_RELAXED);
-    rows = rows < all ? rows : all; /* many objects may be of one row */
+    const uint64_t objects = count.objects + count.objects / 8 + more,
+                   all = __atomic_load_n(&store->ledger->row_bytes, __ATOMIC_RELAXED);
+    uint64_t rows = count.row_bytes < all ? count.row_bytes : all; /* many objects may be of one row */
+    rows += rows / 8 + more * (HP_DEPTH_MAX * sizeof(uint64_t));
     uint64_t cells = 64;
     while (cells < 2 * objects)
         cells *= 2;
@@ -159,6 +162,16 @@ struct hp_heritage *hp_heritage_copy(const struct hp_store *store)
     struct copy copy = {.store = store, .heritage = heritage};
     hp_live_each(store, copy_object, &copy);
     return heritage;
+}
+
+struct hp_heritage *hp_heritage_copy(const struct hp_store *store)
+{
+    struct hp_heritage *heritage = copy_with_room(store, 16);
+    if (!heritage || !heritage->missed)
+        return heritage;
+    /* A program whose live heap grows by more than an eighth meanwhile. What even this has no room for counts as lost. */
+    hp_heritage_free(heritage);
+    return copy_with_room(store, 4096);
 }
 
 void hp_heritage_free(struct hp_heritage *heritage)
@@ -193,14 +206,25 @@ static void build_modules(const struct hp_heritage *heritage, const struct hp_st
     }
 }
 
+/* A place that was freed and given out again while it was copied has two objects, of which one is gone. */
+static bool is_there(const struct hp_store *store, uint64_t address)
+{
+    struct hp_live_ref ref;
+    if (!hp_live_take(store, address, &ref))
+        return false;
+    hp_live_restore(&ref);
+    return true;
+}
+
 uint64_t hp_heritage_build(const struct hp_heritage *heritage, const struct hp_store *store,
                            bool (*keep)(uint64_t address))
 {
-    uint64_t lost = 0;
+    uint64_t lost = heritage->missed;
     build_modules(heritage, store);
     for (uint64_t i = 0; i < heritage->object_count; i++) {
         const struct object *object = &heritage->objects[i];
-        const struct hp_ledger_row *row = (const struct hp_ledger_row *)(heritage->rows + (uint64_t)(object->data.row - 1) * 16);
+        const struct hp_ledger_row *row =
+            (const struct hp_ledger_row *)(heritage->rows + (uint64_t)(object->data.row - 1) * 16);
         struct hp_key key = {.frames = row->frames,
                              .interval = row->interval,
                              .label = row->label,
@@ -208,7 +232,7 @@ uint64_t hp_heritage_build(const struct hp_heritage *heritage, const struct hp_s
                              .size_class = row->size_class,
                              .kind = row->kind};
         bool truncated;
-        if (keep && !keep(object->address))
+        if ((keep && !keep(object->address)) || is_there(store, object->address))
             continue;
         key.hash = hp_key_hash(&key);
         struct hp_live_data data = object->data;
