@@ -31,11 +31,10 @@ void hp_ledger_view_refresh(struct hp_ledger_view *view)
 {
     static const uint8_t logarithms[HP_BUCKET_LEVELS] = {12, 15, 18, 21};
     for (unsigned i = 0; i < HP_BUCKET_LEVELS; i++)
-        view->buckets[i] = (struct hp_bucket_level){
-            .count = 1ull << logarithms[i], .at = table_at(&view->ledger->buckets[i].at)};
+        view->buckets[i] =
+            (struct hp_bucket_level){.count = 1ull << logarithms[i], .at = table_at(&view->ledger->buckets[i].at)};
     for (unsigned i = 0; i < HP_LIVE_LEVELS; i++)
-        view->live[i] = (struct hp_live_level){
-            .groups = 512ull << 2 * i, .at = table_at(&view->ledger->live[i].at)};
+        view->live[i] = (struct hp_live_level){.groups = 512ull << 2 * i, .at = table_at(&view->ledger->live[i].at)};
     hp_words_load(&view->journal, &view->ledger->fold.journal, sizeof view->journal);
 }
 
@@ -206,15 +205,14 @@ static bool judge(const struct hp_ledger_view *view, struct hp_row_reading *read
         return true;
     if (reading->row == journal->row)
         return false; /* its counters are in the fold row's, as told by the journal or already */
-    const struct hp_ledger_row *row = journal->state == HP_JOURNAL_ADDING && reading->row == journal->fold_row
-                                   ? row_at(view, journal->row)
-                                   : NULL;
+    const struct hp_ledger_row *row =
+        journal->state == HP_JOURNAL_ADDING && reading->row == journal->fold_row ? row_at(view, journal->row) : NULL;
     if (row) {
         struct hp_pair alloc = hp_row_counted(hp_pair_read(&row->alloc)), freed = hp_pair_read(&row->freed);
-        reading->alloc = (struct hp_pair){journal->before_alloc.objects + alloc.objects,
-                                          journal->before_alloc.bytes + alloc.bytes};
-        reading->freed = (struct hp_pair){journal->before_freed.objects + freed.objects,
-                                          journal->before_freed.bytes + freed.bytes};
+        reading->alloc =
+            (struct hp_pair){journal->before_alloc.objects + alloc.objects, journal->before_alloc.bytes + alloc.bytes};
+        reading->freed =
+            (struct hp_pair){journal->before_freed.objects + freed.objects, journal->before_freed.bytes + freed.bytes};
     }
     return true;
 }
@@ -239,73 +237,100 @@ static bool read_row(const struct hp_ledger_view *view, const struct hp_ledger_r
     return (now | HP_ROW_DEAD) == (life | HP_ROW_DEAD) && judge(view, reading);
 }
 
-/* Rows of one chain as they were linked at one moment. */
-#define PIECE 32
-#define TRIES 100
-
-struct piece {
-    unsigned count;
-    struct {
-        hp_offset row;
-        uint64_t life;
-    } rows[PIECE];
-    hp_offset next; /* after the last one */
-};
-
 static uint64_t life_at(const struct hp_ledger_row *row)
 {
     return __atomic_load_n(&row->alloc.objects, __ATOMIC_ACQUIRE) & ~HP_ROW_COUNT_MASK;
 }
 
-/* A slot is given back, and may lead elsewhere, when the journal's state has changed. */
-struct fold_state {
-    uint64_t count;
-    uint32_t journal;
+/* A way along one chain while rows are taken out of it and their slots used again. Only a row that is DEAD is taken out, and
+ * new ones come in at the head only. So a row that was met alive and still has the same life is still in the chain, and
+ * its `next` leads on in it. What was read is believed if the words that led there, from such a row or the head on, are the
+ * same after the life of the row that they led to was read; else the way goes on behind the latest row that still lives. All that
+ * was met behind that one is gone, so no living row is visited twice, nor left out. */
+#define REMEMBERED 32  /* rows that live; not one in 10^9 chains loses so many while it is read */
+#define DEAD_BETWEEN 4 /* one is folded at a time */
+#define SETBACKS 1000  /* each by a fold, or a new row, in this very chain */
+
+struct way {
+    const hp_offset *head;
+    struct {
+        hp_offset row;
+        uint64_t life;
+    } living[REMEMBERED];         /* a ring */
+    unsigned count;               /* of what was ever put into it */
+    hp_offset dead[DEAD_BETWEEN]; /* behind the latest one that lives */
+    unsigned dead_count;
 };
 
-static struct fold_state fold_state_of(const struct hp_ledger_view *view)
+static bool lives(const struct hp_ledger_view *view, hp_offset at, uint64_t life)
 {
-    const struct hp_folding *fold = &view->ledger->fold;
-    __atomic_thread_fence(__ATOMIC_ACQUIRE);
-    return (struct fold_state){__atomic_load_n(&fold->count, __ATOMIC_ACQUIRE),
-                               __atomic_load_n(&fold->journal.state, __ATOMIC_ACQUIRE)};
+    const struct hp_ledger_row *row = row_at(view, at);
+    return row && life_at(row) == life;
 }
 
-/* From `first` on; or from where the chain begins, if that is not NULL. */
-static void take_piece(const struct hp_ledger_view *view, const hp_offset *chain, hp_offset first, struct piece *piece)
+/* The word that leads to the row after this one. */
+static const hp_offset *word_after(const struct hp_ledger_view *view, const struct way *way, unsigned dead)
 {
-    for (unsigned i = 0; i < TRIES; i++) {
-        const struct fold_state before = fold_state_of(view);
-        const struct hp_ledger_row *row;
-        piece->count = 0;
-        piece->next = chain ? __atomic_load_n(chain, __ATOMIC_ACQUIRE) : first;
-        while (piece->next && piece->count < PIECE && (row = row_at(view, piece->next))) {
-            piece->rows[piece->count].row = piece->next;
-            piece->rows[piece->count++].life = life_at(row);
-            piece->next = __atomic_load_n(&row->next, __ATOMIC_ACQUIRE);
-        }
-        const struct fold_state after = fold_state_of(view);
-        if (after.count == before.count && after.journal == before.journal)
-            return;
-    }
+    if (!dead && !way->count)
+        return way->head;
+    const struct hp_ledger_row *row =
+        row_at(view, dead ? way->dead[dead - 1] : way->living[(way->count - 1) % REMEMBERED].row);
+    return row ? &row->next : NULL;
 }
 
-static bool visit_piece(const struct hp_ledger_view *view, const struct piece *piece,
-                        bool (*visit)(void *state, const struct hp_row_reading *reading), void *state)
+/* True if the way still leads to `next`. */
+static bool holds(const struct hp_ledger_view *view, const struct way *way, hp_offset next)
 {
-    for (unsigned i = 0; i < piece->count; i++) {
-        struct hp_row_reading reading;
-        const hp_offset at = piece->rows[i].row;
-        const struct hp_ledger_row *row = row_at(view, at); /* there, unless the map of blocks changed */
-        if (row && read_row(view, row, at, piece->rows[i].life, &reading) && !visit(state, &reading))
+    for (unsigned i = 0; i <= way->dead_count; i++) {
+        const hp_offset *word = word_after(view, way, i);
+        if (!word || __atomic_load_n(word, __ATOMIC_ACQUIRE) != (i < way->dead_count ? way->dead[i] : next))
             return false;
     }
-    return true;
+    const unsigned latest = (way->count - 1) % REMEMBERED;
+    return !way->count || lives(view, way->living[latest].row, way->living[latest].life);
 }
 
-/* What lives all the time is in its chain's piece, once. */
-void hp_ledger_view_each(const struct hp_ledger_view *view, bool (*visit)(void *state, const struct hp_row_reading *reading),
-                  void *state)
+/* Behind the latest row that still lives. */
+static void go_back(const struct hp_ledger_view *view, struct way *way)
+{
+    const unsigned oldest = way->count > REMEMBERED ? way->count - REMEMBERED : 0;
+    way->dead_count = 0;
+    while (way->count > oldest && !lives(view, way->living[(way->count - 1) % REMEMBERED].row,
+                                         way->living[(way->count - 1) % REMEMBERED].life))
+        way->count--;
+    way->count = way->count > oldest || !oldest ? way->count : 0;
+}
+
+/* The next row and its life; 0: there is none, or the chain is damaged. */
+static hp_offset next_row(const struct hp_ledger_view *view, struct way *way, uint64_t *life)
+{
+    for (unsigned setbacks = 0; setbacks < SETBACKS; setbacks++) {
+        const hp_offset *word = word_after(view, way, way->dead_count);
+        const hp_offset next = word ? __atomic_load_n(word, __ATOMIC_ACQUIRE) : 0;
+        const struct hp_ledger_row *row = next ? row_at(view, next) : NULL;
+        *life = row ? life_at(row) : 0;
+        if (!holds(view, way, next)) {
+            go_back(view, way);
+            continue;
+        }
+        if (!row)
+            return 0;
+        if (!(*life & HP_ROW_DEAD)) {
+            way->living[way->count % REMEMBERED].row = next;
+            way->living[way->count++ % REMEMBERED].life = *life;
+            way->dead_count = 0;
+        } else if (way->dead_count < DEAD_BETWEEN) {
+            way->dead[way->dead_count++] = next;
+        } else {
+            return 0;
+        }
+        return next;
+    }
+    return 0;
+}
+
+void hp_ledger_view_each(const struct hp_ledger_view *view,
+                         bool (*visit)(void *state, const struct hp_row_reading *reading), void *state)
 {
     uint64_t steps = 0, step_limit = view->size / sizeof(struct hp_ledger_row);
     for (unsigned level = 0; level < HP_BUCKET_LEVELS; level++) {
@@ -319,15 +344,13 @@ void hp_ledger_view_each(const struct hp_ledger_view *view, bool (*visit)(void *
             }
             if (place % HP_BLOCK + (HP_AHEAD + 1) * sizeof *chain <= HP_BLOCK) /* in the same block, which is there */
                 hp_ledger_view_expect(view, __atomic_load_n(chain + HP_AHEAD, __ATOMIC_RELAXED));
-            struct piece piece = {.next = __atomic_load_n(chain, __ATOMIC_RELAXED)};
-            for (; piece.next && steps < step_limit; chain = NULL) {
-                take_piece(view, chain, piece.next, &piece);
-                if (!piece.count) /* damaged */
-                    break;
-                steps += piece.count;
-                if (!visit_piece(view, &piece, visit, state))
+            struct way way = {.head = chain};
+            struct hp_row_reading reading;
+            const struct hp_ledger_row *row;
+            uint64_t life;
+            for (hp_offset at; steps < step_limit && (at = next_row(view, &way, &life)); steps++)
+                if ((row = row_at(view, at)) && read_row(view, row, at, life, &reading) && !visit(state, &reading))
                     return;
-            }
         }
     }
 }
@@ -390,7 +413,8 @@ static bool comes_before(const struct hp_entry_row *a, const struct hp_entry_row
     return a->hash < b->hash;
 }
 
-#define CHILDREN 4u /* of a node in the heap, which lie side by side: half the levels of two, and half the cache misses */
+#define CHILDREN                                                                                                       \
+    4u /* of a node in the heap, which lie side by side: half the levels of two, and half the cache misses */
 
 static void sift_down(struct hp_entry_row *rows, uint64_t root, uint64_t count)
 {

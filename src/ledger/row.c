@@ -142,7 +142,8 @@ void hp_slot_give_back(const struct hp_store *store, hp_offset slot)
     hp_count(&store->ledger->fold.free_bytes, slot_size(row->slot_class));
     uint64_t head = __atomic_load_n(list, __ATOMIC_RELAXED), after;
     do {
-        __atomic_store_n(&row->next, (hp_offset)head, __ATOMIC_RELAXED);
+        /* release: who is led astray by this sees that the row is dead */
+        __atomic_store_n(&row->next, (hp_offset)head, __ATOMIC_RELEASE);
         after = ((head >> 32) + 1) << 32 | slot;
     } while (!__atomic_compare_exchange_n(list, &head, after, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED));
 }
@@ -302,7 +303,7 @@ hp_offset hp_row_add(const struct hp_store *store, const struct hp_key *wanted, 
             return twin.row;
         }
         searched = head;
-        __atomic_store_n(&row->next, head, __ATOMIC_RELAXED);
+        __atomic_store_n(&row->next, head, __ATOMIC_RELEASE); /* ... that it has another life */
     } while (!__atomic_compare_exchange_n(chain, &head, slot, false, __ATOMIC_RELEASE, __ATOMIC_ACQUIRE));
     hp_count(&store->ledger->row_count, 1u);
     return slot;
