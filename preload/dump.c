@@ -10,7 +10,7 @@
 #include "gzip.h"
 #include "ledger/place.h"
 #include "ledger/snapshot.h"
-#include "ledger/sys.h"
+#include "base/sys.h"
 #include "library.h"
 #include "record.h"
 #include "sampler.h"

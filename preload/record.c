@@ -4,7 +4,7 @@
 #include "dump.h"
 #include "figures.h"
 #include "filter.h"
-#include "ledger/sys.h"
+#include "base/sys.h"
 #include "library.h"
 #include "modules.h"
 #include "next.h"

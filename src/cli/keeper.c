@@ -15,7 +15,7 @@
 #include "cli/output.h"
 #include "cli/say.h"
 #include "cli/verb.h"
-#include "ledger/reader.h"
+#include "reader/reader.h"
 #include "report/memory.h"
 #include "report/series.h"
 #include "report/timeline.h"

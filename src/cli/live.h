@@ -10,7 +10,7 @@
 #ifndef HP_CLI_LIVE_H
 #define HP_CLI_LIVE_H
 
-#include "ledger/watch.h"
+#include "reader/watch.h"
 #include "profile/map.h"
 #include "profile/profile.h"
 #include "report/view.h"

@@ -11,7 +11,7 @@
 #include "cli/keeper.h"
 #include "cli/run.h"
 #include "cli/say.h"
-#include "ledger/reader.h"
+#include "reader/reader.h"
 #include "report/header.h"
 #include "report/memory.h"
 #include "report/report.h"

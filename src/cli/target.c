@@ -7,7 +7,7 @@
 
 #include "cli/say.h"
 #include "cli/verb.h"
-#include "ledger/reader.h"
+#include "reader/reader.h"
 #include "profile/alloc.h"
 
 bool hp_number_is_pid(const char *argument, pid_t *pid)

@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-#include "ledger/text.h"
+#include "base/text_writer.h"
 
 /* True, and the number, if `argument` is a possible process id. */
 bool hp_number_is_pid(const char *argument, pid_t *pid);

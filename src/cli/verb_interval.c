@@ -4,7 +4,7 @@
 #include "cli/output.h"
 #include "cli/say.h"
 #include "cli/values.h"
-#include "ledger/reader.h"
+#include "reader/reader.h"
 #include "report/units.h"
 
 struct arguments {

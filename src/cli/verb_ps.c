@@ -8,7 +8,7 @@
 #include "cli/arguments.h"
 #include "cli/output.h"
 #include "cli/say.h"
-#include "ledger/reader.h"
+#include "reader/reader.h"
 #include "report/json.h"
 #include "report/memory.h"
 #include "report/table.h"

@@ -4,7 +4,7 @@
 
 #include "cli/arguments.h"
 #include "cli/say.h"
-#include "ledger/reader.h"
+#include "reader/reader.h"
 
 static error_t parse_option(int key, char *value, struct argp_state *state)
 {

@@ -13,7 +13,7 @@
  * row's counters before are known.
  */
 #include "ledger/chain.h"
-#include "ledger/words.h"
+#include "base/atomic_copy.h"
 
 #define STALE_MS 60000 /* a holder that lost its processor for longer is taken for one that jumped away for ever */
 
@@ -155,7 +155,7 @@ static bool fold_row(const struct hp_store *store, hp_offset at)
                                     .fold_row = into,
                                     .before_alloc = hp_row_counted(hp_pair_read(&to->alloc)),
                                     .before_freed = hp_pair_read(&to->freed)};
-    hp_words_store(journal, &next, sizeof next);
+    hp_atomic_copy_in(journal, &next, sizeof next);
     if (row->folded)
         __atomic_fetch_sub(&ledger->fold.rows, 1, __ATOMIC_RELAXED);
     __atomic_store_n(&journal->state, HP_JOURNAL_ADDING, __ATOMIC_RELEASE);

@@ -44,7 +44,7 @@
 
 #include "ledger/glibc_heap.h"
 #include "ledger/resident.h"
-#include "ledger/text.h"
+#include "base/text_writer.h"
 
 #define HP_LEDGER_MAGIC 0x666f727070616568ull /* "heapprof" */
 #define HP_LEDGER_VERSION 4u

@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "ledger/words.h"
+#include "base/atomic_copy.h"
 
 int hp_ledger_view_open(struct hp_ledger_view *view, const struct hp_ledger *ledger, char *const *chunks, uint64_t size)
 {
@@ -36,7 +36,7 @@ void hp_ledger_view_refresh(struct hp_ledger_view *view)
     for (unsigned i = 0; i < HP_LIVE_LEVELS; i++)
         view->live[i] = (struct hp_live_level){
             .groups = 512ull << 2 * i, .at = table_at(&view->ledger->live[i].at)};
-    hp_words_load(&view->journal, &view->ledger->fold.journal, sizeof view->journal);
+    hp_atomic_copy_out(&view->journal, &view->ledger->fold.journal, sizeof view->journal);
 }
 
 const void *hp_ledger_view_bytes(const struct hp_ledger_view *view, uint64_t at, uint64_t size)
@@ -364,7 +364,7 @@ static bool is_still(const struct hp_ledger_view *view, uint64_t folds)
 {
     struct hp_journal journal;
     __atomic_thread_fence(__ATOMIC_ACQUIRE);
-    hp_words_load(&journal, &view->ledger->fold.journal, sizeof journal);
+    hp_atomic_copy_out(&journal, &view->ledger->fold.journal, sizeof journal);
     return hp_ledger_view_folds(view) == folds && !memcmp(&journal, &view->journal, sizeof journal);
 }
 

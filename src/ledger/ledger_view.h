@@ -10,7 +10,7 @@
 #define HP_LEDGER_LEDGER_VIEW_H
 
 #include "ledger/ledger.h"
-#include "ledger/text.h"
+#include "base/text_writer.h"
 
 /* Where the tables stand is copied, so that a hostile writer cannot change it under us. */
 struct hp_ledger_view {

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/decimal.h"
-#include "ledger/sys.h"
+#include "base/sys.h"
 
 static size_t append(char *path, size_t at, const char *text)
 {

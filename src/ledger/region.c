@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "ledger/place.h"
-#include "ledger/sys.h"
+#include "base/sys.h"
 
 #define BUDGET_LEAST (1u << 20)
 #define NAMES (4 * HP_DEAD_MOST) /* that are tried for the file */

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "ledger/words.h"
+#include "base/atomic_copy.h"
 
 #define LOOKS 64 /* rows that are looked at for each new one, when memory is short */
 
@@ -266,8 +266,8 @@ static void write_row(struct hp_ledger_row *row, const struct hp_key *key)
         __atomic_store_n(&row->frames[i], key->frames[i], __ATOMIC_RELAXED);
     __atomic_store_n(&row->freed.objects, 0, __ATOMIC_RELAXED);
     __atomic_store_n(&row->freed.bytes, 0, __ATOMIC_RELAXED);
-    hp_words_store(&row->peak, &none, sizeof none);
-    hp_words_store(&row->temporary, &none, sizeof none);
+    hp_atomic_copy_in(&row->peak, &none, sizeof none);
+    hp_atomic_copy_in(&row->temporary, &none, sizeof none);
     __atomic_store_n(&row->alloc.bytes, 0, __ATOMIC_RELAXED);
     uint64_t generation = (life >> HP_ROW_GENERATION_SHIFT) + 1;
     __atomic_store_n(&row->alloc.objects, generation << HP_ROW_GENERATION_SHIFT & ~HP_ROW_DEAD, __ATOMIC_RELEASE);

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/decimal.h"
-#include "ledger/sys.h"
+#include "base/sys.h"
 
 #define PAGE 4096ull
 #define LARGE (64ull << 10)    /* smaller objects are touched, by what is written beside them if not by themselves */

@@ -25,7 +25,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "ledger/text.h"
+#include "base/text_writer.h"
 
 struct hp_error {
     char text[1024]; /* without "heapprof: " and without a newline */
@@ -186,7 +186,7 @@ int hp_profile_merge(const struct hp_profile *const *profiles, size_t count, str
 int hp_profile_delta(struct hp_profile *before, struct hp_profile *after, struct hp_profile **delta,
                      struct hp_error *error);
 
-/* Writing. Text is written through ledger/text.h; `with_lines` adds Go's debug=1 symbol lines. A prescaled profile is
+/* Writing. Text is written through base/text_writer.h; `with_lines` adds Go's debug=1 symbol lines. A prescaled profile is
  * written as an exact one (heapprofile), with its scaled figures. Both return 0 or the sink's error. */
 int hp_profile_write_text(const struct hp_profile *profile, bool with_lines, hp_sink_fn *sink, void *sink_state);
 /* gzip-compressed profile.proto as design.md wants it ("Facts about the readers of profiles"). */

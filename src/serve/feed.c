@@ -9,7 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "ledger/reader.h"
+#include "reader/reader.h"
 #include "report/memory.h"
 #include "report/symbols.h"
 

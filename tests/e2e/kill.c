@@ -21,7 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "ledger/reader.h"
+#include "reader/reader.h"
 
 #define THREADS 2
 #define SIZE 4321
@@ -154,7 +154,7 @@ static int read_profile(const struct text *text, struct counts *own)
         own->alloc_objects += entry.alloc_objects;
         own->live_objects += entry.live_objects;
     }
-    /* Where nothing was freed the header has one byte more, see text.h. */
+    /* Where nothing was freed the header has one byte more, see text_writer.h. */
     if (header.live_objects != all.live_objects || header.live_bytes != all.live_bytes ||
         header.alloc_objects != all.alloc_objects || header.alloc_bytes - all.alloc_bytes > 1)
         return printf("the header is not the entries' sum: %.80s\n", text->data), 0;

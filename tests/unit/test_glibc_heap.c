@@ -15,7 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "ledger/sys.h"
+#include "base/sys.h"
 
 #define SECOND 1000000000ull
 #ifdef HP_OTHER_MALLOC /* a sanitizer's: this process has no heap of glibc's */

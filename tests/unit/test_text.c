@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "ledger/text.h"
+#include "base/text_writer.h"
 
 struct output {
     char *data;

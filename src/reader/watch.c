@@ -1,4 +1,4 @@
-#include "ledger/watch.h"
+#include "reader/watch.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -7,9 +7,9 @@
 #include <time.h>
 
 #include "ledger/heap.h"
-#include "ledger/mapping.h"
-#include "ledger/process.h"
-#include "ledger/sys.h"
+#include "reader/mapping.h"
+#include "reader/process.h"
+#include "base/sys.h"
 
 #define WALK_NS 20000000ull /* at most: a screen shows it each second */
 

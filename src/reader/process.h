@@ -1,6 +1,6 @@
 /* process.h - what /proc says of the process that a ledger is of. For the command: uses stdio. */
-#ifndef HP_LEDGER_PROCESS_H
-#define HP_LEDGER_PROCESS_H
+#ifndef HP_READER_PROCESS_H
+#define HP_READER_PROCESS_H
 
 #include <stdbool.h>
 #include <stdint.h>

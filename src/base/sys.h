@@ -3,8 +3,8 @@
  * libc's are cancellation points, set errno, and may be interposed by another preloaded library; inside somebody
  * else's program none of that may happen. Each returns what the kernel returns: >= 0, or -errno.
  */
-#ifndef HP_LEDGER_SYS_H
-#define HP_LEDGER_SYS_H
+#ifndef HP_BASE_SYS_H
+#define HP_BASE_SYS_H
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,4 +1,4 @@
-#include "ledger/process.h"
+#include "reader/process.h"
 
 #include <dirent.h>
 #include <signal.h>
@@ -8,7 +8,7 @@
 
 #include "ledger/place.h"
 #include "ledger/snapshot.h"
-#include "ledger/sys.h"
+#include "base/sys.h"
 
 /* The last number of a line "NSpid:	4711	12": the process as it knows itself. */
 static int own_pid(pid_t pid)

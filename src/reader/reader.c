@@ -1,4 +1,4 @@
-#include "ledger/reader.h"
+#include "reader/reader.h"
 
 #include <dirent.h>
 #include <stdarg.h>
@@ -8,10 +8,10 @@
 #include <time.h>
 
 #include "ledger/heap.h"
-#include "ledger/mapping.h"
+#include "reader/mapping.h"
 #include "ledger/place.h"
-#include "ledger/process.h"
-#include "ledger/sys.h"
+#include "reader/process.h"
+#include "base/sys.h"
 
 #define WALK_NS 1000000000ull /* at most, for the figures of a heap that is walked: 1 GB or so */
 

@@ -1,4 +1,4 @@
-/* text.h - the one writer of the text profile (spec: heap_v2), for the target and for the command alike.
+/* text_writer.h - the one writer of the text profile (heap_v2), for the target and for the command alike.
  *
  * No malloc, no stdio, no locale, no lock: everything here may run in a signal handler of somebody else's program.
  *
@@ -10,8 +10,8 @@
  * hp_text_blank, then hp_text_fact / hp_text_comment, then hp_text_maps_begin, hp_text_map..., and hp_text_end.
  * Errors are sticky: after the first failed write all calls do nothing, and hp_text_end returns the first error.
  */
-#ifndef HP_LEDGER_TEXT_H
-#define HP_LEDGER_TEXT_H
+#ifndef HP_BASE_TEXT_WRITER_H
+#define HP_BASE_TEXT_WRITER_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -4,10 +4,10 @@
  * Reading a whole profile of 10,000 stacks as text, and parsing it, takes some 100 ms; counters
  * take 1.
  */
-#ifndef HP_LEDGER_WATCH_H
-#define HP_LEDGER_WATCH_H
+#ifndef HP_READER_WATCH_H
+#define HP_READER_WATCH_H
 
-#include "ledger/reader.h"
+#include "reader/reader.h"
 
 struct hp_watch;
 

@@ -1,9 +1,9 @@
-#include "ledger/mapping.h"
+#include "reader/mapping.h"
 
 #include <errno.h>
 #include <pthread.h>
 
-#include "ledger/sys.h"
+#include "base/sys.h"
 
 static pthread_mutex_t reading = PTHREAD_MUTEX_INITIALIZER; /* guards hp_on_cut and the handler */
 sigjmp_buf hp_on_cut;

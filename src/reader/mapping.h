@@ -9,8 +9,8 @@
  *         (read)
  *     hp_guard_end(&guard);
  */
-#ifndef HP_LEDGER_MAPPING_H
-#define HP_LEDGER_MAPPING_H
+#ifndef HP_READER_MAPPING_H
+#define HP_READER_MAPPING_H
 
 #include <setjmp.h>
 #include <signal.h>

@@ -1,4 +1,4 @@
-#include "ledger/text.h"
+#include "base/text_writer.h"
 
 #include <string.h>
 

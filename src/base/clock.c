@@ -6,7 +6,7 @@
 #include <string.h>
 #include <sys/auxv.h>
 
-#include "ledger/sys.h"
+#include "base/sys.h"
 
 typedef int clock_function(clockid_t, struct timespec *);
 

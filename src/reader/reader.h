@@ -8,13 +8,13 @@
  * moment by its owner; then there is an error, or numbers of two moments, but no crash. Thread-safe (SIGBUS is
  * caught while a ledger is read, by one thread at a time).
  */
-#ifndef HP_LEDGER_READER_H
-#define HP_LEDGER_READER_H
+#ifndef HP_READER_READER_H
+#define HP_READER_READER_H
 
 #include <stdbool.h>
 #include <sys/types.h>
 
-#include "ledger/process.h"
+#include "reader/process.h"
 #include "ledger/snapshot.h"
 
 /* A ledger's file, and what its header says. */
