@@ -10,7 +10,7 @@
 #include "cli/output.h"
 #include "cli/say.h"
 #include "cli/target.h"
-#include "report/memory.h"
+#include "report/core/memory.h"
 
 /* The program's name, as part of a file's. */
 static char *program_of(const struct hp_ledger_info *info)

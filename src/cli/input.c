@@ -9,7 +9,7 @@
 #include "cli/say.h"
 #include "cli/verb.h"
 #include "profile/alloc.h"
-#include "report/symbols.h"
+#include "report/core/symbolize_profile.h"
 
 #define MOST_NOTES 5
 

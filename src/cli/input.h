@@ -4,8 +4,8 @@
 
 #include "cli/target.h"
 #include "profile/profile.h"
-#include "report/names.h"
-#include "report/series.h"
+#include "report/core/names.h"
+#include "report/core/series.h"
 #include "symbolize/symbolize.h"
 
 struct hp_directories {

@@ -16,9 +16,9 @@
 #include "cli/say.h"
 #include "cli/verb.h"
 #include "reader/reader.h"
-#include "report/memory.h"
-#include "report/series.h"
-#include "report/timeline.h"
+#include "report/core/memory.h"
+#include "report/core/series.h"
+#include "report/tables/timeline.h"
 #include "serve/ticker.h"
 
 #define FIGURES_MOST 1024

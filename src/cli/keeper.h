@@ -8,7 +8,7 @@
 
 #include "profile/profile.h"
 
-/* So many files, and bytes of them, at most: past that they are thinned (report/series.h). */
+/* So many files, and bytes of them, at most: past that they are thinned (report/core/series.h). */
 #define HP_KEEPER_FILES 64
 #define HP_KEEPER_BYTES (256ull << 20)
 

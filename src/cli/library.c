@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "report/memory.h"
+#include "report/core/memory.h"
 
 static const char library_name[] = "libheapprof.so";
 

@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "cli/target.h"
-#include "report/memory.h"
-#include "report/symbols.h"
+#include "report/core/memory.h"
+#include "report/core/symbolize_profile.h"
 
 const char *const hp_live_order_names[HP_LIVE_ORDERS] = {"flat", "cum", "growth", "rate"};
 

@@ -13,7 +13,7 @@
 #include "reader/watch.h"
 #include "profile/map.h"
 #include "profile/profile.h"
-#include "report/view.h"
+#include "report/core/view.h"
 #include "symbolize/symbolize.h"
 
 #define HP_LIVE_MOMENTS 240

@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "report/memory.h"
-#include "report/timeline.h"
-#include "report/units.h"
+#include "report/core/memory.h"
+#include "report/tables/timeline.h"
+#include "report/core/units.h"
 
 #define NUMBERS 50 /* columns that the figures of a site take */
 #define STACKS_MOST 100

@@ -7,7 +7,7 @@
 
 #include "cli/input.h"
 #include "cli/verb.h"
-#include "report/report.h"
+#include "report/core/report.h"
 
 #define HP_REPORT_OPTIONS_HELP                                                                     \
     "  --sample=TYPE          inuse_space (default), inuse_objects, alloc_space or "               \

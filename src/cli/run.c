@@ -11,7 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "report/memory.h"
+#include "report/core/memory.h"
 
 /* Sent to this process alone: the target gets them, too. Those of the keyboard reach the whole
  * process group, so here they only must not end the wait. */

@@ -12,10 +12,10 @@
 #include "cli/run.h"
 #include "cli/say.h"
 #include "reader/reader.h"
-#include "report/header.h"
-#include "report/memory.h"
-#include "report/report.h"
-#include "report/units.h"
+#include "report/core/header.h"
+#include "report/core/memory.h"
+#include "report/core/report.h"
+#include "report/core/units.h"
 
 static bool is_of(const struct hp_profile *profile, pid_t pid)
 {

@@ -7,7 +7,7 @@
 
 #include "cli/say.h"
 #include "cli/verb.h"
-#include "report/memory.h"
+#include "report/core/memory.h"
 
 void hp_serving_token(struct hp_serving *serving, const char *value)
 {

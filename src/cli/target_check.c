@@ -12,8 +12,8 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-#include "report/memory.h"
-#include "report/units.h"
+#include "report/core/memory.h"
+#include "report/core/units.h"
 
 /* Scripts whose interpreter is a script: the kernel allows 4. */
 #define MOST_SCRIPTS 4

@@ -1,8 +1,8 @@
 #include "cli/output.h"
 #include "cli/report_verb.h"
 #include "cli/say.h"
-#include "report/leaks.h"
-#include "report/units.h"
+#include "report/tables/series_diff.h"
+#include "report/core/units.h"
 
 static int judge(const struct hp_report_arguments *arguments, double growth)
 {

@@ -5,7 +5,7 @@
 #include "cli/say.h"
 #include "cli/values.h"
 #include "reader/reader.h"
-#include "report/units.h"
+#include "report/core/units.h"
 
 struct arguments {
     const char *target, *size;

@@ -15,7 +15,7 @@
 #include "cli/live_screen.h"
 #include "cli/say.h"
 #include "cli/values.h"
-#include "report/memory.h"
+#include "report/core/memory.h"
 
 #define KEY_DELAY 0x3001
 #define ESCAPE 27

@@ -9,10 +9,10 @@
 #include "cli/output.h"
 #include "cli/say.h"
 #include "reader/reader.h"
-#include "report/json.h"
-#include "report/memory.h"
-#include "report/table.h"
-#include "report/units.h"
+#include "report/core/json.h"
+#include "report/core/memory.h"
+#include "report/core/table.h"
+#include "report/core/units.h"
 
 struct arguments {
     bool all, json;

@@ -18,7 +18,7 @@
 #include "cli/target_check.h"
 #include "cli/values.h"
 #include "ledger/ledger.h"
-#include "report/memory.h"
+#include "report/core/memory.h"
 
 #define KEY_ALLOCATOR 0x3001
 #define KEY_EVERY 0x3002

@@ -10,7 +10,7 @@
 #include "cli/report_options.h"
 #include "cli/say.h"
 #include "cli/verb.h"
-#include "report/trim.h"
+#include "report/core/trim.h"
 
 static int write_text(struct hp_profile *profile, hp_sink_fn *sink, void *state)
 {

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 
 #include "profile/profile.h"
-#include "report/report.h"
+#include "report/core/report.h"
 
 struct hp_format {
     const char *name;

@@ -10,8 +10,8 @@
 #include <unistd.h>
 
 #include "reader/reader.h"
-#include "report/memory.h"
-#include "report/symbols.h"
+#include "report/core/memory.h"
+#include "report/core/symbolize_profile.h"
 
 #define COMMAND_MOST (1u << 20)
 

@@ -15,7 +15,7 @@ struct hp_feed_options {
     size_t count;
     const char *const *symbol_directories;
     size_t symbol_directory_count;
-    /* What is wrong with a module (report/symbols.h); from any thread, never from two at once. */
+    /* What is wrong with a module (report/core/symbolize_profile.h); from any thread, never from two at once. */
     void (*note)(void *state, const char *text);
     void *note_state;
 };

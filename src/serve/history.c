@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "report/memory.h"
+#include "report/core/memory.h"
 #include "serve/ticker.h"
 
 #define MOMENTS_MOST 64

@@ -8,7 +8,7 @@
 
 #include <stdint.h>
 
-#include "report/series.h"
+#include "report/core/series.h"
 #include "serve/feed.h"
 
 /* Between two moments. At most 64 are kept, with 64 MiB of counts (hp_series_thin). */

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "report/memory.h"
+#include "report/core/memory.h"
 #include "serve/answer.h"
 
 struct metric {

@@ -2,7 +2,7 @@
  */
 #include <string.h>
 
-#include "report/html_data.h"
+#include "report/page/html_data.h"
 #include "serve/answer.h"
 
 struct writing {

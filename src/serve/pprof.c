@@ -5,10 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "report/markup.h"
-#include "report/memory.h"
-#include "report/report.h"
-#include "report/trim.h"
+#include "report/core/markup.h"
+#include "report/core/memory.h"
+#include "report/core/report.h"
+#include "report/core/trim.h"
 #include "serve/answer.h"
 
 #define TEXT "text/plain; charset=utf-8"

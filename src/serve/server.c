@@ -10,7 +10,7 @@
 #include <sys/resource.h>
 #include <time.h>
 
-#include "report/memory.h"
+#include "report/core/memory.h"
 #include "serve/access.h"
 #include "serve/answer.h"
 

@@ -7,7 +7,7 @@
 
 #include "profile/alloc.h"
 #include "profile/profile.h"
-#include "report/report.h"
+#include "report/core/report.h"
 
 #ifndef FUZZ_PREFIX
 /* Sample types, the strings that they need, and the period: what follows are samples, locations,

@@ -117,12 +117,12 @@ fault "errors of several entries are added, not their squares" coverage src/prof
     's|sum->variance \+= term->variance;|sum->variance = pow(sqrt(sum->variance) + sqrt(term->variance), 2);|'
 fault "few samples are told by their number, not by their weight" coverage src/profile/scale.c \
     's|if \(estimate->variance_squares > 0\)|if (estimate->variance_squares < 0)|'
-fault "rows are judged one by one (no Holm)" "diff steady*" src/report/significance.c 's|alpha / \(double\)\(count - i\)|alpha|'
-fault "surviving samples do not cancel" "diff leaks*" src/report/pairs.c \
+fault "rows are judged one by one (no Holm)" "diff steady*" src/report/statistics/significance.c 's|alpha / \(double\)\(count - i\)|alpha|'
+fault "surviving samples do not cancel" "diff leaks*" src/report/statistics/pairs.c \
     's|return hp_profile_same_process\(a, b\) &&|return !a \&\& hp_profile_same_process(a, b) \&\&|'
-fault "the noise of a growth is that of its later profile alone" "diff steady*" src/report/pairs.c \
+fault "the noise of a growth is that of its later profile alone" "diff steady*" src/report/statistics/pairs.c \
     's|\(was.variance \+ is.variance\) \* only / n|is.variance * only / n|'
-fault "half of the significance that is there" "diff leaks*" src/report/significance.c \
+fault "half of the significance that is there" "diff leaks*" src/report/statistics/significance.c \
     's|return fmin\(1, 2 \* tail|return fmin(1, 1e6 * tail|'
 
 printf '%d faults caught, %d not\n' $caught $missed

@@ -16,7 +16,7 @@
 #include "process.h"
 
 #include "../unit/profile_help.h"
-#include "report/rows.h"
+#include "report/core/rows.h"
 
 #define INTERVAL 524288
 #define STEADY 1000

@@ -12,8 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "report/calls.h"
-#include "report/trie.h"
+#include "report/core/calls.h"
+#include "report/core/trie.h"
 
 /* main calls leaf, and loop, which calls itself by way of back. */
 static const char before_text[] = "heap profile: 6: 60 [6: 60] @ heapprofile\n"

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "report/units.h"
+#include "report/core/units.h"
 
 static void writes_figures(void **state)
 {

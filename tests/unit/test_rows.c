@@ -8,7 +8,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "report/rows.h"
+#include "report/core/rows.h"
 
 enum {
     MALLOC,

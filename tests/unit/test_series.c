@@ -1,7 +1,7 @@
 #include "profile_help.h"
 
 #include "cli/keeper.h"
-#include "report/series.h"
+#include "report/core/series.h"
 
 #define HEAD(TIME, INTERVAL)                                                                       \
     "# heapprof: pid=4242 exe=/opt/server start=77 time=" TIME " interval=" INTERVAL               \

@@ -7,7 +7,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "report/significance.h"
+#include "report/statistics/significance.h"
 
 /* Two-sided: twice the chance of `most` or more heads in `n` throws of a coin. */
 static double binomial(int n, int most)

@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "report/source.h"
+#include "report/core/source.h"
 
 static char folder[] = "/tmp/test_source.XXXXXX";
 static char path[256];

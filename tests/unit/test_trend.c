@@ -1,7 +1,7 @@
 #include "profile_help.h"
 
-#include "report/slope.h"
-#include "report/trend.h"
+#include "report/statistics/slope.h"
+#include "report/core/trend.h"
 
 #define INTERVAL 524288
 #define SIZE 64

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "report/units.h"
+#include "report/core/units.h"
 
 static void shortens(const char *name, size_t width, const char *expected)
 {
