@@ -5,7 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "cli/input.h"
+#include "cli/load.h"
 #include "cli/verb.h"
 #include "report/core/report.h"
 

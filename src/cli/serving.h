@@ -2,7 +2,7 @@
 #ifndef HP_CLI_SERVING_H
 #define HP_CLI_SERVING_H
 
-#include "cli/input.h"
+#include "cli/load.h"
 #include "serve/server.h"
 
 #define HP_SERVING(address) {.where = (address), .listener = {.fd = -1}}

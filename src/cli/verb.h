@@ -1,4 +1,4 @@
-/* verb.h - a verb of the command is a const descriptor in a file of its own, listed in main.c. */
+/* verb.h - a verb of the command is a const descriptor in a file of its own, listed in heapprof_reports.c. */
 #ifndef HP_CLI_VERB_H
 #define HP_CLI_VERB_H
 

@@ -1,6 +1,6 @@
 #include "profile_help.h"
 
-#include "cli/keeper.h"
+#include "cli/run/series_recorder.h"
 #include "report/core/series.h"
 
 #define HEAD(TIME, INTERVAL)                                                                       \

@@ -14,8 +14,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "cli/library.h"
-#include "cli/target_check.h"
+#include "cli/run/preload_path.h"
+#include "cli/run/target_check.h"
 
 static char folder[] = "/tmp/heapprof-test.XXXXXX";
 

@@ -1,7 +1,7 @@
-/* keeper.h - `heapprof run --every`: keeps a series of profiles of the target, read from outside.
+/* series_recorder.h - `heapprof run --every`: keeps a series of profiles of the target, read from outside.
  */
-#ifndef HP_CLI_KEEPER_H
-#define HP_CLI_KEEPER_H
+#ifndef HP_CLI_RUN_SERIES_RECORDER_H
+#define HP_CLI_RUN_SERIES_RECORDER_H
 
 #include <stdint.h>
 #include <sys/types.h>

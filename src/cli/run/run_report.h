@@ -1,6 +1,6 @@
 /* run_report.h - what `heapprof run` says when the target has ended. */
-#ifndef HP_CLI_RUN_REPORT_H
-#define HP_CLI_RUN_REPORT_H
+#ifndef HP_CLI_RUN_RUN_REPORT_H
+#define HP_CLI_RUN_RUN_REPORT_H
 
 #include <stdbool.h>
 #include <sys/types.h>

@@ -1,4 +1,4 @@
-#include "cli/live.h"
+#include "cli/live/live_state.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-#include "cli/live_screen.h"
+#include "cli/live/live_screen.h"
 
 #include <inttypes.h>
 #include <ncurses.h>

@@ -1,4 +1,4 @@
-/* live.h - what `heapprof live` shows, apart from the screen.
+/* live_state.h - what `heapprof live` shows, apart from the screen.
  *
  * Each second only counters are read, and added up by number: the functions of a stack are looked up once, when it is
  * seen for the first time.
@@ -7,8 +7,8 @@
  *   site   a function, by its number
  *   stack  of the target's ledger, by its place in `stacks`
  */
-#ifndef HP_CLI_LIVE_H
-#define HP_CLI_LIVE_H
+#ifndef HP_CLI_LIVE_LIVE_STATE_H
+#define HP_CLI_LIVE_LIVE_STATE_H
 
 #include "reader/watch.h"
 #include "profile/map.h"

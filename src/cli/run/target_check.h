@@ -1,7 +1,7 @@
 /* target_check.h - can this program be profiled by preloading a library? Told before it runs,
  * rather than found out by an empty profile. */
-#ifndef HP_CLI_TARGET_CHECK_H
-#define HP_CLI_TARGET_CHECK_H
+#ifndef HP_CLI_RUN_TARGET_CHECK_H
+#define HP_CLI_RUN_TARGET_CHECK_H
 
 #include "profile/profile.h"
 

@@ -1,6 +1,6 @@
-/* input.h - the FILE|PID arguments: profiles read, live targets read, functions looked up. */
-#ifndef HP_CLI_INPUT_H
-#define HP_CLI_INPUT_H
+/* load.h - the FILE|PID arguments: profiles read, live targets read, functions looked up. */
+#ifndef HP_CLI_LOAD_H
+#define HP_CLI_LOAD_H
 
 #include "cli/target.h"
 #include "profile/profile.h"

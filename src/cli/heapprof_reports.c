@@ -1,3 +1,4 @@
+/* heapprof-reports, the command with all its verbs: the list of them, and what was meant by a name that is none. */
 #include <stdio.h>
 #include <string.h>
 

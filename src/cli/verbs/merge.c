@@ -1,8 +1,8 @@
-#include "cli/input.h"
+#include "cli/load.h"
 #include "cli/output.h"
 #include "cli/report_options.h"
 #include "cli/say.h"
-#include "cli/write.h"
+#include "cli/write_profile.h"
 
 static int run(int argc, char **argv)
 {

@@ -1,4 +1,4 @@
-#include "cli/input.h"
+#include "cli/load.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-#include "cli/write.h"
+#include "cli/write_profile.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
-/* write.h - whole profiles into files. */
-#ifndef HP_CLI_WRITE_H
-#define HP_CLI_WRITE_H
+/* write_profile.h - whole profiles into files. */
+#ifndef HP_CLI_WRITE_PROFILE_H
+#define HP_CLI_WRITE_PROFILE_H
 
 #include <stdbool.h>
 

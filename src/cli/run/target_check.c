@@ -1,4 +1,4 @@
-#include "cli/target_check.h"
+#include "cli/run/target_check.h"
 
 #include <elf.h>
 #include <errno.h>

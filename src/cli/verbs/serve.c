@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "cli/arguments.h"
-#include "cli/input.h"
+#include "cli/load.h"
 #include "cli/output.h"
 #include "cli/say.h"
 #include "cli/serving.h"

@@ -1,6 +1,6 @@
-/* library.h - where the libraries are that `run` preloads. */
-#ifndef HP_CLI_LIBRARY_H
-#define HP_CLI_LIBRARY_H
+/* preload_path.h - where the libraries are that `run` preloads. */
+#ifndef HP_CLI_RUN_PRELOAD_PATH_H
+#define HP_CLI_RUN_PRELOAD_PATH_H
 
 #include "profile/profile.h"
 

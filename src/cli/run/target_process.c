@@ -1,4 +1,4 @@
-#include "cli/run.h"
+#include "cli/run/target_process.h"
 
 #include <errno.h>
 #include <fcntl.h>

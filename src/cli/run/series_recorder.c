@@ -1,4 +1,4 @@
-#include "cli/keeper.h"
+#include "cli/run/series_recorder.h"
 
 #include <errno.h>
 #include <langinfo.h>
@@ -11,7 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "cli/input.h"
+#include "cli/load.h"
 #include "cli/output.h"
 #include "cli/say.h"
 #include "cli/verb.h"

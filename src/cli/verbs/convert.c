@@ -1,9 +1,9 @@
 #include <string.h>
 
-#include "cli/input.h"
+#include "cli/load.h"
 #include "cli/report_options.h"
 #include "cli/say.h"
-#include "cli/write.h"
+#include "cli/write_profile.h"
 
 #define MOMENTS_MOST 64
 #define COUNTS_MOST (96u << 20) /* bytes, as hp_series_size counts */

@@ -1,6 +1,6 @@
-/* run.h - the target of `heapprof run`: started, waited for, and its dumps found. */
-#ifndef HP_CLI_RUN_H
-#define HP_CLI_RUN_H
+/* target_process.h - the target of `heapprof run`: started, waited for, and its dumps found. */
+#ifndef HP_CLI_RUN_TARGET_PROCESS_H
+#define HP_CLI_RUN_TARGET_PROCESS_H
 
 #include <stddef.h>
 #include <sys/types.h>

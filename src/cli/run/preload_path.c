@@ -1,4 +1,4 @@
-#include "cli/library.h"
+#include "cli/run/preload_path.h"
 
 #include <dlfcn.h>
 #include <errno.h>

@@ -1,11 +1,11 @@
 /* live_screen.h - the screen of `heapprof live`, drawn with ncurses. */
-#ifndef HP_CLI_LIVE_SCREEN_H
-#define HP_CLI_LIVE_SCREEN_H
+#ifndef HP_CLI_LIVE_LIVE_SCREEN_H
+#define HP_CLI_LIVE_LIVE_SCREEN_H
 
 #include <regex.h>
 #include <stdbool.h>
 
-#include "cli/live.h"
+#include "cli/live/live_state.h"
 
 #define HP_LIVE_TOP_LINES 6 /* figures, and the columns' names */
 

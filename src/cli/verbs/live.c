@@ -11,8 +11,8 @@
 
 #include "cli/arguments.h"
 #include "cli/dump_file.h"
-#include "cli/input.h"
-#include "cli/live_screen.h"
+#include "cli/load.h"
+#include "cli/live/live_screen.h"
 #include "cli/say.h"
 #include "cli/values.h"
 #include "report/core/memory.h"

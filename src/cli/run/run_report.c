@@ -1,4 +1,4 @@
-#include "cli/run_report.h"
+#include "cli/run/run_report.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -7,9 +7,9 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "cli/input.h"
-#include "cli/keeper.h"
-#include "cli/run.h"
+#include "cli/load.h"
+#include "cli/run/series_recorder.h"
+#include "cli/run/target_process.h"
 #include "cli/say.h"
 #include "reader/reader.h"
 #include "report/core/header.h"
