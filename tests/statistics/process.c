@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../unit/ledger_help.h"
-#include "../unit/profile_help.h"
+#include "../unit/ledger/ledger_help.h"
+#include "../unit/profile/profile_help.h"
 #include "ledger/snapshot.h"
 #include "sampler.h"
 

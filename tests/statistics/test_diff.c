@@ -15,7 +15,7 @@
  * Faults it was seen to catch: tests/statistics/faults.sh. */
 #include "process.h"
 
-#include "../unit/profile_help.h"
+#include "../unit/profile/profile_help.h"
 #include "report/core/rows.h"
 
 #define INTERVAL 524288

@@ -15,8 +15,8 @@
  * Faults it was seen to catch: tests/statistics/faults.sh. */
 #include "process.h"
 
-#include "../unit/profile_help.h"
-#include "../unit/uniform.h"
+#include "../unit/profile/profile_help.h"
+#include "../unit/preload/uniform.h"
 #include "sampler.h"
 
 #define INTERVAL 524288
