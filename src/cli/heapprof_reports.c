@@ -1,17 +1,10 @@
-/* heapprof-reports, the command with all its verbs: the list of them, and what was meant by a name that is none. */
+/* heapprof-reports, the command with all its verbs, and what was meant by a name that is none. */
 #include <stdio.h>
 #include <string.h>
 
 #include "cli/output.h"
 #include "cli/say.h"
 #include "cli/verb.h"
-
-const struct hp_verb *const hp_verbs[] = {
-    &hp_verb_run,  &hp_verb_dump,  &hp_verb_ps,      &hp_verb_recover, &hp_verb_rm,   &hp_verb_interval,
-    &hp_verb_top,  &hp_verb_tree,  &hp_verb_peek,    &hp_verb_list,    &hp_verb_traces, &hp_verb_tags,
-    &hp_verb_diff, &hp_verb_stats, &hp_verb_merge,   &hp_verb_convert, &hp_verb_serve,
-    &hp_verb_live, &hp_verb_help,  NULL,
-};
 
 #define LONGEST_VERB 32
 

@@ -85,33 +85,6 @@ const struct hp_verb hp_verb_convert = {
     "convert",
     "--to=FORMAT [OPTION...] [-o OUT] FILE|PID...",
     "A profile in another format, with its functions, files and lines",
-    "  --to=pprof             profile.proto, for go tool pprof and whatever reads it\n"
-    "  --to=text              text that can be read without any tool and without the binaries\n"
-    "  --to=folded            one line for each stack, for flame graphs\n"
-    "  --to=speedscope        for speedscope.app, all sample types in one file\n"
-    "  --to=json              the whole profile for programs: each sample, its stack, all "
-    "estimates\n"
-    "  --to=html              a page for a browser, in one file that needs nothing else: flame "
-    "graph, table, source\n"
-    "  --to=svg               a flame graph as a picture, the outermost function on top\n"
-    "  --to=dot               a call graph for Graphviz; takes -n\n"
-    "  -o OUT                 the file to write (-: standard output, the default); text whose name "
-    "ends in .gz is\n"
-    "                         compressed\n"
-    "  --series               html: the files are moments of one run of one process; none are "
-    "merged\n"
-    "  --symbols=DIR          where else to look for binaries with debug information\n"
-    "\n"
-    "All but pprof and text take --granularity, --raw and the filters (--focus, --ignore, --hide, "
-    "--show) of the reports;\n"
-    "folded, svg, dot and html also --sample and --base, speedscope --sample for the type it opens "
-    "with. "
-    "Several files are\n"
-    "merged first; with --series, which html takes, they are the moments of one process, as run "
-    "--every keeps them: the\n"
-    "page then has a time line, and compares any two of them.\n"
-    "\n"
-    "Example: heapprof convert --to=svg -o heap.svg 0002.heap\n"
-    "Example: heapprof convert --to=html --series -o series.html heapprof.app.4711.*.heap\n",
+    hp_help_convert,
     run,
 };

@@ -73,30 +73,6 @@ const struct hp_verb hp_verb_diff = {
     "diff",
     "[OPTION...] [--fail-on-growth=SIZE] A B | --series FILE...",
     "What grew from profile A to profile B, and whether that is more than chance",
-    HP_REPORT_OPTIONS_HELP
-    "  --fail-on-growth=SIZE  exit status 3 when the significant growth is above SIZE\n"
-    "\n"
-    "Rows marked * changed by more than the noise of sampling explains, with all rows taken "
-    "together: in 95% of the\n"
-    "diffs of a target that does not change no row at all is marked. Code is compared by build id "
-    "and offset, so A and B\n"
-    "may come from different runs.\n"
-    "\n"
-    "  --series               three or more profiles of one run of one process, as run --every "
-    "keeps them, in any order:\n"
-    "                         rows by how fast they grow, with the error of that\n"
-    "\n"
-    "With --series, rows marked * grow or shrink by more than chance explains over the whole time "
-    "and also over its later\n"
-    "half (lately), with all rows taken together: what grew while the program warmed up, and then "
-    "stopped, is not marked.\n"
-    "Slopes are by least squares. Their errors know that profiles of one process share the samples "
-    "that survive, and cover\n"
-    "the chance of sampling and of objects coming and going. --fail-on-growth then counts the "
-    "marked rows' growth from the\n"
-    "first profile to the last.\n"
-    "\n"
-    "Example: heapprof diff --fail-on-growth=1M 0001.heap 0002.heap\n"
-    "Example: heapprof diff --series heapprof.app.4711.*.heap\n",
+    hp_help_diff,
     run,
 };

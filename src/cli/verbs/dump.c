@@ -22,13 +22,6 @@ const struct hp_verb hp_verb_dump = {
     "dump",
     "PID [-o FILE]",
     "Write a profile of a running target, and print the file's name",
-    "  -o FILE                the file to write (-: standard output); compressed if the name ends "
-    "in .gz. Without it\n"
-    "                         heapprof.PROGRAM.PID.NUMBER.heap in the current directory, with the "
-    "first free number\n"
-    "\n"
-    "The profile is read from the target's ledger, and on glibc from its heap: the target is neither stopped nor asked.\n"
-    "\n"
-    "Example: heapprof dump -o now.heap 4711\n",
+    hp_help_dump,
     run,
 };

@@ -47,6 +47,6 @@ const struct hp_verb hp_verb_help = {
     "help",
     "[VERB]",
     "What the verbs are, or what one of them does",
-    "Example: heapprof help diff\n",
+    hp_help_help,
     run,
 };

@@ -63,10 +63,6 @@ const struct hp_verb hp_verb_interval = {
     "interval",
     "PID [SIZE]",
     "Show or change the sampling interval of a running program; 0 disarms it",
-    "SIZE is the mean number of bytes between two samples; K, M and G are powers of 1024. 1 records every\n"
-    "allocation, 0 none. The program takes the change over at its next sample, each of its threads at the latest\n"
-    "after 16 MiB of allocations.\n"
-    "\n"
-    "Example: heapprof interval 4711 64K\n",
+    hp_help_interval,
     run,
 };

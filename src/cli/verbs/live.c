@@ -291,12 +291,6 @@ const struct hp_verb hp_verb_live = {
     "live",
     "[--every=DURATION] PID",
     "A screen of what is live and what grows, refreshed each second, like top(1)",
-    "  --every=DURATION       how often (1s; 100ms to 1h)\n"
-    "\n"
-    "Keys: up and down choose a function, Enter shows its stacks, s next order (flat, cum, growth, rate), / filter by a\n"
-    "regular expression, m mark (growth counts from there), d write a dump, space pause, ? help, q quit. The target is\n"
-    "only read, never stopped or asked.\n"
-    "\n"
-    "Example: heapprof live 4711\n",
+    hp_help_live,
     run,
 };

@@ -30,14 +30,6 @@ const struct hp_verb hp_verb_merge = {
     "merge",
     "[-o OUT] FILE|PID...",
     "One profile with the samples of all",
-    "  -o OUT                 the file to write (-: standard output, the default); a name that "
-    "ends in .pb.gz, .pb or\n"
-    "                         .pprof makes a profile.proto, one that ends in .gz a compressed "
-    "text\n"
-    "  --symbols=DIR          where else to look for binaries with debug information\n"
-    "\n"
-    "Code is joined by build id and offset, so that the files may come from different runs.\n"
-    "\n"
-    "Example: heapprof merge -o all.heap 0001.heap 0002.heap\n",
+    hp_help_merge,
     run,
 };

@@ -11,12 +11,6 @@ const struct hp_verb hp_verb_peek = {
     "peek",
     "[OPTION...] REGEX FILE|PID...",
     "The functions that match, with their callers and callees",
-    HP_REPORT_OPTIONS_HELP
-    "\n"
-    "REGEX matches names of functions or files. The figures of a caller and of a callee are those "
-    "of the stacks in which\n"
-    "one calls the other.\n"
-    "\n"
-    "Example: heapprof peek '^dict_' 0002.heap\n",
+    hp_help_peek,
     run,
 };

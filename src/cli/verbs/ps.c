@@ -172,12 +172,6 @@ const struct hp_verb hp_verb_ps = {
     "ps",
     "[--all] [--json]",
     "The programs that run under heapprof, and those that died with their ledger left",
-    "  --all                  of all users, as far as they can be read\n"
-    "  --json                 the same list for programs; bytes, and seconds since 1970\n"
-    "\n"
-    "live is estimated from the samples, inuse is what was last found out of the allocator, else live.\n"
-    "The profile of a dead one: heapprof recover PID.\n"
-    "\n"
-    "Example: heapprof ps --all\n",
+    hp_help_ps,
     run,
 };

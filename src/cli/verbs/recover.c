@@ -16,11 +16,6 @@ const struct hp_verb hp_verb_recover = {
     "recover",
     "PID|LEDGER [-o FILE]",
     "The profile of a program that was killed, from the ledger that it left",
-    "  -o FILE                the file to write (-: standard output); compressed if the name ends in .gz. Without it\n"
-    "                         heapprof.PROGRAM.PID.NUMBER.heap in the current directory, with the first free number\n"
-    "\n"
-    "heapprof ps lists what there is. The ledger stays until heapprof rm, or until many newer ones are left.\n"
-    "\n"
-    "Example: heapprof recover -o killed.heap 4711\n",
+    hp_help_recover,
     run,
 };

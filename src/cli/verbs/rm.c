@@ -44,8 +44,6 @@ const struct hp_verb hp_verb_rm = {
     "rm",
     "PID|LEDGER...",
     "Delete the ledgers of dead programs",
-    "Running programs' ledgers are refused.\n"
-    "\n"
-    "Example: heapprof rm 4711\n",
+    hp_help_rm,
     run,
 };

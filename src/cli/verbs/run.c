@@ -246,26 +246,6 @@ const struct hp_verb hp_verb_run = {
     "run",
     "[OPTION...] [--] COMMAND [ARGUMENT...]",
     "Run a program with the profiler, and report what it holds at its end",
-    "  -q                     no report\n"
-    "  -i SIZE                mean bytes between two samples (512K; 1: every allocation)\n"
-    "  -o PATTERN             where dumps go (heapprof.%e.%p.%n.heap); %e program, %p process id, "
-    "%n number\n"
-    "  --allocator=NAME       jemalloc, tcmalloc, mimalloc, or the file of an allocator to use\n"
-    "  --every=DURATION       keep a series of profiles, one every so often (10s, 5m), and show a time line at the end\n"
-    "  --at-exit              keep the dump at the end as a file\n"
-    "  --http=ADDR:PORT       serve the profile while the target runs (heapprof help serve); --token=TOKEN as there\n"
-    "\n"
-    "The target's standard input, output and exit status are its own (128+N if signal N ended it); "
-    "the report goes to\n"
-    "standard error. While the target runs, 'kill -USR2 PID' and 'heapprof dump PID' make a "
-    "profile.\n"
-    "\n"
-    "The series is of COMMAND itself, not of what it starts, and read from outside, also while it hangs. Its files are\n"
-    "named by PATTERN with s0001, s0002 and so on for %n (heapprof.app.4711.s0001.heap), and the dump at the end is its\n"
-    "last moment. At most 64 files and 256 MiB are kept: when there are more, one is deleted for each new one, so that\n"
-    "those that stay cover the whole run, the later the denser. 'heapprof diff --series heapprof.app.4711.*.heap' shows\n"
-    "what leaks, 'heapprof convert --to=html --series' makes a page to compare any two moments.\n"
-    "\n"
-    "Example: heapprof run --allocator=jemalloc -i 64K -- ./app\n",
+    hp_help_run,
     run,
 };

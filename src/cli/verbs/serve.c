@@ -105,18 +105,6 @@ const struct hp_verb hp_verb_serve = {
     "serve",
     "[--http=ADDR:PORT] PID|FILE...",
     "The profile over HTTP, at the addresses where Go programs have theirs, and metrics for Prometheus",
-    "  --http=ADDR:PORT       where to listen (127.0.0.1:6060; port 0: a free one), or unix:PATH\n"
-    "  --token=TOKEN          who asks has to know it (@FILE: it stands in there); needed for more than this machine\n"
-    "  --symbols=DIR          where else to look for binaries with debug information\n"
-    "  --every=DURATION       how often the page's time line gets a moment (5s; 100ms to 1h)\n"
-    "\n"
-    "/debug/pprof/heap and allocs (also with ?debug=1 and ?seconds=N), cmdline and symbol are what net/http/pprof\n"
-    "gives: go tool pprof http://127.0.0.1:6060/debug/pprof/heap. /metrics is for Prometheus, / for a browser: the\n"
-    "page of a process has a time line since the server's start, compares any two moments of it, and refreshes itself. At\n"
-    "most 64 moments and 64 MiB are kept, so that they always cover the whole time. The\n"
-    "target is only read, never stopped or asked. A token comes as Authorization: Bearer TOKEN, as the password in\n"
-    "http://any:TOKEN@ADDR:PORT/, or as ?token=TOKEN.\n"
-    "\n"
-    "Example: heapprof serve --http=127.0.0.1:6060 4711\n",
+    hp_help_serve,
     run,
 };

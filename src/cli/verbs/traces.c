@@ -10,9 +10,6 @@ const struct hp_verb hp_verb_traces = {
     "traces",
     "[OPTION...] FILE|PID...",
     "The stacks themselves, largest first",
-    HP_REPORT_OPTIONS_HELP "\n"
-                           "An entry is one stack with objects of one size class.\n"
-                           "\n"
-                           "Example: heapprof traces -n 3 --focus=realloc 0002.heap\n",
+    hp_help_traces,
     run,
 };

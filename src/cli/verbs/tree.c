@@ -10,12 +10,6 @@ const struct hp_verb hp_verb_tree = {
     "tree",
     "[OPTION...] FILE|PID...",
     "Who calls whom, from main inwards, with what each way allocates",
-    HP_REPORT_OPTIONS_HELP
-    "\n"
-    "Shown are the largest nodes, 40 without -n. cum is what is allocated by this way of calls, "
-    "flat the part of it that\n"
-    "the function allocates itself. A call without alternatives is not indented.\n"
-    "\n"
-    "Example: heapprof tree --focus=parse_request 4711\n",
+    hp_help_tree,
     run,
 };
