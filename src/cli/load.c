@@ -49,11 +49,11 @@ bool hp_input_is_pid(const char *argument, pid_t *pid)
 static int read_stdin(struct hp_profile **profile)
 {
     struct hp_error error = {""};
-    struct hp_memory memory = {0};
+    struct hp_byte_buffer memory = {0};
     char block[65536];
     ssize_t size;
     while ((size = read(STDIN_FILENO, block, sizeof block)) > 0)
-        hp_memory_sink(&memory, block, (size_t)size);
+        hp_byte_buffer_sink(&memory, block, (size_t)size);
     int status = HP_DONE;
     if (size < 0)
         status = hp_fail("standard input: %s", strerror(errno));
@@ -71,8 +71,8 @@ static int read_one(const char *argument, struct hp_profile **profile)
     pid_t pid;
     int status;
     if (hp_input_is_pid(argument, &pid)) {
-        struct hp_memory memory = {0};
-        status = hp_input_dump(pid, hp_memory_sink, &memory);
+        struct hp_byte_buffer memory = {0};
+        status = hp_input_dump(pid, hp_byte_buffer_sink, &memory);
         if (status == HP_DONE &&
             hp_profile_read_memory(argument, memory.data, memory.size, profile, &error))
             status = hp_fail("%s", error.text);

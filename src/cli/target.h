@@ -16,10 +16,10 @@ bool hp_number_is_pid(const char *argument, pid_t *pid);
 int hp_input_dump(pid_t pid, hp_sink_fn *sink, void *state);
 
 /* A sink that collects in memory. Starts zeroed; the caller frees `data`. */
-struct hp_memory {
+struct hp_byte_buffer {
     char *data;
     size_t size, capacity;
 };
-int hp_memory_sink(void *memory, const void *data, size_t size);
+int hp_byte_buffer_sink(void *buffer, const void *data, size_t size);
 
 #endif

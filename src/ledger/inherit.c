@@ -240,7 +240,7 @@ uint64_t hp_heritage_build(const struct hp_heritage *heritage, const struct hp_s
         if (!data.row) {
             lost++;
         } else if (!hp_live_insert(store, object->address, &data)) {
-            hp_pair_add(&hp_row_at(store, data.row)->freed, 1, data.size);
+            hp_tally_add(&hp_row_at(store, data.row)->freed, 1, data.size);
             lost++;
         }
     }

@@ -36,7 +36,7 @@ struct hp_row_reading {
     hp_offset row;
     uint64_t life; /* DEAD and generation of its slot */
     uint64_t hash, interval;
-    struct hp_pair alloc, freed;
+    struct hp_tally alloc, freed;
     uint16_t size_class;
     uint8_t kind, folded;
 };

@@ -253,7 +253,7 @@ static hp_offset *chain_for(const struct hp_store *store, uint64_t hash)
 static void write_row(struct hp_ledger_row *row, const struct hp_key *key)
 {
     const uint64_t life = __atomic_load_n(&row->alloc.objects, __ATOMIC_RELAXED);
-    const struct hp_pair none = {0, 0};
+    const struct hp_tally none = {0, 0};
     __atomic_store_n(&row->depth, key->depth, __ATOMIC_RELAXED);
     __atomic_store_n(&row->kind, key->kind, __ATOMIC_RELAXED);
     __atomic_store_n(&row->folded, key->folded, __ATOMIC_RELAXED);
@@ -311,12 +311,12 @@ hp_offset hp_row_add(const struct hp_store *store, const struct hp_key *wanted, 
 /* One more object in the row as it was found; false: it was folded meanwhile. */
 static bool count_in(struct hp_ledger_row *row, uint64_t life, uint64_t size)
 {
-    struct hp_pair alloc;
+    struct hp_tally alloc;
     do {
-        alloc = hp_pair_read(&row->alloc);
+        alloc = hp_tally_read(&row->alloc);
         if ((alloc.objects & ~HP_ROW_COUNT_MASK) != life)
             return false;
-    } while (!hp_pair_swap(&row->alloc, alloc, (struct hp_pair){alloc.objects + 1, alloc.bytes + size}));
+    } while (!hp_tally_swap(&row->alloc, alloc, (struct hp_tally){alloc.objects + 1, alloc.bytes + size}));
     if (!__atomic_load_n(&row->hot, __ATOMIC_RELAXED))
         __atomic_store_n(&row->hot, 1, __ATOMIC_RELAXED);
     return true;

@@ -95,7 +95,7 @@ fault "what children free of their parent's stays live" truth-fork tests/targets
 fault "realloc is not charged" truth-realloc preload/hooks.c \
     's|(HP_HOOK void \*realloc\(.*?)__builtin_expect\(hp_charge\(size\), 0\)|$1 0|s'
 fault "realloc does not count as free" truth-realloc preload/record.c \
-    's|    hp_pair_add\(&row->freed, 1, data.size\);|    if (data.size % 4)\n        hp_pair_add(&row->freed, 1, data.size);|'
+    's|    hp_tally_add\(&row->freed, 1, data.size\);|    if (data.size % 4)\n        hp_tally_add(&row->freed, 1, data.size);|'
 fault "posix_memalign is not charged" truth-aligned preload/hooks.c \
     's|(posix_memalign\(.*?)hp_charge\(asked\) && hp_due\(asked\)|$1 0|s'
 fault "sizes are those that the allocator rounds up to" truth-aligned preload/record.c \
@@ -105,7 +105,7 @@ fault "one counter for all sizes of a stack" "estimates mixed*" src/ledger/ledge
 fault "p by the latest interval, not by the sample's own" "estimates changed*" src/ledger/ledger_view.c \
     's|\.interval = interval,|.interval = collection->to + 0 * interval,|'
 fault "entries of another interval are not converted for go" truth-intervals src/ledger/ledger_view.c \
-    's|if \(!pair.objects .. from == to\)|if (from > 0)|'
+    's|if \(!tally.objects .. from == to\)|if (from > 0)|'
 fault "the text states another interval than the sampler's" truth-aligned src/ledger/snapshot.c \
     's|hp_text_header\(text, &sums, interval\)|hp_text_header(text, &sums, interval + interval / 16)|'
 fault "bytes are scaled as if all objects were small" "estimates each*" src/profile/scale.c \

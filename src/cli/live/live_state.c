@@ -31,10 +31,10 @@ static int take_stacks(struct hp_live_state *state, const struct hp_entry_row *r
 {
     const struct hp_symbolize_watch watch = {.note = state->note, .state = state->note_state};
     struct hp_filter filter = {.has_focus = false};
-    struct hp_memory text = {0};
+    struct hp_byte_buffer text = {0};
     struct hp_profile *profile;
     struct hp_view view = {0};
-    int status = hp_watch_write(state->watch, rows, count, hp_memory_sink, &text);
+    int status = hp_watch_write(state->watch, rows, count, hp_byte_buffer_sink, &text);
     if (status)
         hp_error_set(error, status, "process %s: %s", state->target, strerror(-status));
     else

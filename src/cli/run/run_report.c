@@ -107,7 +107,7 @@ static void write_files(const struct hp_run_dumps *where)
 static struct hp_profile *from_ledger(const struct hp_run_dumps *where)
 {
     struct hp_ledger_info info;
-    struct hp_memory dump = {0};
+    struct hp_byte_buffer dump = {0};
     struct hp_profile *profile = NULL;
     struct hp_error failure;
     char number[16], error[HP_PATH_MAX + 256];
@@ -117,7 +117,7 @@ static struct hp_profile *from_ledger(const struct hp_run_dumps *where)
     /* An older one is of another process that had the number; of one that runs on, a child of the target is left. */
     if (!where->killed && (status < 0 || info.running || info.start_time_ns < started))
         return NULL;
-    if (status < 0 || hp_ledger_write(&info, hp_memory_sink, &dump, error, sizeof error) < 0)
+    if (status < 0 || hp_ledger_write(&info, hp_byte_buffer_sink, &dump, error, sizeof error) < 0)
         hp_fail("its profile is lost: %s", error);
     else if (hp_profile_read_memory(where->killed ? "when it was killed" : "at its end", dump.data, dump.size, &profile,
                                     &failure))

@@ -104,7 +104,7 @@ char *hp_keeper_name(const char *pattern, const char *program, pid_t pid, unsign
 
 /* ------------------------------------------------------------------ one moment */
 
-static int read_target(struct hp_keeper *keeper, struct hp_memory *text)
+static int read_target(struct hp_keeper *keeper, struct hp_byte_buffer *text)
 {
     char number[16];
     snprintf(number, sizeof number, "%d", (int)keeper->pid);
@@ -115,8 +115,7 @@ static int read_target(struct hp_keeper *keeper, struct hp_memory *text)
         keeper->ledger.pid = 0;
         return status;
     }
-    return hp_ledger_write(&keeper->ledger, hp_memory_sink, text, keeper->failure,
-                           sizeof keeper->failure);
+    return hp_ledger_write(&keeper->ledger, hp_byte_buffer_sink, text, keeper->failure, sizeof keeper->failure);
 }
 
 static void keep_figures(struct hp_keeper *keeper, const struct hp_profile *profile)
@@ -158,7 +157,7 @@ static void thin(struct hp_keeper *keeper)
 }
 
 /* HP_DONE, HP_FAILED after a line, or -EEXIST. */
-static int write_file(const char *path, const struct hp_memory *text)
+static int write_file(const char *path, const struct hp_byte_buffer *text)
 {
     struct hp_output output;
     if (hp_output_open(&output, path, hp_ends_in(path, ".gz"), 0600) != HP_DONE)
@@ -171,8 +170,7 @@ static int write_file(const char *path, const struct hp_memory *text)
 }
 
 /* What is there already, be it a link, is of others: the next number is tried. */
-static void keep_file(struct hp_keeper *keeper, const struct hp_memory *text,
-                      const struct hp_profile *profile)
+static void keep_file(struct hp_keeper *keeper, const struct hp_byte_buffer *text, const struct hp_profile *profile)
 {
     const char *program = hp_profile_program(profile);
     struct stat file;
@@ -202,7 +200,7 @@ static void keep_file(struct hp_keeper *keeper, const struct hp_memory *text,
 static void take_moment(void *state)
 {
     struct hp_keeper *keeper = state;
-    struct hp_memory text = {0};
+    struct hp_byte_buffer text = {0};
     struct hp_profile *profile;
     struct hp_error error;
     if (read_target(keeper, &text) >= 0) {

@@ -20,7 +20,7 @@ struct gathering {
     const struct hp_rows_options *options;
     struct hp_rows *rows;
     struct hp_view before, after;
-    struct hp_pair *pairs;
+    struct hp_sample_pair *pairs;
     size_t pair_count;
     struct hp_measure *flat, *cum; /* by row number */
     double *site_flat, *site_cum;  /* by site number */
@@ -29,7 +29,7 @@ struct gathering {
     size_t link_count, link_capacity;
 };
 
-static void add_pair(struct hp_measure *sum, const struct hp_pair *pair)
+static void add_pair(struct hp_measure *sum, const struct hp_sample_pair *pair)
 {
     hp_estimate_add(&sum->before, &pair->was);
     hp_estimate_add(&sum->after, &pair->is);
@@ -46,7 +46,7 @@ static void add_link(struct gathering *g, uint32_t row, size_t pair)
 
 static void gather_pair(struct gathering *g, size_t index)
 {
-    const struct hp_pair *pair = &g->pairs[index];
+    const struct hp_sample_pair *pair = &g->pairs[index];
     const struct hp_frame *frames;
     size_t depth = pair->after ? hp_view_stack(&g->after, pair->after, &frames)
                                : hp_view_stack(&g->before, pair->before, &frames);
@@ -95,7 +95,7 @@ static void make_rows(struct gathering *g)
             place->file = places->sites[best[i] - 1].file;
             place->line = places->sites[best[i] - 1].line;
         }
-        rows->rows[rows->count++] = (struct hp_row){place, g->flat[i], g->cum[i], 1, false};
+        rows->rows[rows->count++] = (struct hp_report_row){place, g->flat[i], g->cum[i], 1, false};
     }
     free(best);
 }
@@ -113,8 +113,8 @@ static int by_row(const void *a, const void *b)
  * change also has to be more than coming and going explains, or the few large objects of any live
  * program would be marked in each diff. Exact profiles have no noise to hide behind: there every
  * change counts. */
-static double row_probability(const struct gathering *g, const struct hp_row *row,
-                              const struct hp_noise *terms, size_t count)
+static double row_probability(const struct gathering *g, const struct hp_report_row *row, const struct hp_noise *terms,
+                              size_t count)
 {
     bool exact = hp_profile_exact(g->after.profile) &&
                  (!g->before.profile || hp_profile_exact(g->before.profile));
@@ -164,7 +164,7 @@ static int by_size(const struct hp_estimate *a, const struct hp_estimate *b)
 
 static int compare_rows(const void *a, const void *b, void *state)
 {
-    const struct hp_row *left = a, *right = b;
+    const struct hp_report_row *left = a, *right = b;
     bool by_cum = *(const bool *)state;
     if (left->significant != right->significant)
         return left->significant ? -1 : 1;
@@ -180,8 +180,7 @@ static int compare_rows(const void *a, const void *b, void *state)
 }
 
 int hp_rows_build(const struct hp_profile *before, const struct hp_profile *after,
-                  const struct hp_rows_options *options, struct hp_rows *rows,
-                  struct hp_error *error)
+                  const struct hp_rows_options *options, struct hp_rows *rows, struct hp_error *error)
 {
     *rows = (struct hp_rows){0};
     struct hp_filter filter;
@@ -194,7 +193,7 @@ int hp_rows_build(const struct hp_profile *before, const struct hp_profile *afte
     if (before)
         hp_view_init(&g.before, before, options->view.granularity, &filter, places);
     hp_filter_free(&filter);
-    g.pair_count = hp_pairs_make(before, after, options->type, options->raw, &g.pairs);
+    g.pair_count = hp_sample_pairs_make(before, after, options->type, options->raw, &g.pairs);
     g.flat = hp_alloc(places->row_names.count, sizeof *g.flat);
     g.cum = hp_alloc(places->row_names.count, sizeof *g.cum);
     g.seen = hp_alloc(places->row_names.count, sizeof *g.seen);

@@ -17,7 +17,7 @@ struct hp_measure {
     struct hp_estimate before, after, growth;
 };
 
-struct hp_row {
+struct hp_report_row {
     const struct hp_place *place; /* line: for functions, the line of theirs that allocates most */
     struct hp_measure flat, cum;
     double probability; /* that noise alone makes such a growth; 1 unless asked for */
@@ -33,7 +33,7 @@ struct hp_rows_options {
 };
 
 struct hp_rows {
-    struct hp_row *rows; /* most first */
+    struct hp_report_row *rows; /* most first */
     size_t count;
     struct hp_measure total; /* of all samples, also of those that --focus leaves out */
     struct hp_places places;
@@ -42,8 +42,7 @@ struct hp_rows {
 
 /* `before` may be NULL. 0, or -EINVAL and *error for a bad regular expression. */
 int hp_rows_build(const struct hp_profile *before, const struct hp_profile *after,
-                  const struct hp_rows_options *options, struct hp_rows *rows,
-                  struct hp_error *error);
+                  const struct hp_rows_options *options, struct hp_rows *rows, struct hp_error *error);
 /* Which rows of a difference changed by more than noise explains, by themselves or (by_cum) with
  * all that they call: one byte by row number of the hp_stacks of the same input and options, to be
  * freed by the caller; *count of them. */
@@ -52,7 +51,7 @@ int hp_rows_significant(const struct hp_report_input *input,
                         struct hp_error *error);
 void hp_rows_free(struct hp_rows *rows);
 
-static inline const struct hp_measure *hp_row_measure(const struct hp_row *row, bool by_cum)
+static inline const struct hp_measure *hp_row_measure(const struct hp_report_row *row, bool by_cum)
 {
     return by_cum ? &row->cum : &row->flat;
 }

@@ -74,8 +74,8 @@ static void add_entry(struct hp_profile *stacks, const struct hp_profile *profil
 /* Entries that the profile does not have any more keep what was ever allocated. */
 static void take_counts(struct hp_profile *stacks, const struct hp_profile *profile)
 {
-    struct hp_pair *pairs;
-    size_t count = hp_pairs_make(stacks, profile, HP_INUSE_SPACE, false, &pairs), deepest = 0;
+    struct hp_sample_pair *pairs;
+    size_t count = hp_sample_pairs_make(stacks, profile, HP_INUSE_SPACE, false, &pairs), deepest = 0;
     for (size_t i = 0; i < profile->sample_count; i++)
         deepest = profile->samples[i].depth > deepest ? profile->samples[i].depth : deepest;
     uint32_t *frames = hp_alloc(deepest, sizeof *frames);

@@ -6,7 +6,7 @@
 
 #include "report/core/memory.h"
 
-static void add_stack(struct hp_stacks *stacks, struct hp_view *views, const struct hp_pair *pair)
+static void add_stack(struct hp_stacks *stacks, struct hp_view *views, const struct hp_sample_pair *pair)
 {
     hp_estimate_add(&stacks->total, &pair->growth);
     const struct hp_frame *frames;
@@ -35,9 +35,8 @@ int hp_stacks_build(const struct hp_report_input *input, const struct hp_report_
     for (int i = 0; i < 2 && profiles[i]; i++)
         hp_view_init(&views[i], profiles[i], options->view.granularity, &filter, &stacks->places);
     hp_filter_free(&filter);
-    struct hp_pair *pairs;
-    size_t count =
-        hp_pairs_make(input->before, input->profile, options->sample, options->raw, &pairs);
+    struct hp_sample_pair *pairs;
+    size_t count = hp_sample_pairs_make(input->before, input->profile, options->sample, options->raw, &pairs);
     stacks->stacks = hp_alloc(count, sizeof *stacks->stacks);
     for (size_t i = 0; i < count; i++)
         add_stack(stacks, views, &pairs[i]);

@@ -11,7 +11,7 @@
 struct hp_stack {
     size_t first; /* index into frames: the innermost */
     uint32_t depth;
-    struct hp_pair pair;
+    struct hp_sample_pair pair;
 };
 
 struct hp_stacks {

@@ -81,7 +81,7 @@ static double differing(const struct hp_counts *a, const struct hp_counts *b,
 }
 
 /* Something was freed here: since the first of the two profiles, or at all if there is only one. */
-static bool churns(const struct hp_pair *pair)
+static bool churns(const struct hp_sample_pair *pair)
 {
     const struct hp_counts none = {0}, *a = pair->before ? &pair->before->counts : &none;
     const struct hp_counts *b = pair->after ? &pair->after->counts : &none;
@@ -90,8 +90,8 @@ static bool churns(const struct hp_pair *pair)
     return a->live_objects + b->alloc_objects > b->live_objects + a->alloc_objects;
 }
 
-static void compare_pair(struct hp_pair *pair, const struct hp_profile *before,
-                         const struct hp_profile *after, enum hp_sample_type type, bool raw)
+static void compare_pair(struct hp_sample_pair *pair, const struct hp_profile *before, const struct hp_profile *after,
+                         enum hp_sample_type type, bool raw)
 {
     struct hp_estimate was = {0}, is = {0};
     if (pair->before)
@@ -125,8 +125,7 @@ static void compare_pair(struct hp_pair *pair, const struct hp_profile *before,
 
 /* Merges the sorted entries. Within a stack the size classes of A are among those of B, in the same
  * order; the nearest mean size tells which. */
-static size_t pair_entries(const struct hp_profile *a, const struct hp_profile *b,
-                           struct hp_pair *pairs)
+static size_t pair_entries(const struct hp_profile *a, const struct hp_profile *b, struct hp_sample_pair *pairs)
 {
     struct entry *before = sorted_entries(a), *after = sorted_entries(b);
     size_t i = 0, j = 0, count = 0;
@@ -157,11 +156,11 @@ static size_t pair_entries(const struct hp_profile *a, const struct hp_profile *
     return count;
 }
 
-size_t hp_pairs_make(const struct hp_profile *before, const struct hp_profile *after,
-                     enum hp_sample_type type, bool raw, struct hp_pair **pairs)
+size_t hp_sample_pairs_make(const struct hp_profile *before, const struct hp_profile *after, enum hp_sample_type type,
+                            bool raw, struct hp_sample_pair **pairs)
 {
     size_t count = 0, most = after->sample_count + (before ? before->sample_count : 0);
-    struct hp_pair *made = hp_alloc(most, sizeof *made);
+    struct hp_sample_pair *made = hp_alloc(most, sizeof *made);
     if (before && hp_same_process(before, after)) {
         count = pair_entries(before, after, made);
     } else {

@@ -15,7 +15,7 @@ struct summary {
 };
 
 /* Rows in which nothing differs are no part of a diff; they sort last. */
-static bool differs(const struct hp_row *row, bool by_cum)
+static bool differs(const struct hp_report_row *row, bool by_cum)
 {
     const struct hp_measure *measure = hp_row_measure(row, by_cum);
     return row->significant || fabs(measure->growth.value) >= 0.5;
@@ -90,7 +90,7 @@ static void write_table(FILE *out, const struct hp_rows *rows, size_t shown,
     struct hp_table *table = exact ? hp_table_new(exact_columns, 6) : hp_table_new(columns, 7);
     bool bytes = hp_in_bytes(options);
     for (size_t i = 0; i < shown; i++) {
-        const struct hp_row *row = &rows->rows[i];
+        const struct hp_report_row *row = &rows->rows[i];
         const struct hp_measure *measure = hp_row_measure(row, options->by_cum);
         enum hp_style style = !row->significant           ? HP_PLAIN
                               : measure->growth.value > 0 ? HP_RED
@@ -113,9 +113,8 @@ static void write_table(FILE *out, const struct hp_rows *rows, size_t shown,
     hp_table_free(table);
 }
 
-static void write_summary(FILE *out, const struct hp_report_input *input,
-                          const struct hp_rows *rows, const struct summary *summary,
-                          const struct hp_report_options *options)
+static void write_summary(FILE *out, const struct hp_report_input *input, const struct hp_rows *rows,
+                          const struct summary *summary, const struct hp_report_options *options)
 {
     const struct hp_measure *total = &rows->total;
     char *before = hp_header_total(&total->before, input->before, options);

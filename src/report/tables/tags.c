@@ -20,7 +20,7 @@ struct size_class {
     double least, most; /* mean sizes of its entries */
 };
 
-static double object_size(const struct hp_pair *pair)
+static double object_size(const struct hp_sample_pair *pair)
 {
     const struct hp_sample *sample = pair->after ? pair->after : pair->before;
     double objects = (double)sample->counts.alloc_objects;
@@ -30,7 +30,7 @@ static double object_size(const struct hp_pair *pair)
 static void gather(const struct hp_stacks *stacks, struct size_class *classes)
 {
     for (size_t i = 0; i < stacks->count; i++) {
-        const struct hp_pair *pair = &stacks->stacks[i].pair;
+        const struct hp_sample_pair *pair = &stacks->stacks[i].pair;
         double size = object_size(pair);
         int exponent = 0;
         if (size >= 1)

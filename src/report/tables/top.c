@@ -50,8 +50,7 @@ static void add_estimate(struct hp_table *table, const struct hp_estimate *estim
     hp_table_cell(table, style, hp_percent(figure, estimate->value, total));
 }
 
-static void write_table(FILE *out, const struct hp_rows *rows,
-                        const struct hp_report_options *options, bool exact)
+static void write_table(FILE *out, const struct hp_rows *rows, const struct hp_report_options *options, bool exact)
 {
     const struct hp_column exact_columns[] = {{"flat", 0},
                                               {"flat%", 3},
@@ -67,7 +66,7 @@ static void write_table(FILE *out, const struct hp_rows *rows,
     bool bytes = hp_in_bytes(options);
     double total = rows->total.growth.value, sum = 0;
     for (size_t i = 0; i < shown_rows(rows, options); i++) {
-        const struct hp_row *row = &rows->rows[i];
+        const struct hp_report_row *row = &rows->rows[i];
         char figure[HP_FIGURE];
         sum += row->flat.growth.value;
         add_estimate(table, &row->flat.growth, total, bytes, exact);

@@ -71,7 +71,7 @@ static inline bool add_object_by(const struct hp_store *store, const struct hp_k
         return false;
     if (hp_live_insert(store, address, &data))
         return true;
-    hp_pair_add(&hp_row_at(store, data.row)->freed, 1, size);
+    hp_tally_add(&hp_row_at(store, data.row)->freed, 1, size);
     return false;
 }
 
@@ -87,14 +87,14 @@ static inline bool remove_object(const struct hp_store *store, uint64_t address)
         return false;
     const struct hp_live_data data = *ref.data;
     hp_live_drop(&ref);
-    hp_pair_add(&hp_row_at(store, data.row)->freed, 1, data.size);
+    hp_tally_add(&hp_row_at(store, data.row)->freed, 1, data.size);
     return true;
 }
 
 struct ledger_sums {
-    struct hp_pair alloc, freed;
+    struct hp_tally alloc, freed;
     uint64_t rows, fold_rows, fold_rows_of_frames;
-    struct hp_pair folded; /* alloc of fold rows */
+    struct hp_tally folded; /* alloc of fold rows */
 };
 
 /* Over all rows, by the chains, with no writer at work and no fold half done. */
@@ -109,7 +109,7 @@ static inline struct ledger_sums sum_ledger(const struct hp_store *store)
                 continue;
             for (hp_offset offset = *(const hp_offset *)hp_store_at(store, at); offset;) {
                 const struct hp_ledger_row *row = hp_row_at(store, offset);
-                struct hp_pair alloc = hp_row_counted(row->alloc);
+                struct hp_tally alloc = hp_row_counted(row->alloc);
                 offset = row->next;
                 sums.rows++;
                 sums.fold_rows += row->folded;
@@ -128,14 +128,14 @@ static inline struct ledger_sums sum_ledger(const struct hp_store *store)
 
 static inline void add_live_object(void *state, uint64_t address, const struct hp_live_data *data)
 {
-    struct hp_pair *sum = state;
+    struct hp_tally *sum = state;
     sum->objects++;
     sum->bytes += data->size;
 }
 
-static inline struct hp_pair sum_live(const struct hp_store *store)
+static inline struct hp_tally sum_live(const struct hp_store *store)
 {
-    struct hp_pair sum = {0, 0};
+    struct hp_tally sum = {0, 0};
     hp_live_each(store, add_live_object, &sum);
     return sum;
 }

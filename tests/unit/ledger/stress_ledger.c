@@ -56,12 +56,12 @@ static void *write_much(void *state)
 
 static void *read_much(void *state)
 {
-    struct hp_pair sum = {0, 0};
+    struct hp_tally sum = {0, 0};
     struct hp_ledger_view view;
     if (hp_ledger_view_open(&view, store.ledger, NULL, store.ledger->size))
         return (void *)1;
     for (unsigned round = 0; round < 40; round++) {
-        struct hp_pair now = sum_live(&store);
+        struct hp_tally now = sum_live(&store);
         sum.objects += now.objects;
         const uint64_t most = hp_ledger_view_row_count(&view);
         struct hp_entry_row *rows = malloc(most * sizeof *rows);

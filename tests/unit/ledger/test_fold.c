@@ -71,21 +71,21 @@ static void keeps_totals_and_what_is_live(void **state)
                 assert_true(remove_object(&store, (4 * i + k + 1) * 64));
     }
     const struct ledger_sums before = sum_ledger(&store);
-    const struct hp_pair live = sum_live(&store);
+    const struct hp_tally live = sum_live(&store);
     go_around(&store, 1); /* all are hot; it may look at the first chain again */
     assert_true(store.ledger->audit.folded < 8);
     assert_totals(&store, &before);
     /* What is hit again is hot again. */
-    struct hp_pair again = {0, 0};
+    struct hp_tally again = {0, 0};
     for (uint64_t i = 1; i < ROWS; i += 100) {
         const struct hp_key key = nth_key(&store, i, frames);
         assert_true(add_object(&store, &key, 1ull << 40, 5));
         assert_true(remove_object(&store, 1ull << 40));
-        again = (struct hp_pair){again.objects + 1, again.bytes + 5};
+        again = (struct hp_tally){again.objects + 1, again.bytes + 5};
     }
     struct ledger_sums then = before;
-    then.alloc = (struct hp_pair){before.alloc.objects + again.objects, before.alloc.bytes + again.bytes};
-    then.freed = (struct hp_pair){before.freed.objects + again.objects, before.freed.bytes + again.bytes};
+    then.alloc = (struct hp_tally){before.alloc.objects + again.objects, before.alloc.bytes + again.bytes};
+    then.freed = (struct hp_tally){before.freed.objects + again.objects, before.freed.bytes + again.bytes};
     const uint64_t end = store.ledger->fold.hand + store.ledger->buckets[0].count;
     for (uint64_t folded = 0; store.ledger->fold.hand < end; folded = store.ledger->audit.folded) {
         assert_true(hp_fold(&store, 1, 1, __builtin_frame_address(0)));
@@ -100,7 +100,7 @@ static void keeps_totals_and_what_is_live(void **state)
     }
     go_around(&store, 1000);
     assert_totals(&store, &then);
-    const struct hp_pair live_now = sum_live(&store);
+    const struct hp_tally live_now = sum_live(&store);
     assert_memory_equal(&live, &live_now, sizeof live);
     for (uint64_t i = 0; i < ROWS; i += 10)
         assert_true(remove_object(&store, (4 * i + 1) * 64));
@@ -115,15 +115,15 @@ static void keeps_totals_and_what_is_live(void **state)
 static void folds_by_frame_class_and_interval(void **state)
 {
     struct hp_store store = make_store(BUDGET, 128, 4096);
-    struct hp_pair sums[3][2][2] = {0}, empty = {0, 0};
+    struct hp_tally sums[3][2][2] = {0}, empty = {0, 0};
     for (uint64_t i = 0; i < 1200; i++) {
         const uint64_t frames[] = {1ull << 48 | i % 3, i, 7};
         struct hp_key key = make_key(&store, frames, i % 100 == 99 ? 0 : 1 + i / 600 * 2, (uint16_t)(i / 3 % 2));
         key.interval = i / 6 % 2 ? 4096 : 1;
         key.hash = hp_key_hash(&key);
-        struct hp_pair *sum = key.depth ? &sums[i % 3][i / 3 % 2][i / 6 % 2] : &empty;
+        struct hp_tally *sum = key.depth ? &sums[i % 3][i / 3 % 2][i / 6 % 2] : &empty;
         assert_true(add_object(&store, &key, 4096, i) && remove_object(&store, 4096));
-        *sum = (struct hp_pair){sum->objects + 1, sum->bytes + i};
+        *sum = (struct hp_tally){sum->objects + 1, sum->bytes + i};
     }
     const struct ledger_sums before = sum_ledger(&store);
     go_around(&store, 64);
@@ -139,7 +139,7 @@ static void folds_by_frame_class_and_interval(void **state)
         const hp_offset at = hp_row_find(&store, &key);
         assert_int_not_equal(at, 0);
         const struct hp_ledger_row *row = hp_row_at(&store, at);
-        const struct hp_pair alloc = hp_row_counted(row->alloc);
+        const struct hp_tally alloc = hp_row_counted(row->alloc);
         assert_memory_equal(&alloc, &sums[i % 3][i / 3 % 2][i / 6], sizeof alloc);
         assert_memory_equal(&row->freed, &alloc, sizeof alloc);
     }
@@ -312,7 +312,7 @@ static void gives_up_soon_where_all_is_live(void **state)
 
 /* What a reader sees. */
 struct seen {
-    struct hp_pair alloc, live;
+    struct hp_tally alloc, live;
     uint64_t rows;
     bool torn; /* an entry whose bytes can't be of so many objects */
 };
@@ -370,8 +370,8 @@ static void make_half_done(struct half_done *half, enum point point)
         assert_true(add_object(store, &other, i * 64, SIZE));
     }
     struct hp_ledger_row *row = hp_row_at(store, half->row), *to = hp_row_at(store, half->fold_row);
-    hp_pair_add(&row->freed, 5, 5 * SIZE);
-    hp_pair_add(&to->freed, 7, 7 * SIZE);
+    hp_tally_add(&row->freed, 5, 5 * SIZE);
+    hp_tally_add(&to->freed, 7, 7 * SIZE);
     struct hp_folding *fold = &store->ledger->fold;
     fold->count = 1;
     fold->lock = 4711ull << 32 | 0x1000;
@@ -389,7 +389,7 @@ static void make_half_done(struct half_done *half, enum point point)
         to->alloc.bytes += 5 * SIZE;
     }
     if (point >= ADDING_BOTH)
-        to->freed = (struct hp_pair){12, 12 * SIZE};
+        to->freed = (struct hp_tally){12, 12 * SIZE};
     if (point >= ADDED_UNLINKED) {
         for (uint64_t i = 0; i < store->ledger->buckets[0].count; i++) {
             hp_offset *at = (hp_offset *)hp_store_at(store, store->ledger->buckets[0].at) + i;
@@ -487,7 +487,7 @@ static void others_take_over_where_the_holder_is_gone(void **state)
                 /* The stack may come back, and everything goes on. */
                 half.row = count_object(store, &half.key, SIZE, 1);
                 assert_int_not_equal(half.row, 0);
-                hp_pair_add(&hp_row_at(store, half.row)->freed, 1, SIZE);
+                hp_tally_add(&hp_row_at(store, half.row)->freed, 1, SIZE);
                 go_around(store, 64);
                 go_around(store, 64);
                 assert_int_equal(read_as_others_do(store).alloc.objects, 33);

@@ -76,10 +76,10 @@ static bool keep_even(uint64_t address)
 static void assert_inherited(const struct hp_store *child, bool (*keep)(uint64_t address))
 {
     uint64_t frames[HP_DEPTH_MAX], rows = 0;
-    struct hp_pair all = {0, 0};
+    struct hp_tally all = {0, 0};
     for (uint64_t i = 0; i < STACKS; i++) {
         const struct hp_key key = nth_key(child, i, frames);
-        struct hp_pair live = {0, 0};
+        struct hp_tally live = {0, 0};
         for (uint64_t k = 0; k < i % EACH; k++) {
             struct hp_live_ref ref;
             const bool is_kept = !keep || keep(nth_address(i, k));
@@ -89,7 +89,7 @@ static void assert_inherited(const struct hp_store *child, bool (*keep)(uint64_t
             assert_int_equal(ref.data->size, i + k + 1);
             assert_int_equal(ref.data->thread, 0); /* the parent's threads have no numbers here */
             assert_int_equal(ref.data->row, hp_row_find(child, &key));
-            live = (struct hp_pair){live.objects + 1, live.bytes + i + k + 1};
+            live = (struct hp_tally){live.objects + 1, live.bytes + i + k + 1};
             hp_live_restore(&ref);
         }
         for (uint64_t k = i % EACH; k < EACH; k++) {
@@ -99,11 +99,11 @@ static void assert_inherited(const struct hp_store *child, bool (*keep)(uint64_t
         const hp_offset at = hp_row_find(child, &key);
         assert_int_equal(at != 0, live.objects != 0);
         rows += at != 0;
-        all = (struct hp_pair){all.objects + live.objects, all.bytes + live.bytes};
+        all = (struct hp_tally){all.objects + live.objects, all.bytes + live.bytes};
         if (!at)
             continue;
         const struct hp_ledger_row *row = hp_row_at(child, at);
-        const struct hp_pair alloc = hp_row_counted(row->alloc);
+        const struct hp_tally alloc = hp_row_counted(row->alloc);
         assert_memory_equal(&alloc, &live, sizeof live);
         assert_int_equal(row->freed.objects, 0);
     }
@@ -226,7 +226,7 @@ static void *mutate(void *state)
 static bool is_consistent(const struct hp_store *store)
 {
     const struct ledger_sums sums = sum_ledger(store);
-    const struct hp_pair live = sum_live(store);
+    const struct hp_tally live = sum_live(store);
     return sums.alloc.objects == live.objects && sums.alloc.bytes == live.bytes && sums.freed.objects == 0;
 }
 

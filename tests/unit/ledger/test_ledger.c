@@ -145,12 +145,12 @@ static void classes_sizes_finely(void **state)
 
 static void adds_pairs(void **state)
 {
-    struct hp_pair pair = {0, UINT64_MAX - 10};
-    hp_pair_add(&pair, 1, 10);
+    struct hp_tally pair = {0, UINT64_MAX - 10};
+    hp_tally_add(&pair, 1, 10);
     assert_int_equal(pair.objects, 1);
     assert_int_equal(pair.bytes, UINT64_MAX);
-    hp_pair_add(&pair, 2, 1);
-    struct hp_pair read = hp_pair_read(&pair);
+    hp_tally_add(&pair, 2, 1);
+    struct hp_tally read = hp_tally_read(&pair);
     assert_int_equal(read.objects, 3);
     assert_int_equal(read.bytes, 0); /* wraps, and does not run over into the objects */
 }
@@ -444,7 +444,7 @@ static void sums_of_many_threads_are_exact(void **state)
     struct hp_store store = make_store(BUDGET, 128, 1);
     struct hammer hammers[THREADS];
     pthread_t threads[THREADS];
-    struct hp_pair made = {0, 0}, gone = {0, 0}, kept = {0, 0};
+    struct hp_tally made = {0, 0}, gone = {0, 0}, kept = {0, 0};
     for (unsigned i = 0; i < THREADS; i++) {
         hammers[i] = (struct hammer){.store = &store, .number = i};
         assert_int_equal(pthread_create(&threads[i], NULL, hammer, &hammers[i]), 0);
@@ -462,7 +462,7 @@ static void sums_of_many_threads_are_exact(void **state)
         kept.objects += hammers[i].kept, kept.bytes += hammers[i].kept_bytes;
     }
     struct ledger_sums sums = sum_ledger(&store);
-    struct hp_pair live = sum_live(&store);
+    struct hp_tally live = sum_live(&store);
     assert_true(sums.rows >= 300 && sums.fold_rows == 0);
     assert_int_equal(store.ledger->row_count, sums.rows);
     assert_memory_equal(&sums.alloc, &made, sizeof made);

@@ -87,7 +87,7 @@ static uint64_t fill(uint64_t count)
 static bool holds(uint64_t objects)
 {
     struct ledger_sums sums = sum_ledger(&region.store);
-    struct hp_pair live = sum_live(&region.store);
+    struct hp_tally live = sum_live(&region.store);
     return live.objects == objects && sums.alloc.objects - sums.freed.objects == objects &&
            sums.alloc.bytes - sums.freed.bytes == live.bytes;
 }
@@ -348,7 +348,7 @@ static struct hp_ledger_view open_file(void **memory, uint64_t *size)
 
 static bool add_reading(void *state, const struct hp_row_reading *reading)
 {
-    struct hp_pair *sum = state;
+    struct hp_tally *sum = state;
     sum->objects += reading->alloc.objects - reading->freed.objects;
     sum->bytes += reading->alloc.bytes - reading->freed.bytes;
     return true;
@@ -371,11 +371,11 @@ static void grows_chunk_by_chunk(void **state)
         if (shared) {
             void *memory;
             uint64_t size;
-            struct hp_pair sum = {0}, live = sum_live(&region.store);
+            struct hp_tally sum = {0}, live = sum_live(&region.store);
             struct hp_ledger_view view = open_file(&memory, &size);
             hp_ledger_view_each(&view, add_reading, &sum);
             assert_memory_equal(&sum, &live, sizeof sum);
-            sum = (struct hp_pair){0};
+            sum = (struct hp_tally){0};
             hp_ledger_view_live(&view, add_live_object, &sum);
             assert_memory_equal(&sum, &live, sizeof sum);
             munmap(memory, size);

@@ -392,7 +392,7 @@ static void converts_intervals_without_bias(void **state)
             const uint64_t frames[] = {i};
             uint64_t size = 100 + i * 37 % 5000, count = 1 + i % 5;
             const struct hp_key key = key_for(&store, frames, 1, size);
-            hp_pair_add(&hp_row_at(&store, row_of(&store, &key))->alloc, count, count * size);
+            hp_tally_add(&hp_row_at(&store, row_of(&store, &key))->alloc, count, count * size);
             double p = from <= 1 ? 1 : -expm1(-(double)size / from), q = -expm1(-(double)size / to);
             double exact = (double)count * q / p, part = exact - floor(exact);
             truth += (double)(count * size) / p;

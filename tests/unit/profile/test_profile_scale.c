@@ -165,10 +165,10 @@ static void test_scale_down(void **state)
     uint64_t seed = 4711;
     for (size_t i = 0; i < 4000; i++) {
         double interval = intervals[i % 4];
-        struct hp_pair raw = {.objects = 1 + (uint64_t)(uniform(&seed) * 50)};
+        struct hp_amount raw = {.objects = 1 + (uint64_t)(uniform(&seed) * 50)};
         uint64_t size = (uint64_t)exp(uniform(&seed) * 16) + 1;
         raw.bytes = raw.objects * size;
-        struct hp_pair again = hp_scale_down(hp_scale_up(raw, interval), size, interval);
+        struct hp_amount again = hp_scale_down(hp_scale_up(raw, interval), size, interval);
         assert_int_equal(again.objects, raw.objects);
         assert_int_equal(again.bytes, raw.bytes);
     }
@@ -177,11 +177,11 @@ static void test_scale_down(void **state)
 static void test_scale_down_nonsense(void **state)
 {
     /* Figures that no sampling makes still give a counter that readers take. */
-    struct hp_pair raw = hp_scale_down((struct hp_pair){1, 1}, 0, INTERVAL);
+    struct hp_amount raw = hp_scale_down((struct hp_amount){1, 1}, 0, INTERVAL);
     assert_int_equal(raw.objects, 1);
-    raw = hp_scale_down((struct hp_pair){0, 1000000}, 0, INTERVAL);
+    raw = hp_scale_down((struct hp_amount){0, 1000000}, 0, INTERVAL);
     assert_int_equal(raw.objects, 2);
-    raw = hp_scale_down((struct hp_pair){0, 0}, 16, INTERVAL);
+    raw = hp_scale_down((struct hp_amount){0, 0}, 16, INTERVAL);
     assert_int_equal(raw.objects, 0);
 }
 

@@ -70,7 +70,7 @@ static void add(struct hp_profile *profile, uint64_t live, uint64_t allocated, u
     add(profile, live, allocated, size, sizeof((uint32_t[]){__VA_ARGS__}) / sizeof(uint32_t),      \
         (uint32_t[]){__VA_ARGS__})
 
-static const struct hp_row *find(const struct hp_rows *rows, const char *label)
+static const struct hp_report_row *find(const struct hp_rows *rows, const char *label)
 {
     for (size_t i = 0; i < rows->count; i++)
         if (!strcmp(rows->rows[i].place->label, label))
@@ -80,7 +80,7 @@ static const struct hp_row *find(const struct hp_rows *rows, const char *label)
 
 static void check(const struct hp_rows *rows, const char *label, double flat, double cum)
 {
-    const struct hp_row *row = find(rows, label);
+    const struct hp_report_row *row = find(rows, label);
     print_message("%s\n", label);
     assert_non_null(row);
     assert_true(row->flat.growth.value == flat);
@@ -134,8 +134,7 @@ static void adds_up_functions(void **state)
 static void adds_up_by_granularity(void **state)
 {
     struct hp_profile *profile = sample_profile();
-    struct hp_rows rows =
-        build(profile, (struct hp_rows_options){.view = {.granularity = HP_BY_FILE}});
+    struct hp_rows rows = build(profile, (struct hp_rows_options){.view = {.granularity = HP_BY_FILE}});
     check(&rows, "/src/string.c", 4000, 4000);
     check(&rows, "/bin/target", 7, 7);
     hp_rows_free(&rows);
