@@ -27,21 +27,21 @@ void hp_sources_free(struct hp_sources *sources)
     *sources = (struct hp_sources){0};
 }
 
-void hp_inputs_open(struct hp_inputs *inputs, const struct hp_sources *sources)
+void hp_loader_open(struct hp_loader *loader, const struct hp_sources *sources)
 {
     const struct hp_symbol_options options = {sources->symbols.names, sources->symbols.count};
-    *inputs = (struct hp_inputs){.symbolizer = hp_symbolizer_new(&options)};
+    *loader = (struct hp_loader){.symbolizer = hp_symbolizer_new(&options)};
 }
 
-void hp_inputs_close(struct hp_inputs *inputs)
+void hp_loader_close(struct hp_loader *loader)
 {
-    if (inputs->notes.count > MOST_NOTES)
-        hp_note("the same goes for %zu more files", inputs->notes.count - MOST_NOTES);
-    hp_names_free(&inputs->notes);
-    hp_symbolizer_free(inputs->symbolizer);
+    if (loader->notes.count > MOST_NOTES)
+        hp_note("the same goes for %zu more files", loader->notes.count - MOST_NOTES);
+    hp_names_free(&loader->notes);
+    hp_symbolizer_free(loader->symbolizer);
 }
 
-bool hp_input_is_pid(const char *argument, pid_t *pid)
+bool hp_argument_is_pid(const char *argument, pid_t *pid)
 {
     return hp_number_is_pid(argument, pid) && access(argument, F_OK);
 }
@@ -70,9 +70,9 @@ static int read_one(const char *argument, struct hp_profile **profile)
     struct hp_error error = {""};
     pid_t pid;
     int status;
-    if (hp_input_is_pid(argument, &pid)) {
+    if (hp_argument_is_pid(argument, &pid)) {
         struct hp_byte_buffer memory = {0};
-        status = hp_input_dump(pid, hp_byte_buffer_sink, &memory);
+        status = hp_target_dump(pid, hp_byte_buffer_sink, &memory);
         if (status == HP_DONE &&
             hp_profile_read_memory(argument, memory.data, memory.size, profile, &error))
             status = hp_fail("%s", error.text);
@@ -107,7 +107,7 @@ static int read_all(char *const *arguments, size_t count, struct hp_profile ***a
     return status;
 }
 
-int hp_input_read(char *const *arguments, size_t count, struct hp_profile **profile)
+int hp_load_numbers(char *const *arguments, size_t count, struct hp_profile **profile)
 {
     if (count == 1)
         return read_one(arguments[0], profile);
@@ -129,8 +129,7 @@ static int by_time(const void *a, const void *b)
     return (left->time_ns > right->time_ns) - (left->time_ns < right->time_ns);
 }
 
-int hp_input_load_series(struct hp_inputs *inputs, char *const *arguments, size_t count,
-                         struct hp_series *series)
+int hp_load_series(struct hp_loader *loader, char *const *arguments, size_t count, struct hp_series *series)
 {
     struct hp_profile **all;
     struct hp_error error = {""};
@@ -143,15 +142,15 @@ int hp_input_load_series(struct hp_inputs *inputs, char *const *arguments, size_
             status = hp_fail("%s", error.text);
     free_all(all, count);
     if (status == HP_DONE)
-        hp_input_symbolize(inputs, series->stacks);
+        hp_loader_symbolize(loader, series->stacks);
     return status;
 }
 
 static void note_module(void *state, const char *text)
 {
-    struct hp_inputs *inputs = state;
+    struct hp_loader *loader = state;
     bool added;
-    if (hp_names_add(&inputs->notes, text, &added) < MOST_NOTES && added)
+    if (hp_names_add(&loader->notes, text, &added) < MOST_NOTES && added)
         hp_note("%s", text);
 }
 
@@ -160,35 +159,34 @@ static void show_progress(size_t done, size_t all)
     hp_progress("looking up functions:", done, all);
 }
 
-void hp_input_symbolize(struct hp_inputs *inputs, struct hp_profile *profile)
+void hp_loader_symbolize(struct hp_loader *loader, struct hp_profile *profile)
 {
-    const struct hp_symbolize_watch watch = {note_module, show_progress, inputs};
-    hp_symbolize_profile(profile, inputs->symbolizer, &watch);
+    const struct hp_symbolize_watch watch = {note_module, show_progress, loader};
+    hp_symbolize_profile(profile, loader->symbolizer, &watch);
     hp_progress_clear();
 }
 
-int hp_input_load(struct hp_inputs *inputs, char *const *arguments, size_t count,
-                  struct hp_profile **profile)
+int hp_load_profile(struct hp_loader *loader, char *const *arguments, size_t count, struct hp_profile **profile)
 {
-    int status = hp_input_read(arguments, count, profile);
+    int status = hp_load_numbers(arguments, count, profile);
     if (status == HP_DONE)
-        hp_input_symbolize(inputs, *profile);
+        hp_loader_symbolize(loader, *profile);
     return status;
 }
 
-int hp_input_load_both(struct hp_inputs *inputs, const char *before_name, char *const *arguments,
-                       size_t count, struct hp_profile **before, struct hp_profile **profile)
+int hp_load_both(struct hp_loader *loader, const char *before_name, char *const *arguments, size_t count,
+                 struct hp_profile **before, struct hp_profile **profile)
 {
     int status = before_name ? read_one(before_name, before) : HP_DONE;
     if (status == HP_DONE)
-        status = hp_input_read(arguments, count, profile);
+        status = hp_load_numbers(arguments, count, profile);
     if (status != HP_DONE)
         return status;
     if (before_name) {
         hp_symbols_share(*before, *profile);
         hp_symbols_share(*profile, *before);
-        hp_input_symbolize(inputs, *before);
+        hp_loader_symbolize(loader, *before);
     }
-    hp_input_symbolize(inputs, *profile);
+    hp_loader_symbolize(loader, *profile);
     return HP_DONE;
 }

@@ -20,32 +20,30 @@ void hp_sources_add(struct hp_directories *directories, const char *name);
 void hp_sources_free(struct hp_sources *sources);
 
 /* What stays open while a verb works on its profiles. */
-struct hp_inputs {
+struct hp_loader {
     struct hp_symbolizer *symbolizer;
     struct hp_names
         notes; /* about modules without symbols: each is said once, and only so many of them */
 };
-void hp_inputs_open(struct hp_inputs *inputs, const struct hp_sources *sources);
+void hp_loader_open(struct hp_loader *loader, const struct hp_sources *sources);
 /* Says how many notes were left out, and closes. */
-void hp_inputs_close(struct hp_inputs *inputs);
+void hp_loader_close(struct hp_loader *loader);
 
 /* True, and the number, if `argument` names a process and not a file. */
-bool hp_input_is_pid(const char *argument, pid_t *pid);
+bool hp_argument_is_pid(const char *argument, pid_t *pid);
 
 /* Reads one profile without looking up functions, or several and merges them. Returns HP_DONE, or
  * HP_FAILED after having said why. */
-int hp_input_read(char *const *arguments, size_t count, struct hp_profile **profile);
+int hp_load_numbers(char *const *arguments, size_t count, struct hp_profile **profile);
 /* Two profiles to compare, `before` with or without a file to it (NULL). Either lends its functions
  * to the other where the code is the same. */
-int hp_input_load_both(struct hp_inputs *inputs, const char *before_name, char *const *arguments,
-                       size_t count, struct hp_profile **before, struct hp_profile **profile);
-void hp_input_symbolize(struct hp_inputs *inputs, struct hp_profile *profile);
-/* As hp_input_read, with functions, files and lines. */
-int hp_input_load(struct hp_inputs *inputs, char *const *arguments, size_t count,
-                  struct hp_profile **profile);
+int hp_load_both(struct hp_loader *loader, const char *before_name, char *const *arguments, size_t count,
+                 struct hp_profile **before, struct hp_profile **profile);
+void hp_loader_symbolize(struct hp_loader *loader, struct hp_profile *profile);
+/* As hp_load_numbers, with functions, files and lines. */
+int hp_load_profile(struct hp_loader *loader, char *const *arguments, size_t count, struct hp_profile **profile);
 
 /* The profiles as a series, in the order of their times, with functions, files and lines. */
-int hp_input_load_series(struct hp_inputs *inputs, char *const *arguments, size_t count,
-                         struct hp_series *series);
+int hp_load_series(struct hp_loader *loader, char *const *arguments, size_t count, struct hp_series *series);
 
 #endif

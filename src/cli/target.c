@@ -31,7 +31,7 @@ int hp_byte_buffer_sink(void *state, const void *data, size_t size)
     return 0;
 }
 
-int hp_input_dump(pid_t pid, hp_sink_fn *sink, void *state)
+int hp_target_dump(pid_t pid, hp_sink_fn *sink, void *state)
 {
     char error[512] = "";
     int status = hp_ledger_dump(pid, sink, state, error, sizeof error);

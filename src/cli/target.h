@@ -13,7 +13,7 @@ bool hp_number_is_pid(const char *argument, pid_t *pid);
 
 /* The text profile of a live target, read from its ledger; sink as hp_text's. HP_DONE, or HP_FAILED
  * after a line. */
-int hp_input_dump(pid_t pid, hp_sink_fn *sink, void *state);
+int hp_target_dump(pid_t pid, hp_sink_fn *sink, void *state);
 
 /* A sink that collects in memory. Starts zeroed; the caller frees `data`. */
 struct hp_byte_buffer {

@@ -57,7 +57,7 @@ const struct hp_format hp_format_pprof = {"pprof", true, 0, write_pprof, NULL};
 static const struct hp_format folded = {"folded", false, MEASURED, NULL, &hp_report_folded};
 static const struct hp_format speedscope = {"speedscope", false, VIEWED | HP_TAKES_SAMPLE, NULL,
                                             &hp_report_speedscope};
-static const struct hp_format whole = {"json", false, VIEWED, NULL, &hp_report_whole};
+static const struct hp_format whole = {"json", false, VIEWED, NULL, &hp_report_json_profile};
 static const struct hp_format svg = {"svg", false, MEASURED, NULL, &hp_report_svg};
 static const struct hp_format html = {"html", false, MEASURED | HP_TAKES_SERIES, NULL,
                                       &hp_report_html};

@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "ledger/threads.h"
+#include "ledger/thread_facts.h"
 #include "base/atomic_copy.h"
 
 /* At the start of the scratch memory, because signal stacks are small. */

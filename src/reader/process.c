@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "ledger/place.h"
+#include "ledger/ledger_file.h"
 #include "ledger/snapshot.h"
 #include "base/sys.h"
 
@@ -46,7 +46,7 @@ static bool was_there(pid_t pid, uint64_t made)
 pid_t hp_process_find(const char *path, int pid, uint64_t made, uint64_t namespace)
 {
     /* A process that executed a program without the library still has its number and start, but not the mapping. */
-    if (!hp_place_is_held(path, NULL))
+    if (!hp_ledger_file_is_held(path, NULL))
         return 0;
     if (!namespace || namespace == pid_namespace("self")) {
         bool lives = kill(pid, 0) == 0 || errno == EPERM;

@@ -9,7 +9,7 @@
 
 #include "ledger/heap.h"
 #include "reader/mapping.h"
-#include "ledger/place.h"
+#include "ledger/ledger_file.h"
 #include "reader/process.h"
 #include "base/sys.h"
 
@@ -93,7 +93,7 @@ static int each_in_user_folder(const char *folder, void (*visit)(void *, const s
         struct hp_ledger_info info;
         int pid;
         uint64_t number;
-        if (!hp_place_parse(entry->d_name, &pid, &number) ||
+        if (!hp_ledger_file_parse(entry->d_name, &pid, &number) ||
             (size_t)snprintf(path, sizeof path, "%s/%s", folder, entry->d_name) >= sizeof path)
             continue;
         int error = inspect(path, &info);
@@ -177,7 +177,7 @@ static bool find_by_name(pid_t pid, struct hp_ledger_info *info)
     const char *const folders[] = {"/dev/shm", "/tmp", given_folder()};
     for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
         char path[HP_PATH_MAX];
-        if (folders[i] && hp_place_ledger(path, folders[i], hp_sys_getuid(), (int)pid, 0) == 0 &&
+        if (folders[i] && hp_ledger_file_path(path, folders[i], hp_sys_getuid(), (int)pid, 0) == 0 &&
             inspect(path, info) == 0 && info->running && info->pid == pid)
             return true;
     }

@@ -13,7 +13,7 @@
  * differ.
  *
  * Faults it was seen to catch: tests/statistics/faults.sh. */
-#include "process.h"
+#include "simulated_process.h"
 
 #include "../unit/profile/profile_help.h"
 #include "report/core/rows.h"

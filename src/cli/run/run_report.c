@@ -69,10 +69,10 @@ static void write_allocated(const struct hp_profile *profile)
 static void write_top(struct hp_profile *profile)
 {
     struct hp_sources sources = {0};
-    struct hp_inputs inputs;
-    hp_inputs_open(&inputs, &sources);
-    hp_input_symbolize(&inputs, profile);
-    hp_inputs_close(&inputs);
+    struct hp_loader loader;
+    hp_loader_open(&loader, &sources);
+    hp_loader_symbolize(&loader, profile);
+    hp_loader_close(&loader);
     /* Of a program that freed all it had there is still to say who allocated. */
     bool live = total_of(profile, HP_INUSE_OBJECTS).samples > 0;
     struct hp_report_options options = {.sample = live ? HP_INUSE_SPACE : HP_ALLOC_SPACE,
@@ -145,8 +145,8 @@ void hp_run_report(const struct hp_run_dumps *where)
     }
     if (!where->folder)
         write_files(where);
-    if (where->keeper)
-        hp_keeper_report(where->keeper, where->killed ? NULL : profile);
+    if (where->recorder)
+        hp_series_recorder_report(where->recorder, where->killed ? NULL : profile);
     hp_profile_free(profile);
     free(path);
 }

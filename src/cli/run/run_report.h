@@ -6,14 +6,14 @@
 #include <sys/types.h>
 #include <time.h>
 
-struct hp_keeper;
+struct hp_series_recorder;
 struct hp_run_dumps {
     const char *pattern; /* where the target's dumps went */
     const char *folder;  /* a private one, of dumps that nobody asked to keep; NULL: none */
     pid_t pid;           /* of the target */
     bool killed;         /* by a signal: it made no dump at its end */
     struct timespec started;
-    const struct hp_keeper *keeper; /* of the series; NULL: none */
+    const struct hp_series_recorder *recorder; /* of the series; NULL: none */
 };
 
 /* The report, on standard error. */

@@ -30,7 +30,7 @@ struct kept {
     int64_t time_ns;
 };
 
-struct hp_keeper {
+struct hp_series_recorder {
     pid_t pid;
     const char *pattern;
     struct hp_ticker ticker;
@@ -63,8 +63,7 @@ static bool has_number(const char *pattern)
     return false;
 }
 
-char *hp_keeper_name(const char *pattern, const char *program, pid_t pid, unsigned number,
-                     int64_t time_s)
+char *hp_series_file_name(const char *pattern, const char *program, pid_t pid, unsigned number, int64_t time_s)
 {
     char *name = NULL;
     size_t size, place = has_number(pattern) ? SIZE_MAX : place_of_number(pattern);
@@ -104,55 +103,54 @@ char *hp_keeper_name(const char *pattern, const char *program, pid_t pid, unsign
 
 /* ------------------------------------------------------------------ one moment */
 
-static int read_target(struct hp_keeper *keeper, struct hp_byte_buffer *text)
+static int read_target(struct hp_series_recorder *recorder, struct hp_byte_buffer *text)
 {
     char number[16];
-    snprintf(number, sizeof number, "%d", (int)keeper->pid);
+    snprintf(number, sizeof number, "%d", (int)recorder->pid);
     int status = 0;
-    if (!keeper->ledger.pid)
-        status = hp_ledger_find(number, &keeper->ledger, keeper->failure, sizeof keeper->failure);
+    if (!recorder->ledger.pid)
+        status = hp_ledger_find(number, &recorder->ledger, recorder->failure, sizeof recorder->failure);
     if (status < 0) {
-        keeper->ledger.pid = 0;
+        recorder->ledger.pid = 0;
         return status;
     }
-    return hp_ledger_write(&keeper->ledger, hp_byte_buffer_sink, text, keeper->failure, sizeof keeper->failure);
+    return hp_ledger_write(&recorder->ledger, hp_byte_buffer_sink, text, recorder->failure, sizeof recorder->failure);
 }
 
-static void keep_figures(struct hp_keeper *keeper, const struct hp_profile *profile)
+static void keep_figures(struct hp_series_recorder *recorder, const struct hp_profile *profile)
 {
-    if (keeper->figure_count == FIGURES_MOST) {
+    if (recorder->figure_count == FIGURES_MOST) {
         int64_t times[FIGURES_MOST];
         for (size_t i = 0; i < FIGURES_MOST; i++)
-            times[i] = keeper->figures[i].time_ns;
+            times[i] = recorder->figures[i].time_ns;
         size_t spare = hp_series_spare(times, FIGURES_MOST);
-        memmove(&keeper->figures[spare], &keeper->figures[spare + 1],
-                (--keeper->figure_count - spare) * sizeof *keeper->figures);
+        memmove(&recorder->figures[spare], &recorder->figures[spare + 1],
+                (--recorder->figure_count - spare) * sizeof *recorder->figures);
     }
-    keeper->figures = hp_grow(keeper->figures, &keeper->figure_capacity, keeper->figure_count + 1,
-                              sizeof *keeper->figures);
-    keeper->figures[keeper->figure_count++] = hp_figures_of(profile);
+    recorder->figures =
+        hp_grow(recorder->figures, &recorder->figure_capacity, recorder->figure_count + 1, sizeof *recorder->figures);
+    recorder->figures[recorder->figure_count++] = hp_figures_of(profile);
 }
 
-static bool too_much(const struct hp_keeper *keeper)
+static bool too_much(const struct hp_series_recorder *recorder)
 {
     uint64_t size = 0;
-    for (size_t i = 0; i < keeper->file_count; i++)
-        size += keeper->files[i].size;
-    return keeper->file_count > HP_KEEPER_FILES ||
-           (size > HP_KEEPER_BYTES && keeper->file_count > 3);
+    for (size_t i = 0; i < recorder->file_count; i++)
+        size += recorder->files[i].size;
+    return recorder->file_count > HP_SERIES_FILES || (size > HP_SERIES_BYTES && recorder->file_count > 3);
 }
 
-static void thin(struct hp_keeper *keeper)
+static void thin(struct hp_series_recorder *recorder)
 {
-    int64_t times[HP_KEEPER_FILES + 1];
-    while (too_much(keeper)) {
-        for (size_t i = 0; i < keeper->file_count; i++)
-            times[i] = keeper->files[i].time_ns;
-        size_t spare = hp_series_spare(times, keeper->file_count);
-        unlink(keeper->files[spare].path);
-        free(keeper->files[spare].path);
-        memmove(&keeper->files[spare], &keeper->files[spare + 1],
-                (--keeper->file_count - spare) * sizeof *keeper->files);
+    int64_t times[HP_SERIES_FILES + 1];
+    while (too_much(recorder)) {
+        for (size_t i = 0; i < recorder->file_count; i++)
+            times[i] = recorder->files[i].time_ns;
+        size_t spare = hp_series_spare(times, recorder->file_count);
+        unlink(recorder->files[spare].path);
+        free(recorder->files[spare].path);
+        memmove(&recorder->files[spare], &recorder->files[spare + 1],
+                (--recorder->file_count - spare) * sizeof *recorder->files);
     }
 }
 
@@ -170,7 +168,8 @@ static int write_file(const char *path, const struct hp_byte_buffer *text)
 }
 
 /* What is there already, be it a link, is of others: the next number is tried. */
-static void keep_file(struct hp_keeper *keeper, const struct hp_byte_buffer *text, const struct hp_profile *profile)
+static void keep_file(struct hp_series_recorder *recorder, const struct hp_byte_buffer *text,
+                      const struct hp_profile *profile)
 {
     const char *program = hp_profile_program(profile);
     struct stat file;
@@ -178,8 +177,8 @@ static void keep_file(struct hp_keeper *keeper, const struct hp_byte_buffer *tex
     int status = -EEXIST;
     for (unsigned tries = 0; status == -EEXIST && tries < NAMES_TRIED; tries++) {
         free(path);
-        path = hp_keeper_name(keeper->pattern, program ? program : "unknown", keeper->pid,
-                              ++keeper->number, profile->time_ns / 1000000000);
+        path = hp_series_file_name(recorder->pattern, program ? program : "unknown", recorder->pid, ++recorder->number,
+                                   profile->time_ns / 1000000000);
         status = write_file(path, text);
     }
     if (status == -EEXIST)
@@ -188,80 +187,79 @@ static void keep_file(struct hp_keeper *keeper, const struct hp_byte_buffer *tex
         free(path);
         return;
     }
-    keeper->files = hp_grow(keeper->files, &keeper->file_capacity, keeper->file_count + 1,
-                            sizeof *keeper->files);
-    keeper->files[keeper->file_count++] =
-        (struct kept){path, (uint64_t)file.st_size, profile->time_ns};
-    thin(keeper);
+    recorder->files =
+        hp_grow(recorder->files, &recorder->file_capacity, recorder->file_count + 1, sizeof *recorder->files);
+    recorder->files[recorder->file_count++] = (struct kept){path, (uint64_t)file.st_size, profile->time_ns};
+    thin(recorder);
 }
 
 /* What can't be read now may be there next time: a program that executes another has no ledger for
  * a moment. */
 static void take_moment(void *state)
 {
-    struct hp_keeper *keeper = state;
+    struct hp_series_recorder *recorder = state;
     struct hp_byte_buffer text = {0};
     struct hp_profile *profile;
     struct hp_error error;
-    if (read_target(keeper, &text) >= 0) {
+    if (read_target(recorder, &text) >= 0) {
         if (!hp_profile_read_memory("moment", text.data, text.size, &profile, &error)) {
-            keep_file(keeper, &text, profile);
-            keep_figures(keeper, profile);
+            keep_file(recorder, &text, profile);
+            keep_figures(recorder, profile);
             hp_profile_free(profile);
         } else {
-            snprintf(keeper->failure, sizeof keeper->failure, "%s", error.text);
+            snprintf(recorder->failure, sizeof recorder->failure, "%s", error.text);
         }
     }
     free(text.data);
 }
 
-struct hp_keeper *hp_keeper_start(pid_t pid, uint64_t every_ns, const char *pattern)
+struct hp_series_recorder *hp_series_recorder_start(pid_t pid, uint64_t every_ns, const char *pattern)
 {
-    struct hp_keeper *keeper = hp_alloc(1, sizeof *keeper);
-    *keeper = (struct hp_keeper){.pid = pid, .pattern = pattern};
-    int status = hp_ticker_start(&keeper->ticker, every_ns, take_moment, keeper);
+    struct hp_series_recorder *recorder = hp_alloc(1, sizeof *recorder);
+    *recorder = (struct hp_series_recorder){.pid = pid, .pattern = pattern};
+    int status = hp_ticker_start(&recorder->ticker, every_ns, take_moment, recorder);
     if (!status)
-        return keeper;
+        return recorder;
     hp_fail("--every: %s", strerror(-status));
-    free(keeper);
+    free(recorder);
     return NULL;
 }
 
-void hp_keeper_stop(struct hp_keeper *keeper, bool killed)
+void hp_series_recorder_stop(struct hp_series_recorder *recorder, bool killed)
 {
-    hp_ticker_stop(&keeper->ticker);
+    hp_ticker_stop(&recorder->ticker);
     if (killed)
-        take_moment(keeper);
+        take_moment(recorder);
 }
 
 /* ------------------------------------------------------------------ the time line */
 
-void hp_keeper_report(const struct hp_keeper *keeper, const struct hp_profile *last)
+void hp_series_recorder_report(const struct hp_series_recorder *recorder, const struct hp_profile *last)
 {
     struct winsize window;
     size_t columns =
         isatty(STDERR_FILENO) && !ioctl(STDERR_FILENO, TIOCGWINSZ, &window) ? window.ws_col : 100;
-    size_t count = keeper->figure_count;
+    size_t count = recorder->figure_count;
     struct hp_figures_at *moments = hp_alloc(count + 1, sizeof *moments);
     if (count)
-        memcpy(moments, keeper->figures, count * sizeof *moments);
+        memcpy(moments, recorder->figures, count * sizeof *moments);
     if (last && (!count || last->time_ns > moments[count - 1].time_ns))
         moments[count++] = hp_figures_of(last);
     setlocale(LC_CTYPE, "");
     if (count > 1)
         hp_timeline_write(stderr, moments, count, columns, !strcmp(nl_langinfo(CODESET), "UTF-8"));
-    if (!keeper->file_count && *keeper->failure)
-        hp_note("--every: %s", keeper->failure);
+    if (!recorder->file_count && *recorder->failure)
+        hp_note("--every: %s", recorder->failure);
     free(moments);
 }
 
-void hp_keeper_free(struct hp_keeper *keeper)
+void hp_series_recorder_free(struct hp_series_recorder *recorder)
 {
-    if (!keeper)
+    if (!recorder)
         return;
-    for (size_t i = 0; i < keeper->file_count; i++)
-        free(keeper->files[i].path);
-    free(keeper->files);
-    free(keeper->figures);
-    free(keeper);
+    for (size_t i = 0; i < recorder->file_count; i++)
+        free(recorder->files[i].path);
+    free(recorder->files);
+    free(recorder->figures);
+    free(recorder);
 }

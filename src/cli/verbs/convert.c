@@ -20,12 +20,11 @@ static const struct hp_format *find_format(const char *name)
     hp_usage("--to: '%s' is none of %s", name, all);
 }
 
-static int convert_merged(const struct hp_report_arguments *arguments,
-                          const struct hp_format *format, struct hp_inputs *inputs)
+static int convert_merged(const struct hp_report_arguments *arguments, const struct hp_format *format,
+                          struct hp_loader *loader)
 {
     struct hp_profile *profile = NULL, *base = NULL;
-    int status = hp_input_load_both(inputs, arguments->base, arguments->inputs,
-                                    arguments->input_count, &base, &profile);
+    int status = hp_load_both(loader, arguments->base, arguments->inputs, arguments->input_count, &base, &profile);
     if (status == HP_DONE)
         status =
             hp_write_profile(profile, base, NULL, format, &arguments->options, arguments->output);
@@ -44,11 +43,11 @@ static void bound(struct hp_series *series)
                 all);
 }
 
-static int convert_series(const struct hp_report_arguments *arguments,
-                          const struct hp_format *format, struct hp_inputs *inputs)
+static int convert_series(const struct hp_report_arguments *arguments, const struct hp_format *format,
+                          struct hp_loader *loader)
 {
     struct hp_series series = {0};
-    int status = hp_input_load_series(inputs, arguments->inputs, arguments->input_count, &series);
+    int status = hp_load_series(loader, arguments->inputs, arguments->input_count, &series);
     if (status == HP_DONE) {
         bound(&series);
         status = hp_write_profile(series.stacks, NULL, &series, format, &arguments->options,
@@ -72,11 +71,11 @@ static int run(int argc, char **argv)
     if (arguments.series && arguments.base)
         hp_usage("--series and --base exclude each other: the page of a series compares any two "
                  "moments");
-    struct hp_inputs inputs;
-    hp_inputs_open(&inputs, &arguments.sources);
-    int status = arguments.series ? convert_series(&arguments, format, &inputs)
-                                  : convert_merged(&arguments, format, &inputs);
-    hp_inputs_close(&inputs);
+    struct hp_loader loader;
+    hp_loader_open(&loader, &arguments.sources);
+    int status =
+        arguments.series ? convert_series(&arguments, format, &loader) : convert_merged(&arguments, format, &loader);
+    hp_loader_close(&loader);
     hp_report_arguments_free(&arguments);
     return status;
 }

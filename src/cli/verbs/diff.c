@@ -16,26 +16,24 @@ static int judge(const struct hp_report_arguments *arguments, double growth)
     return HP_GROWN;
 }
 
-static int diff_series(const struct hp_report_arguments *report, struct hp_inputs *inputs,
+static int diff_series(const struct hp_report_arguments *report, struct hp_loader *loader,
                        struct hp_report_outcome *outcome)
 {
     struct hp_series series = {0};
     struct hp_error error = {""};
-    int status = hp_input_load_series(inputs, report->inputs, report->input_count, &series);
+    int status = hp_load_series(loader, report->inputs, report->input_count, &series);
     if (status == HP_DONE)
-        status = hp_leaks_write(stdout, &series, &report->options, outcome, &error)
-                     ? hp_fail("%s", error.text)
-                     : hp_output_flush();
+        status = hp_series_diff_write(stdout, &series, &report->options, outcome, &error) ? hp_fail("%s", error.text)
+                                                                                          : hp_output_flush();
     hp_series_free(&series);
     return status;
 }
 
-static int diff_two(const struct hp_report_arguments *report, struct hp_inputs *inputs,
+static int diff_two(const struct hp_report_arguments *report, struct hp_loader *loader,
                     struct hp_report_outcome *outcome)
 {
     struct hp_profile *before = NULL, *after = NULL;
-    int status =
-        hp_input_load_both(inputs, report->inputs[0], &report->inputs[1], 1, &before, &after);
+    int status = hp_load_both(loader, report->inputs[0], &report->inputs[1], 1, &before, &after);
     if (status == HP_DONE) {
         const struct hp_report_input input = {.before = before, .profile = after};
         status = hp_report_run(&hp_report_diff, &input, &report->options, outcome);
@@ -57,14 +55,13 @@ static int run(int argc, char **argv)
     if (!report->series && report->input_count != 2)
         hp_usage("diff needs two profiles, not %zu%s", report->input_count,
                  report->input_count > 2 ? ": more of one process are a series (--series)" : "");
-    struct hp_inputs inputs;
+    struct hp_loader loader;
     struct hp_report_outcome outcome = {0};
-    hp_inputs_open(&inputs, &report->sources);
-    int status = report->series ? diff_series(report, &inputs, &outcome)
-                                : diff_two(report, &inputs, &outcome);
+    hp_loader_open(&loader, &report->sources);
+    int status = report->series ? diff_series(report, &loader, &outcome) : diff_two(report, &loader, &outcome);
     if (status == HP_DONE)
         status = judge(&arguments, outcome.significant_growth);
-    hp_inputs_close(&inputs);
+    hp_loader_close(&loader);
     hp_report_arguments_free(&arguments);
     return status;
 }

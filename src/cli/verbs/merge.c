@@ -10,17 +10,17 @@ static int run(int argc, char **argv)
     hp_report_arguments_parse(&hp_verb_merge, HP_TAKES_OUTPUT, argc, argv, &arguments);
     if (!arguments.input_count)
         hp_usage("merge needs a FILE or a PID");
-    struct hp_inputs inputs;
+    struct hp_loader loader;
     struct hp_profile *profile = NULL;
-    hp_inputs_open(&inputs, &arguments.sources);
-    int status = hp_input_load(&inputs, arguments.inputs, arguments.input_count, &profile);
+    hp_loader_open(&loader, &arguments.sources);
+    int status = hp_load_profile(&loader, arguments.inputs, arguments.input_count, &profile);
     if (status == HP_DONE) {
         const struct hp_format *format =
             arguments.output ? hp_format_of_name(arguments.output) : &hp_format_text;
         status =
             hp_write_profile(profile, NULL, NULL, format, &arguments.options, arguments.output);
     }
-    hp_inputs_close(&inputs);
+    hp_loader_close(&loader);
     hp_profile_free(profile);
     hp_report_arguments_free(&arguments);
     return status;

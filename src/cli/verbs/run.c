@@ -160,7 +160,7 @@ static int exit_status(int wait_status, bool quiet)
 struct started {
     struct arguments *arguments;
     const char *pattern;
-    struct hp_keeper *keeper; /* NULL: no series */
+    struct hp_series_recorder *recorder; /* NULL: no series */
     char number[16];
     char *targets[1];
 };
@@ -177,7 +177,7 @@ static void watch_target(void *state, pid_t pid)
     if (hp_serving_begin(serving, started->targets, 1, NULL) == HP_DONE && serving->server && !started->arguments->quiet)
         hp_note("serving %s/", hp_server_url(serving->server));
     if (started->arguments->every_ns)
-        started->keeper = hp_keeper_start(pid, started->arguments->every_ns, started->pattern);
+        started->recorder = hp_series_recorder_start(pid, started->arguments->every_ns, started->pattern);
 }
 
 static int run_and_report(struct arguments *arguments, char *folder)
@@ -198,15 +198,15 @@ static int run_and_report(struct arguments *arguments, char *folder)
     } else {
         status = exit_status(wait_status, arguments->quiet);
         dumps.killed = WIFSIGNALED(wait_status);
-        if (started.keeper)
-            hp_keeper_stop(started.keeper, dumps.killed);
-        dumps.keeper = started.keeper;
+        if (started.recorder)
+            hp_series_recorder_stop(started.recorder, dumps.killed);
+        dumps.recorder = started.recorder;
         if (!arguments->quiet)
             hp_run_report(&dumps);
     }
     hp_serving_end(&arguments->serving);
     hp_run_clear(&dumps, arguments->quiet);
-    hp_keeper_free(started.keeper);
+    hp_series_recorder_free(started.recorder);
     free(private_pattern);
     return status;
 }

@@ -48,11 +48,11 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
 }
 
 /* A target that can't be read now is a mistake of whoever typed this; later it is the answer to a request. */
-static int check(struct hp_feed *feed)
+static int check(struct hp_collector *collector)
 {
     struct hp_error error = {""};
     struct hp_profile *profile;
-    if (hp_feed_load(feed, HP_FEED_NUMBERS, &profile, &error))
+    if (hp_collector_load(collector, HP_COLLECT_NUMBERS, &profile, &error))
         return hp_fail("%s", error.text);
     hp_profile_free(profile);
     return HP_DONE;
@@ -71,7 +71,7 @@ static int serve(struct arguments *arguments)
     if (status == HP_DONE)
         status = hp_serving_begin(&arguments->serving, arguments->targets, arguments->count, &arguments->sources);
     if (status == HP_DONE)
-        status = check(arguments->serving.feed);
+        status = check(arguments->serving.collector);
     if (status == HP_DONE) {
         printf("%s/\n", hp_server_url(arguments->serving.server));
         status = hp_output_flush();

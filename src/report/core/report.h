@@ -66,7 +66,7 @@ extern const struct hp_report hp_report_traces;
 extern const struct hp_report hp_report_tags;
 extern const struct hp_report hp_report_folded;
 extern const struct hp_report hp_report_speedscope;
-extern const struct hp_report hp_report_whole;
+extern const struct hp_report hp_report_json_profile;
 extern const struct hp_report hp_report_svg;
 extern const struct hp_report hp_report_dot;
 extern const struct hp_report hp_report_html;

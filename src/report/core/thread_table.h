@@ -1,4 +1,4 @@
-/* thread_table.h - the threads of a profile, from the facts that ledger/threads.h describes. */
+/* thread_table.h - the threads of a profile, from the facts that ledger/thread_facts.h describes. */
 #ifndef HP_REPORT_CORE_THREAD_TABLE_H
 #define HP_REPORT_CORE_THREAD_TABLE_H
 

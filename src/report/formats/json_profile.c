@@ -73,9 +73,8 @@ static json_t *make_sample(const struct hp_stacks *stacks, const struct hp_stack
     return object;
 }
 
-static int write_whole(FILE *out, const struct hp_report_input *input,
-                       const struct hp_report_options *options, struct hp_report_outcome *outcome,
-                       struct hp_error *error)
+static int write_json_profile(FILE *out, const struct hp_report_input *input, const struct hp_report_options *options,
+                              struct hp_report_outcome *outcome, struct hp_error *error)
 {
     const struct hp_profile *profile = input->profile;
     struct hp_stacks stacks;
@@ -110,4 +109,4 @@ static int write_whole(FILE *out, const struct hp_report_input *input,
     return 0;
 }
 
-const struct hp_report hp_report_whole = {"json", write_whole};
+const struct hp_report hp_report_json_profile = {"json", write_json_profile};

@@ -164,9 +164,8 @@ static void write_summary(FILE *out, const struct hp_series *series, const struc
             hp_granularity_names[options->view.granularity]);
 }
 
-int hp_leaks_write(FILE *out, const struct hp_series *series,
-                   const struct hp_report_options *options, struct hp_report_outcome *outcome,
-                   struct hp_error *error)
+int hp_series_diff_write(FILE *out, const struct hp_series *series, const struct hp_report_options *options,
+                         struct hp_report_outcome *outcome, struct hp_error *error)
 {
     struct hp_trends trends;
     int status = hp_trends_build(series, options, &trends, error);

@@ -7,8 +7,7 @@
 
 /* As a report's write (report.h). outcome->significant_growth: of the marked rows, from first to
  * last. */
-int hp_leaks_write(FILE *out, const struct hp_series *series,
-                   const struct hp_report_options *options, struct hp_report_outcome *outcome,
-                   struct hp_error *error);
+int hp_series_diff_write(FILE *out, const struct hp_series *series, const struct hp_report_options *options,
+                         struct hp_report_outcome *outcome, struct hp_error *error);
 
 #endif

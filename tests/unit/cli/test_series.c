@@ -97,7 +97,7 @@ static void thinning_covers_the_whole_run(void **state)
 
 static void check_name(const char *pattern, const char *wanted)
 {
-    char *name = hp_keeper_name(pattern, "a/b c", 4711, 12, 1700000000);
+    char *name = hp_series_file_name(pattern, "a/b c", 4711, 12, 1700000000);
     assert_string_equal(name, wanted);
     free(name);
 }

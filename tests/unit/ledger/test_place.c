@@ -14,7 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "ledger/place.h"
+#include "ledger/ledger_file.h"
 #include "ledger/region.h"
 
 #define BUDGET (8ull << 20)
@@ -100,14 +100,14 @@ static void is_held_while_mapped(void **state)
     struct hp_region region = create();
     char path[HP_PATH_MAX];
     strcpy(path, region.path);
-    assert_true(hp_place_is_held(path, NULL));
-    assert_true(hp_place_is_held(path, NULL)); /* asking changes nothing */
+    assert_true(hp_ledger_file_is_held(path, NULL));
+    assert_true(hp_ledger_file_is_held(path, NULL)); /* asking changes nothing */
     hp_region_leave(&region);
-    assert_false(hp_place_is_held(path, NULL));
+    assert_false(hp_ledger_file_is_held(path, NULL));
     unlink(path);
-    assert_false(hp_place_is_held(path, NULL));
+    assert_false(hp_ledger_file_is_held(path, NULL));
     int fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
-    assert_true(hp_place_is_held(path, NULL)); /* being made */
+    assert_true(hp_ledger_file_is_held(path, NULL)); /* being made */
     close(fd);
 }
 
@@ -123,8 +123,8 @@ static void is_held_by_forked_children(void **state)
         close(down[1]);
         hp_region_leave(&region);
         region = create();
-        hp_place_ledger(parent, folder, geteuid(), getppid(), 0);
-        bool good = hp_place_is_held(region.path, NULL) && hp_place_is_held(parent, NULL);
+        hp_ledger_file_path(parent, folder, geteuid(), getppid(), 0);
+        bool good = hp_ledger_file_is_held(region.path, NULL) && hp_ledger_file_is_held(parent, NULL);
         if (write(up[1], region.path, HP_PATH_MAX) != HP_PATH_MAX)
             good = false;
         while (read(down[0], &word, 1) > 0) /* until the parent closes it, or ends */
@@ -134,12 +134,12 @@ static void is_held_by_forked_children(void **state)
     char path[HP_PATH_MAX] = "";
     assert_int_equal(read(up[0], path, sizeof path), sizeof path);
     assert_string_not_equal(path, region.path);
-    assert_true(hp_place_is_held(path, NULL));
+    assert_true(hp_ledger_file_is_held(path, NULL));
     close(down[1]);
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_int_equal(status, 0);
-    assert_false(hp_place_is_held(path, NULL));
-    assert_true(hp_place_is_held(region.path, NULL));
+    assert_false(hp_ledger_file_is_held(path, NULL));
+    assert_true(hp_ledger_file_is_held(region.path, NULL));
     close(up[0]);
     close(up[1]);
     close(down[0]);
@@ -154,7 +154,7 @@ static void prunes_the_oldest_dead_only(void **state)
     assert_int_equal(rename(other.path, place(NOBODY, 5)), 0);
     for (unsigned number = 10; number < 10 + 3 * HP_DEAD_MOST; number++)
         write_dead(number);
-    hp_place_prune(inner);
+    hp_ledger_file_prune(inner);
     assert_true(is_there(NOBODY, 5));
     assert_true(access(own.path, F_OK) == 0);
     for (unsigned number = 10; number < 10 + 3 * HP_DEAD_MOST; number++)
@@ -168,7 +168,7 @@ static void leaves_few_alone(void **state)
     struct hp_region region = create();
     for (unsigned number = 10; number < 10 + HP_DEAD_MOST; number++)
         write_dead(number);
-    hp_place_prune(inner);
+    hp_ledger_file_prune(inner);
     for (unsigned number = 10; number < 10 + HP_DEAD_MOST; number++)
         assert_true(is_there(NOBODY, number));
     destroy(&region);
@@ -179,7 +179,7 @@ static void does_not_take_a_held_name(void **state)
 {
     struct held first = create_held(), second = create_held();
     assert_string_not_equal(first.path, second.path);
-    assert_true(hp_place_is_held(first.path, NULL) && hp_place_is_held(second.path, NULL));
+    assert_true(hp_ledger_file_is_held(first.path, NULL) && hp_ledger_file_is_held(second.path, NULL));
     let_go(&first); /* as exec does */
     struct hp_region third = create();
     assert_string_equal(third.path, first.path);
@@ -196,7 +196,7 @@ static void keeps_the_ledgers_of_dead_processes(void **state)
         if (killed < HP_DEAD_MOST)
             for (unsigned number = 0; number <= killed; number++) {
                 char path[HP_PATH_MAX];
-                assert_int_equal(hp_place_ledger(path, folder, geteuid(), getpid(), number), 0);
+                assert_int_equal(hp_ledger_file_path(path, folder, geteuid(), getpid(), number), 0);
                 assert_int_equal(access(path, F_OK), 0);
             }
         region.store.ledger->made_ticks = 1; /* before this process was there */
@@ -208,10 +208,10 @@ static void reads_names(void **state)
 {
     int pid;
     uint64_t number;
-    assert_true(hp_place_parse("4711.1234567890123.ledger", &pid, &number));
+    assert_true(hp_ledger_file_parse("4711.1234567890123.ledger", &pid, &number));
     assert_int_equal(pid, 4711);
     assert_true(number == 1234567890123);
-    assert_true(hp_place_parse("12.ledger", &pid, &number));
+    assert_true(hp_ledger_file_parse("12.ledger", &pid, &number));
     assert_int_equal(pid, 12);
     assert_true(number == 0);
     static const char *const bad[] = {"",
@@ -230,7 +230,7 @@ static void reads_names(void **state)
                                       "-1.1.ledger",
                                       "a.1.ledger"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
-        assert_false(hp_place_parse(bad[i], &pid, &number));
+        assert_false(hp_ledger_file_parse(bad[i], &pid, &number));
 }
 
 int main(void)

@@ -21,7 +21,7 @@
 #include <unistd.h>
 
 #include "ledger/ledger_view.h"
-#include "ledger/place.h"
+#include "ledger/ledger_file.h"
 #include "ledger/region.h"
 #include "ledger_help.h"
 
@@ -44,7 +44,7 @@ static int make_folder(void **state)
     if (!mkdtemp(folder))
         return -1;
     snprintf(inner, sizeof inner, "%s/heapprof-%u", folder, (unsigned)geteuid());
-    return hp_place_ledger(file, folder, geteuid(), getpid(), 0);
+    return hp_ledger_file_path(file, folder, geteuid(), getpid(), 0);
 }
 
 static int remove_folder(void **state)
@@ -187,7 +187,7 @@ static void refuses_links_and_open_folders(void **state)
     }
     /* What has the file's name and is no ledger is left alone, and what a link points to: there are more names. */
     char next[HP_PATH_MAX], victim[160];
-    assert_int_equal(hp_place_ledger(next, folder, geteuid(), getpid(), 1), 0);
+    assert_int_equal(hp_ledger_file_path(next, folder, geteuid(), getpid(), 1), 0);
     snprintf(victim, sizeof victim, "%s/victim", folder);
     int fd = open(victim, O_CREAT | O_WRONLY | O_CLOEXEC, 0600), error = -1;
     assert_int_equal(write(fd, "precious", 8), 8);
@@ -534,7 +534,8 @@ static bool sealed_child_makes_no_file(void)
     struct stat status;
     int error = 0;
     hp_region_leave(&region);
-    if (hp_region_create(&region, folder, BUDGET, 128, INTERVAL, &error) || hp_place_ledger(own, folder, getuid(), getpid(), 0))
+    if (hp_region_create(&region, folder, BUDGET, 128, INTERVAL, &error) ||
+        hp_ledger_file_path(own, folder, getuid(), getpid(), 0))
         return false;
     const uint64_t taken = fill(1000);
     return !region.shared && error == -EPERM && lstat(own, &status) < 0 && taken == 1000 && holds(taken);

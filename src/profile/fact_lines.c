@@ -51,8 +51,8 @@ static void add(struct hp_profile *profile, const char *name, const char *value,
 {
     if (profile->fact_count == FACTS_MAX)
         return;
-    profile->facts = hp_grow(profile->facts, &profile->private->fact_capacity,
-                             profile->fact_count + 1, sizeof *profile->facts);
+    profile->facts =
+        hp_grow(profile->facts, &profile->private->fact_capacity, profile->fact_count + 1, sizeof *profile->facts);
     profile->facts[profile->fact_count++] = (struct hp_fact){name, value, group};
     if (strcmp(name, "heapprof.time") == 0)
         profile->time_ns = parse_time(value, 1000000000);
@@ -98,11 +98,10 @@ size_t hp_unescape(char *text, size_t size)
     size_t to = 0;
     for (size_t i = 0; i < size; i++, to++) {
         text[to] = text[i];
-        if (text[i] != '\\' || size - i < 4 || !is_octal(text[i + 1]) || text[i + 1] > '3' ||
-            !is_octal(text[i + 2]) || !is_octal(text[i + 3]))
+        if (text[i] != '\\' || size - i < 4 || !is_octal(text[i + 1]) || text[i + 1] > '3' || !is_octal(text[i + 2]) ||
+            !is_octal(text[i + 3]))
             continue;
-        text[to] =
-            (char)((text[i + 1] - '0') << 6 | (text[i + 2] - '0') << 3 | (text[i + 3] - '0'));
+        text[to] = (char)((text[i + 1] - '0') << 6 | (text[i + 2] - '0') << 3 | (text[i + 3] - '0'));
         i += 3;
     }
     return to;
@@ -144,8 +143,7 @@ static void add_group(struct hp_profile *profile, const char *text, size_t size)
             char name[PREFIX_SIZE + 64];
             memcpy(name, prefix, PREFIX_SIZE);
             memcpy(name + PREFIX_SIZE, text, (size_t)(equals - text));
-            add(profile,
-                hp_profile_intern_bytes(profile, name, PREFIX_SIZE + (size_t)(equals - text)),
+            add(profile, hp_profile_intern_bytes(profile, name, PREFIX_SIZE + (size_t)(equals - text)),
                 intern_unescaped(profile, equals + 1, (size_t)(stop - equals) - 1), group);
         }
         text = space ? space + 1 : end;
@@ -156,8 +154,7 @@ static void add_group(struct hp_profile *profile, const char *text, size_t size)
  * the text. */
 static bool is_reserved(const char *name, size_t size)
 {
-    static const char *const names[] = {"heapprof.module", "heapprof.front", "heapprof.raw",
-                                        "heapprof.type"};
+    static const char *const names[] = {"heapprof.module", "heapprof.front", "heapprof.raw", "heapprof.type"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (size == strlen(names[i]) && memcmp(name, names[i], size) == 0)
             return true;
@@ -203,8 +200,7 @@ static void put_escaped(struct line *line, const char *value, bool spaces)
     for (; *value; value++) {
         unsigned char c = (unsigned char)*value;
         if (c < ' ' || c == 127 || c == '\\' || (spaces && c == ' ')) {
-            char octal[4] = {'\\', (char)('0' + (c >> 6)), (char)('0' + (c >> 3 & 7)),
-                             (char)('0' + (c & 7))};
+            char octal[4] = {'\\', (char)('0' + (c >> 6)), (char)('0' + (c >> 3 & 7)), (char)('0' + (c & 7))};
             put(line, octal, sizeof octal);
         } else {
             put(line, value, 1);
@@ -220,8 +216,7 @@ static bool is_memstat(const char *name)
     return false;
 }
 
-void hp_profile_each_comment(const struct hp_profile *profile,
-                             void (*emit)(void *state, const char *line), void *state)
+void hp_profile_each_comment(const struct hp_profile *profile, void (*emit)(void *state, const char *line), void *state)
 {
     struct line line = {0};
     bool headline = false;

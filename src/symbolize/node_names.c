@@ -57,8 +57,7 @@ static const char *qualify(struct hp_strings *strings, Dwarf_Die target, const c
         Dwarf_Attribute attribute;
         Dwarf_Die next;
         into = true;
-        if (dwarf_attr(&walk.die, DW_AT_sibling, &attribute) &&
-            dwarf_formref_die(&attribute, &next))
+        if (dwarf_attr(&walk.die, DW_AT_sibling, &attribute) && dwarf_formref_die(&attribute, &next))
             into = dwarf_dieoffset(&next) > offset;
     }
     char text[QUALIFIED_MAX] = "";
@@ -90,8 +89,8 @@ static const char *symbol_at(struct hp_symbol_module *module, uint64_t entry)
     return symbol && symbol->address == entry ? symbol->name : NULL;
 }
 
-static void name_function(struct hp_symbol_module *module, struct unit *unit, struct node *node,
-                          Dwarf_Die *die, bool is_function, uint64_t entry)
+static void name_function(struct hp_symbol_module *module, struct unit *unit, struct node *node, Dwarf_Die *die,
+                          bool is_function, uint64_t entry)
 {
     struct hp_strings *strings = &module->owner->strings;
     const char *name = dwarf_diename(die);
@@ -118,8 +117,7 @@ static void name_function(struct hp_symbol_module *module, struct unit *unit, st
 
 /* The file that DW_AT_decl_file or DW_AT_call_file counts, in the table of the unit that the
  * attribute is in (not dwarf_decl_file, which ends the process where a split unit has no table). */
-static const char *file_attribute(struct hp_symbol_module *module, struct unit *unit,
-                                  Dwarf_Die *die, unsigned name)
+static const char *file_attribute(struct hp_symbol_module *module, struct unit *unit, Dwarf_Die *die, unsigned name)
 {
     Dwarf_Attribute attribute;
     Dwarf_Word index;
@@ -135,8 +133,8 @@ static const char *file_attribute(struct hp_symbol_module *module, struct unit *
     return index < count ? hp_unit_path(module, unit, dwarf_filesrc(files, index, NULL, NULL)) : "";
 }
 
-void hp_name_node(struct hp_symbol_module *module, struct unit *unit, struct node *node,
-                  bool is_function, uint64_t entry)
+void hp_name_node(struct hp_symbol_module *module, struct unit *unit, struct node *node, bool is_function,
+                  uint64_t entry)
 {
     if (node->named)
         return;

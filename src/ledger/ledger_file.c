@@ -1,4 +1,4 @@
-#include "ledger/place.h"
+#include "ledger/ledger_file.h"
 
 #include <dirent.h>
 #include <signal.h>
@@ -58,7 +58,7 @@ static size_t user_folder(char *path, const char *folder, unsigned uid)
     return append_number(path, append(path, append(path, 0, folder), "/heapprof-"), uid);
 }
 
-int hp_place_folder(char path[HP_PATH_MAX], const char *folder, unsigned uid)
+int hp_ledger_folder_path(char path[HP_PATH_MAX], const char *folder, unsigned uid)
 {
     struct stat status = {0};
     size_t length = user_folder(path, folder, uid);
@@ -89,13 +89,13 @@ static size_t append_name(char *path, size_t at, int pid, uint64_t number)
     return append(path, at, ".ledger");
 }
 
-int hp_place_ledger(char path[HP_PATH_MAX], const char *folder, unsigned uid, int pid, uint64_t number)
+int hp_ledger_file_path(char path[HP_PATH_MAX], const char *folder, unsigned uid, int pid, uint64_t number)
 {
     size_t at = append(path, user_folder(path, folder, uid), "/");
     return append_name(path, at, pid, number) + 1 >= HP_PATH_MAX ? -ENAMETOOLONG : 0;
 }
 
-int hp_place_beside(char path[HP_PATH_MAX], int pid, uint64_t number)
+int hp_ledger_file_beside(char path[HP_PATH_MAX], int pid, uint64_t number)
 {
     char *slash = strrchr(path, '/');
     if (!slash)
@@ -103,12 +103,12 @@ int hp_place_beside(char path[HP_PATH_MAX], int pid, uint64_t number)
     return append_name(path, (size_t)(slash + 1 - path), pid, number) + 1 >= HP_PATH_MAX ? -ENAMETOOLONG : 0;
 }
 
-void hp_place_hold(int fd)
+void hp_ledger_file_hold(int fd)
 {
     hp_sys_flock(fd, LOCK_EX | LOCK_NB);
 }
 
-bool hp_place_is_held(const char *path, uint64_t *made)
+bool hp_ledger_file_is_held(const char *path, uint64_t *made)
 {
     struct stat status = {0};
     int fd = hp_sys_open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
@@ -123,7 +123,7 @@ bool hp_place_is_held(const char *path, uint64_t *made)
     return held;
 }
 
-void hp_place_descriptor(char path[HP_PATH_MAX], int fd)
+void hp_descriptor_path(char path[HP_PATH_MAX], int fd)
 {
     append_number(path, append(path, 0, "/proc/self/fd/"), (uint64_t)fd);
 }
@@ -140,7 +140,7 @@ static bool take_number(const char **text, uint64_t most, uint64_t *value)
     return good;
 }
 
-bool hp_place_parse(const char *name, int *pid, uint64_t *number)
+bool hp_ledger_file_parse(const char *name, int *pid, uint64_t *number)
 {
     uint64_t value;
     *number = 0;
@@ -183,10 +183,10 @@ static void consider(struct prune *prune, const char *name)
 {
     struct dead dead;
     char path[HP_PATH_MAX];
-    if (!hp_place_parse(name, &dead.pid, &dead.number))
+    if (!hp_ledger_file_parse(name, &dead.pid, &dead.number))
         return;
     name_ledger(path, prune->folder, &dead);
-    if (hp_place_is_held(path, &dead.made))
+    if (hp_ledger_file_is_held(path, &dead.made))
         return;
     unsigned oldest = 0;
     for (unsigned i = 1; i < prune->count; i++)
@@ -202,7 +202,7 @@ static void consider(struct prune *prune, const char *name)
     }
 }
 
-void hp_place_prune(const char *folder)
+void hp_ledger_file_prune(const char *folder)
 {
     struct prune prune = {.folder = folder};
     /* As getdents64(2) lays it out. */

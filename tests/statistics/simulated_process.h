@@ -1,4 +1,4 @@
-/* process.h - a simulated process for the statistical tests: it allocates in simulated time, but
+/* simulated_process.h - a simulated process for the statistical tests: it allocates in simulated time, but
  * what it allocates goes through the real sampler into a real ledger, out through the real writer
  * of the text and back in through the real reader. Only the stacks are made up. The tests know the
  * truth to the byte.
@@ -10,8 +10,8 @@
  * One process at a time: it uses the thread's own state of the sampler. All dice are seeded: a run
  * comes out the same on each machine.
  */
-#ifndef HP_TESTS_PROCESS_H
-#define HP_TESTS_PROCESS_H
+#ifndef HP_TESTS_SIMULATED_PROCESS_H
+#define HP_TESTS_SIMULATED_PROCESS_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -56,8 +56,7 @@ void stream_free(struct stream *stream, uint64_t count);
 /* A dump, read back. */
 struct hp_profile *process_profile(const struct process *process);
 /* The estimates of sites 0 to `sites` - 1. */
-void profile_estimates(const struct hp_profile *profile, unsigned sites,
-                       struct hp_estimate (*sums)[HP_SAMPLE_TYPES]);
+void profile_estimates(const struct hp_profile *profile, unsigned sites, struct hp_estimate (*sums)[HP_SAMPLE_TYPES]);
 /* What they should be; adds up over the streams of a site. */
 void stream_truth(const struct stream *stream, double truth[HP_SAMPLE_TYPES]);
 

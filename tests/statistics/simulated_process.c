@@ -1,4 +1,4 @@
-#include "process.h"
+#include "simulated_process.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,8 +33,7 @@ void process_set_interval(struct process *process, uint64_t interval)
 
 void process_start(struct process *process, uint64_t seed, uint64_t interval)
 {
-    *process =
-        (struct process){.store = malloc(sizeof *process->store), .random = seed, .next_address = 4096};
+    *process = (struct process){.store = malloc(sizeof *process->store), .random = seed, .next_address = 4096};
     *process->store = make_store(BUDGET, 128, interval);
     process->store->ledger->pid = 42;
     process->store->ledger->start_time_ns = seed;
@@ -58,8 +57,7 @@ void process_end(struct process *process)
 struct stream *stream_new(struct process *process, unsigned site, uint64_t size)
 {
     struct stream *stream = calloc(1, sizeof *stream);
-    *stream =
-        (struct stream){.process = process, .site = site, .size = size, .next = process->streams};
+    *stream = (struct stream){.process = process, .site = site, .size = size, .next = process->streams};
     return process->streams = stream;
 }
 
@@ -70,7 +68,8 @@ static void record(struct stream *stream)
     const uint64_t frames[] = {SITE_BASE + 16 * stream->site + 1};
     const uint64_t interval = hp_thread.due_interval;
     uint16_t size_class = interval == 1 ? 0 : hp_size_class(stream->size);
-    struct hp_key key = {.frames = frames, .interval = interval, .depth = 1, .size_class = size_class, .kind = HP_KIND_HEAP};
+    struct hp_key key = {
+        .frames = frames, .interval = interval, .depth = 1, .size_class = size_class, .kind = HP_KIND_HEAP};
     key.hash = hp_key_hash(&key);
     uint64_t address = process->next_address += 4096;
     if (!add_object(process->store, &key, address, stream->size))
@@ -115,8 +114,7 @@ uint64_t stream_allocate(struct stream *stream, uint64_t count)
 void stream_free(struct stream *stream, uint64_t count)
 {
     stream->freed += count;
-    for (; stream->first < stream->count && stream->drawn[stream->first].index < stream->freed;
-         stream->first++)
+    for (; stream->first < stream->count && stream->drawn[stream->first].index < stream->freed; stream->first++)
         if (!remove_object(stream->process->store, stream->drawn[stream->first].address))
             fail_msg("a sampled object is not in the ledger");
 }
@@ -139,16 +137,14 @@ struct hp_profile *process_profile(const struct process *process)
     return profile;
 }
 
-void profile_estimates(const struct hp_profile *profile, unsigned sites,
-                       struct hp_estimate (*sums)[HP_SAMPLE_TYPES])
+void profile_estimates(const struct hp_profile *profile, unsigned sites, struct hp_estimate (*sums)[HP_SAMPLE_TYPES])
 {
     memset(sums, 0, sites * sizeof *sums);
     for (size_t i = 0; i < profile->sample_count; i++) {
         uint64_t site = (frame(profile, i, 0)->address - SITE_BASE) / 16;
         assert_true(site < sites);
         for (unsigned type = 0; type < HP_SAMPLE_TYPES; type++) {
-            struct hp_estimate term =
-                hp_sample_estimate(profile, &profile->samples[i], type, false);
+            struct hp_estimate term = hp_sample_estimate(profile, &profile->samples[i], type, false);
             hp_estimate_add(&sums[site][type], &term);
         }
     }
@@ -156,8 +152,7 @@ void profile_estimates(const struct hp_profile *profile, unsigned sites,
 
 void stream_truth(const struct stream *stream, double truth[HP_SAMPLE_TYPES])
 {
-    double allocated = (double)stream->allocated, live = allocated - (double)stream->freed,
-           size = (double)stream->size;
+    double allocated = (double)stream->allocated, live = allocated - (double)stream->freed, size = (double)stream->size;
     truth[HP_INUSE_SPACE] += live * size;
     truth[HP_INUSE_OBJECTS] += live;
     truth[HP_ALLOC_SPACE] += allocated * size;

@@ -1,4 +1,4 @@
-#include "symbolize/bare.h"
+#include "symbolize/qualified_name.h"
 
 #include <ctype.h>
 #include <string.h>
@@ -75,46 +75,45 @@ static const char *skip_group(const char *text)
     return text;
 }
 
-static void put(struct hp_bare *bare, const char *text, size_t size)
+static void put(struct hp_qualified_name *qualified, const char *text, size_t size)
 {
     if (size >=
-        HP_BARE_MAX -
-            bare->used) /* longer than all names in the tables, so its end does not matter */
-        size = HP_BARE_MAX - 1 - bare->used;
-    memcpy(bare->text + bare->used, text, size);
-    bare->used += size;
-    bare->text[bare->used] = '\0';
+        HP_QUALIFIED_NAME_MAX - qualified->used) /* longer than all names in the tables, so its end does not matter */
+        size = HP_QUALIFIED_NAME_MAX - 1 - qualified->used;
+    memcpy(qualified->text + qualified->used, text, size);
+    qualified->used += size;
+    qualified->text[qualified->used] = '\0';
 }
 
-static bool at_scope_start(const struct hp_bare *bare)
+static bool at_scope_start(const struct hp_qualified_name *qualified)
 {
-    return !bare->used || (bare->used >= 2 && !strcmp(bare->text + bare->used - 2, "::"));
+    return !qualified->used || (qualified->used >= 2 && !strcmp(qualified->text + qualified->used - 2, "::"));
 }
 
 /* At a bracket outside of all others. Returns where to go on, or NULL when the name ends here. */
-static const char *take_group(struct hp_bare *bare, const char *text, const char **inner_end)
+static const char *take_group(struct hp_qualified_name *qualified, const char *text, const char **inner_end)
 {
     const char *past = skip_group(text);
     bool more = hp_begins(past, "::");
     switch (*text) {
     case '<':
-        if (!bare->used) { /* Rust's <Type as Trait>::method: go on with Type, whose end is skipped
+        if (!qualified->used) { /* Rust's <Type as Trait>::method: go on with Type, whose end is skipped
                               later */
             *inner_end = past;
             return text + 1;
         }
-        if (at_scope_start(bare)) /* Rust's function::<T> */
-            bare->text[bare->used -= 2] = '\0';
+        if (at_scope_start(qualified)) /* Rust's function::<T> */
+            qualified->text[qualified->used -= 2] = '\0';
         return past;
     case '{':
-        put(bare, "{}", 2);
+        put(qualified, "{}", 2);
         return past;
     case '(':
-        if (bare->used >= 8 && !strcmp(bare->text + bare->used - 8, "decltype"))
+        if (qualified->used >= 8 && !strcmp(qualified->text + qualified->used - 8, "decltype"))
             return past;
         if (!more)
             return NULL;
-        if (at_scope_start(bare)) /* (anonymous namespace):: */
+        if (at_scope_start(qualified)) /* (anonymous namespace):: */
             return past + 2;
         return past;
     default:
@@ -122,16 +121,16 @@ static const char *take_group(struct hp_bare *bare, const char *text, const char
     }
 }
 
-void hp_bare_name(struct hp_bare *bare, const char *name)
+void hp_qualified_name_of(struct hp_qualified_name *qualified, const char *name)
 {
-    bare->used = 0;
-    bare->text[0] = '\0';
+    qualified->used = 0;
+    qualified->text[0] = '\0';
     const char *inner_end = NULL; /* of the <Type as Trait> that is being read */
     char before = 0;
     for (const char *text = name; *text;) {
         const char *past = skip_operator(text, before);
         if (past != text) {
-            put(bare, text, (size_t)(past - text));
+            put(qualified, text, (size_t)(past - text));
             before = ')';
             text = past;
             continue;
@@ -144,17 +143,17 @@ void hp_bare_name(struct hp_bare *bare, const char *name)
         }
         before = *text;
         if (strchr("<([{", *text)) {
-            text = take_group(bare, text, &inner_end);
+            text = take_group(qualified, text, &inner_end);
             if (!text)
                 return;
         } else if (*text == ' ') {
             if (text[1] == '[') /* [clone .part.0] */
                 return;
-            bare->used = 0; /* what came before was the return type */
-            bare->text[0] = '\0';
+            qualified->used = 0; /* what came before was the return type */
+            qualified->text[0] = '\0';
             text++;
         } else {
-            put(bare, text++, 1);
+            put(qualified, text++, 1);
         }
     }
 }

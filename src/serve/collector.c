@@ -1,4 +1,4 @@
-#include "serve/feed.h"
+#include "serve/collector.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -17,13 +17,13 @@
 
 struct source {
     const char *argument;
-    bool process;  /* not a file */
-    bool dead;     /* as of the last look */
-    char *ledger;  /* its path, once it was found: a later process with the same number is another one */
+    bool process; /* not a file */
+    bool dead;    /* as of the last look */
+    char *ledger; /* its path, once it was found: a later process with the same number is another one */
 };
 
-struct hp_feed {
-    struct hp_feed_options options;
+struct hp_collector {
+    struct hp_collector_options options;
     struct source *sources;
     pthread_mutex_t lock; /* guards all below */
     struct hp_symbolizer *symbolizer;
@@ -48,30 +48,30 @@ static bool is_number(const char *argument)
     return *argument && !argument[strspn(argument, "0123456789")];
 }
 
-struct hp_feed *hp_feed_new(const struct hp_feed_options *options)
+struct hp_collector *hp_collector_new(const struct hp_collector_options *options)
 {
-    struct hp_feed *feed = hp_alloc(1, sizeof *feed);
+    struct hp_collector *collector = hp_alloc(1, sizeof *collector);
     const struct hp_symbol_options symbols = {options->symbol_directories, options->symbol_directory_count};
-    feed->options = *options;
-    feed->sources = hp_alloc(options->count, sizeof *feed->sources);
+    collector->options = *options;
+    collector->sources = hp_alloc(options->count, sizeof *collector->sources);
     for (size_t i = 0; i < options->count; i++) {
         const char *argument = options->arguments[i];
-        feed->sources[i] =
+        collector->sources[i] =
             (struct source){.argument = argument, .process = is_number(argument) && access(argument, F_OK)};
     }
-    feed->symbolizer = hp_symbolizer_new(&symbols);
-    pthread_mutex_init(&feed->lock, NULL);
-    return feed;
+    collector->symbolizer = hp_symbolizer_new(&symbols);
+    pthread_mutex_init(&collector->lock, NULL);
+    return collector;
 }
 
-void hp_feed_free(struct hp_feed *feed)
+void hp_collector_free(struct hp_collector *collector)
 {
-    for (size_t i = 0; i < feed->options.count; i++)
-        free(feed->sources[i].ledger);
-    free(feed->sources);
-    hp_symbolizer_free(feed->symbolizer);
-    pthread_mutex_destroy(&feed->lock);
-    free(feed);
+    for (size_t i = 0; i < collector->options.count; i++)
+        free(collector->sources[i].ledger);
+    free(collector->sources);
+    hp_symbolizer_free(collector->symbolizer);
+    pthread_mutex_destroy(&collector->lock);
+    free(collector);
 }
 
 /* The caller holds the lock. */
@@ -119,15 +119,15 @@ static int load_source(struct source *source, struct hp_profile **profile, struc
 }
 
 /* The caller holds the lock. */
-static int load_all(struct hp_feed *feed, struct hp_profile **profile, struct hp_error *error)
+static int load_all(struct hp_collector *collector, struct hp_profile **profile, struct hp_error *error)
 {
-    size_t count = feed->options.count, done = 0;
+    size_t count = collector->options.count, done = 0;
     int status = 0;
     if (count == 1)
-        return load_source(&feed->sources[0], profile, error);
+        return load_source(&collector->sources[0], profile, error);
     struct hp_profile **all = hp_alloc(count, sizeof *all);
     while (done < count && !status) {
-        status = load_source(&feed->sources[done], &all[done], error);
+        status = load_source(&collector->sources[done], &all[done], error);
         done += !status;
     }
     if (!status)
@@ -139,71 +139,72 @@ static int load_all(struct hp_feed *feed, struct hp_profile **profile, struct hp
 }
 
 /* The caller holds the lock. */
-static void symbolize(struct hp_feed *feed, struct hp_profile *profile)
+static void symbolize(struct hp_collector *collector, struct hp_profile *profile)
 {
-    const struct hp_symbolize_watch watch = {.note = feed->options.note, .state = feed->options.note_state};
-    hp_symbolize_profile(profile, feed->symbolizer, &watch);
+    const struct hp_symbolize_watch watch = {.note = collector->options.note, .state = collector->options.note_state};
+    hp_symbolize_profile(profile, collector->symbolizer, &watch);
 }
 
-int hp_feed_load(struct hp_feed *feed, enum hp_feed_detail detail, struct hp_profile **profile, struct hp_error *error)
+int hp_collector_load(struct hp_collector *collector, enum hp_collector_detail detail, struct hp_profile **profile,
+                      struct hp_error *error)
 {
-    pthread_mutex_lock(&feed->lock);
-    int status = load_all(feed, profile, error);
-    if (!status && detail == HP_FEED_SYMBOLS)
-        symbolize(feed, *profile);
-    pthread_mutex_unlock(&feed->lock);
+    pthread_mutex_lock(&collector->lock);
+    int status = load_all(collector, profile, error);
+    if (!status && detail == HP_COLLECT_SYMBOLS)
+        symbolize(collector, *profile);
+    pthread_mutex_unlock(&collector->lock);
     return status;
 }
 
-bool hp_feed_is_process(const struct hp_feed *feed)
+bool hp_collector_is_process(const struct hp_collector *collector)
 {
-    return feed->options.count == 1 && feed->sources[0].process;
+    return collector->options.count == 1 && collector->sources[0].process;
 }
 
-void hp_feed_symbolize(struct hp_feed *feed, struct hp_profile *profile)
+void hp_collector_symbolize(struct hp_collector *collector, struct hp_profile *profile)
 {
-    pthread_mutex_lock(&feed->lock);
-    symbolize(feed, profile);
-    pthread_mutex_unlock(&feed->lock);
+    pthread_mutex_lock(&collector->lock);
+    symbolize(collector, profile);
+    pthread_mutex_unlock(&collector->lock);
 }
 
-bool hp_feed_running(struct hp_feed *feed)
+bool hp_collector_running(struct hp_collector *collector)
 {
     bool running = true;
-    pthread_mutex_lock(&feed->lock);
-    for (size_t i = 0; i < feed->options.count; i++)
-        running &= !feed->sources[i].dead;
-    pthread_mutex_unlock(&feed->lock);
+    pthread_mutex_lock(&collector->lock);
+    for (size_t i = 0; i < collector->options.count; i++)
+        running &= !collector->sources[i].dead;
+    pthread_mutex_unlock(&collector->lock);
     return running;
 }
 
-static char *function_at(struct hp_feed *feed, const struct hp_profile *profile, uint64_t address)
+static char *function_at(struct hp_collector *collector, const struct hp_profile *profile, uint64_t address)
 {
     struct hp_symbol_frame frame;
     for (size_t i = 0; i < profile->module_count; i++) {
         const struct hp_module *module = &profile->modules[i];
         if (address < module->start || address >= module->limit)
             continue;
-        struct hp_symbol_module *symbols = hp_symbolizer_module(feed->symbolizer, module->path, module->build_id);
+        struct hp_symbol_module *symbols = hp_symbolizer_module(collector->symbolizer, module->path, module->build_id);
         if (hp_symbolize(symbols, address - module->start + module->offset, &frame, 1))
             return hp_strdup(frame.function);
     }
     return hp_strdup("");
 }
 
-int hp_feed_functions(struct hp_feed *feed, const uint64_t *addresses, size_t count, char ***names,
-                      struct hp_error *error)
+int hp_collector_functions(struct hp_collector *collector, const uint64_t *addresses, size_t count, char ***names,
+                           struct hp_error *error)
 {
     struct hp_profile *profile;
-    pthread_mutex_lock(&feed->lock);
-    int status = load_source(&feed->sources[0], &profile, error);
+    pthread_mutex_lock(&collector->lock);
+    int status = load_source(&collector->sources[0], &profile, error);
     if (!status) {
         *names = hp_alloc(count, sizeof **names);
         for (size_t i = 0; i < count; i++)
-            (*names)[i] = function_at(feed, profile, addresses[i]);
+            (*names)[i] = function_at(collector, profile, addresses[i]);
         hp_profile_free(profile);
     }
-    pthread_mutex_unlock(&feed->lock);
+    pthread_mutex_unlock(&collector->lock);
     return status;
 }
 
@@ -213,7 +214,7 @@ static void read_command(pid_t pid, struct text *text)
     ssize_t size = 0;
     snprintf(path, sizeof path, "/proc/%d/cmdline", (int)pid);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    /* With the feed's lock held, but /proc keeps nobody waiting. */
+    /* With the collector's lock held, but /proc keeps nobody waiting. */
     /* NOLINTNEXTLINE(clang-analyzer-unix.BlockInCriticalSection) */
     while (fd >= 0 && text->size < COMMAND_MOST && (size = read(fd, block, sizeof block)) > 0)
         collect(text, block, (size_t)size);
@@ -223,13 +224,13 @@ static void read_command(pid_t pid, struct text *text)
         text->size--;
 }
 
-int hp_feed_command(struct hp_feed *feed, char **command, size_t *size, struct hp_error *error)
+int hp_collector_command(struct hp_collector *collector, char **command, size_t *size, struct hp_error *error)
 {
-    struct source *source = &feed->sources[0];
+    struct source *source = &collector->sources[0];
     struct hp_ledger_info info = {.running = false};
     struct hp_profile *profile = NULL;
     struct text text = {0};
-    pthread_mutex_lock(&feed->lock);
+    pthread_mutex_lock(&collector->lock);
     int status = source->process ? find_ledger(source, &info, error) : load_source(source, &profile, error);
     if (!status && info.running)
         read_command(info.pid, &text);
@@ -238,7 +239,7 @@ int hp_feed_command(struct hp_feed *feed, char **command, size_t *size, struct h
         if (exe)
             collect(&text, exe, strlen(exe));
     }
-    pthread_mutex_unlock(&feed->lock);
+    pthread_mutex_unlock(&collector->lock);
     hp_profile_free(profile);
     *command = text.data;
     *size = text.size;

@@ -1,4 +1,4 @@
-/* threads.h - what only the live samples one by one tell: how much of them was never touched, and which thread allocated
+/* thread_facts.h - what only the live samples one by one tell: how much of them was never touched, and which thread allocated
  * them, which stands in a profile as
  *
  *   # heapprof.thread = NUMBER tid=N samples=N sampled_bytes=N bytes=N bytes_error=N objects=N objects_error=N ended=1 name=...
@@ -10,8 +10,8 @@
  *
  * Internal to src/ledger; async-signal-safe.
  */
-#ifndef HP_LEDGER_THREADS_H
-#define HP_LEDGER_THREADS_H
+#ifndef HP_LEDGER_THREAD_FACTS_H
+#define HP_LEDGER_THREAD_FACTS_H
 
 #include "ledger/snapshot.h"
 

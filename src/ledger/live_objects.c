@@ -227,7 +227,8 @@ void hp_live_each(const struct hp_store *store, visit_fn *visit, void *state)
             const struct hp_live_group *group = group_of(store, &place);
             for (unsigned slot = 0; slot < HP_LIVE_SLOTS; slot++)
                 if (__atomic_load_n(&group->keys[slot], __ATOMIC_RELAXED))
-                    visit_slot(&group->keys[slot], hp_store_at(store, data_at(store, level, &place, slot)), visit, state);
+                    visit_slot(&group->keys[slot], hp_store_at(store, data_at(store, level, &place, slot)), visit,
+                               state);
         }
     }
 }

@@ -1,4 +1,4 @@
-/* place.h - where ledgers lie, and what their names say.
+/* ledger_file.h - where ledgers lie, and what their names say.
  *
  *     FOLDER/heapprof-UID/PID.ledger, or PID.N.ledger with N from 1
  *
@@ -14,8 +14,8 @@
  *
  * No malloc, no stdio, no errno; async-signal-safe.
  */
-#ifndef HP_LEDGER_PLACE_H
-#define HP_LEDGER_PLACE_H
+#ifndef HP_LEDGER_LEDGER_FILE_H
+#define HP_LEDGER_LEDGER_FILE_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -32,27 +32,27 @@ uint64_t hp_boot_ticks(void);
 uint64_t hp_process_start(int pid);
 
 /* The user's folder in `folder`, made if need be: 0700, a folder, and the user's own; or -errno. Returns its length. */
-int hp_place_folder(char path[HP_PATH_MAX], const char *folder, unsigned uid);
+int hp_ledger_folder_path(char path[HP_PATH_MAX], const char *folder, unsigned uid);
 /* The name of a ledger in there; `number` 0: the first one. */
-int hp_place_ledger(char path[HP_PATH_MAX], const char *folder, unsigned uid, int pid, uint64_t number);
+int hp_ledger_file_path(char path[HP_PATH_MAX], const char *folder, unsigned uid, int pid, uint64_t number);
 
 /* Make the name of a ledger into that of another one in the same folder. */
-int hp_place_beside(char path[HP_PATH_MAX], int pid, uint64_t number);
+int hp_ledger_file_beside(char path[HP_PATH_MAX], int pid, uint64_t number);
 
 /* Hold a ledger's file from now on, by its open file, which is then mapped. */
-void hp_place_hold(int fd);
+void hp_ledger_file_hold(int fd);
 /* False if nobody holds it: its process is dead, or has executed another program. Sets `made`, unless that is NULL, to
  * when that was, in ns of Unix time. */
-bool hp_place_is_held(const char *path, uint64_t *made);
+bool hp_ledger_file_is_held(const char *path, uint64_t *made);
 
 /* "/proc/self/fd/N" */
-void hp_place_descriptor(char path[HP_PATH_MAX], int fd);
+void hp_descriptor_path(char path[HP_PATH_MAX], int fd);
 
 /* False if `name` (without folders) is not a ledger's. */
-bool hp_place_parse(const char *name, int *pid, uint64_t *number);
+bool hp_ledger_file_parse(const char *name, int *pid, uint64_t *number);
 
 /* When there are many ledgers in a user's folder, remove all of dead processes but the newest HP_DEAD_MOST. What is
  * held stays. */
-void hp_place_prune(const char *user_folder);
+void hp_ledger_file_prune(const char *user_folder);
 
 #endif

@@ -1,4 +1,4 @@
-#include "ledger/threads.h"
+#include "ledger/thread_facts.h"
 
 #include <string.h>
 
@@ -6,14 +6,14 @@
 #include "base/sys.h"
 
 #define PAGE 4096ull
-#define LARGE (64ull << 10)    /* smaller objects are touched, by what is written beside them if not by themselves */
+#define LARGE (64ull << 10)     /* smaller objects are touched, by what is written beside them if not by themselves */
 #define PAGES_MOST (1ull << 20) /* 4 GiB: a few ms */
 
 struct collection {
     const struct hp_ledger_view *view;
     struct hp_thread_sums *sums;
     const char *process;
-    int pagemap; /* below 0: not opened yet (-EAGAIN), or it can't be */
+    int pagemap;             /* below 0: not opened yet (-EAGAIN), or it can't be */
     uint64_t size, interval; /* that `p` was computed for */
     double p;
 };
@@ -168,7 +168,8 @@ void hp_threads_collect(const struct hp_ledger_view *view, const char *process, 
         hp_sys_close(collection.pagemap);
 }
 
-void hp_threads_write(const struct hp_ledger_view *view, const char *process, struct hp_thread_sums *sums, struct hp_text *text)
+void hp_threads_write(const struct hp_ledger_view *view, const char *process, struct hp_thread_sums *sums,
+                      struct hp_text *text)
 {
     uint32_t left = 0, number;
     for (unsigned listed = 0; listed < HP_THREADS_LISTED && !text->error && (number = largest_left(sums)); listed++) {
