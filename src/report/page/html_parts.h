@@ -1,4 +1,4 @@
-/* html_parts.h - the parts of the page, embedded by embed.py at build time. */
+/* html_parts.h - the parts of the page, embedded by scripts/embed.py at build time. */
 #ifndef HP_REPORT_PAGE_HTML_PARTS_H
 #define HP_REPORT_PAGE_HTML_PARTS_H
 
