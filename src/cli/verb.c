@@ -1,10 +1,8 @@
-/* heapprof-reports, the command with all its verbs, and what was meant by a name that is none. */
-#include <stdio.h>
+#include "cli/verb.h"
+
 #include <string.h>
 
-#include "cli/output.h"
 #include "cli/say.h"
-#include "cli/verb.h"
 
 #define LONGEST_VERB 32
 
@@ -56,22 +54,4 @@ void hp_unknown_verb(const char *name, const struct hp_verb *nearest)
     if (nearest)
         hp_usage("there is no verb '%s'; did you mean '%s'?", name, nearest->name);
     hp_usage("there is no verb '%s'", name);
-}
-
-int main(int argc, char **argv)
-{
-    if (argc < 2)
-        hp_usage("which verb?");
-    if (!strcmp(argv[1], "--version")) {
-        puts("heapprof " HP_VERSION);
-        return hp_output_flush();
-    }
-    if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))
-        argv[1] = (char *)"help";
-    if (argv[1][0] == '-')
-        hp_usage("unknown option '%s'", argv[1]);
-    const struct hp_verb *nearest, *verb = hp_verb_find(argv[1], &nearest);
-    if (!verb)
-        hp_unknown_verb(argv[1], nearest);
-    return verb->run(argc - 1, argv + 1);
 }
