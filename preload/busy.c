@@ -3,7 +3,7 @@
 #include <signal.h>
 
 #include "ledger/region.h"
-#include "ledger/sys.h"
+#include "base/sys.h"
 #include "stack.h"
 
 #define NEAR (1ul << 20) /* bytes of stack that a handler and what it calls take at most */

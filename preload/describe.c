@@ -5,7 +5,7 @@
 #include <sys/auxv.h>
 
 #include "base/parse.h"
-#include "ledger/sys.h"
+#include "base/sys.h"
 #include "modules.h"
 
 enum { NOT_STARTED, READY };

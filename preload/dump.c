@@ -8,9 +8,9 @@
 #include "busy.h"
 #include "figures.h"
 #include "gzip.h"
-#include "ledger/place.h"
+#include "ledger/ledger_file.h"
 #include "ledger/snapshot.h"
-#include "ledger/sys.h"
+#include "base/sys.h"
 #include "library.h"
 #include "record.h"
 #include "sampler.h"
@@ -216,7 +216,7 @@ static int publish_visibly(struct work *work, int fd, bool draft)
 {
     char from[HP_PATH_MAX];
     if (!draft) {
-        hp_place_descriptor(from, fd);
+        hp_descriptor_path(from, fd);
         int error = hp_sys_link(from, work->path);
         if (error != -EEXIST)
             return error;

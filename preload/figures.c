@@ -10,8 +10,8 @@
 #include "busy.h"
 #include "dump.h"
 #include "ledger/heap.h"
-#include "ledger/sys.h"
-#include "ledger/words.h"
+#include "base/sys.h"
+#include "base/atomic_copy.h"
 #include "library.h"
 #include "modules.h"
 #include "next.h"
@@ -104,7 +104,7 @@ static void publish(struct hp_ledger *ledger, const struct hp_figures *figures)
     uint32_t version = __atomic_load_n(&there->version, __ATOMIC_RELAXED) | 1;
     __atomic_store_n(&there->version, version, __ATOMIC_RELAXED);
     __atomic_thread_fence(__ATOMIC_RELEASE);
-    hp_words_store(&there->source, &figures->source, sizeof *figures - offsetof(struct hp_figures, source));
+    hp_atomic_copy_in(&there->source, &figures->source, sizeof *figures - offsetof(struct hp_figures, source));
     __atomic_store_n(&there->version, version + 1, __ATOMIC_RELEASE);
 }
 
@@ -226,7 +226,7 @@ static bool search(struct hp_glibc *found)
 /* Any number of threads may do so at once: all write the same. */
 static void publish_glibc(struct hp_glibc *to, const struct hp_glibc *from)
 {
-    hp_words_store(to, from, offsetof(struct hp_glibc, arena));
+    hp_atomic_copy_in(to, from, offsetof(struct hp_glibc, arena));
     __atomic_store_n(&to->arena, from->arena, __ATOMIC_RELEASE);
 }
 

@@ -5,7 +5,7 @@
 #include <stddef.h>
 #include <zlib.h>
 
-#include "ledger/text.h"
+#include "base/text_writer.h"
 
 /* deflate takes (1 << (windowBits + 2)) + (1 << (memLevel + 9)) bytes and its state (zconf.h): 268 KB and some. */
 #define HP_GZIP_MEMORY (300u << 10)

@@ -15,7 +15,7 @@
 #include "figures.h"
 #include "heapprof.h"
 #include "ledger/snapshot.h"
-#include "ledger/sys.h"
+#include "base/sys.h"
 #include "library.h"
 #include "modules.h"
 #include "next.h"

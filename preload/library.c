@@ -16,7 +16,7 @@
 #include "figures.h"
 #include "filter.h"
 #include "ledger/inherit.h"
-#include "ledger/sys.h"
+#include "base/sys.h"
 #include "modules.h"
 #include "next.h"
 #include "record.h"

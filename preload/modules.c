@@ -6,7 +6,7 @@
 #include <string.h>
 #include <sys/auxv.h>
 
-#include "ledger/sys.h"
+#include "base/sys.h"
 
 /* What hp_find_object says of the module's latest load, to see whether that is still there. Private to the process:
  * these are pointers. */

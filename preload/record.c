@@ -4,7 +4,7 @@
 #include "dump.h"
 #include "figures.h"
 #include "filter.h"
-#include "ledger/sys.h"
+#include "base/sys.h"
 #include "library.h"
 #include "modules.h"
 #include "next.h"
@@ -97,7 +97,7 @@ static __attribute__((noinline)) void forget_taken(struct hp_live_ref *ref)
     count_thread(store, data.thread, -1);
     hp_live_drop(ref);
     hp_filter_change(ref->address, -1);
-    hp_pair_add(&row->freed, 1, data.size);
+    hp_tally_add(&row->freed, 1, data.size);
     if (__atomic_load_n(&to_give_up, __ATOMIC_RELAXED))
         __atomic_store_n(&to_give_up, 0, __ATOMIC_RELAXED);
 }
@@ -199,7 +199,7 @@ static bool add_object(const struct sample *sample, hp_offset row_at)
     hp_filter_change(address, 1);
     if (!hp_live_insert(store, address, &data)) {
         hp_filter_change(address, -1);
-        hp_pair_add(&row->freed, 1, sample->size);
+        hp_tally_add(&row->freed, 1, sample->size);
         return false;
     }
     count_thread(store, data.thread, 1);

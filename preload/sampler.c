@@ -3,7 +3,7 @@
 #include <sys/auxv.h>
 
 #include "ledger/region.h"
-#include "ledger/sys.h"
+#include "base/sys.h"
 
 __thread struct hp_thread hp_thread __attribute__((tls_model("initial-exec"), visibility("hidden")));
 

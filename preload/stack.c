@@ -1,6 +1,6 @@
 #include "stack.h"
 
-#include "ledger/sys.h"
+#include "base/sys.h"
 
 #define PAGE 4096ul
 #define MAIN_STACK_MOST (128ul << 20) /* Linux keeps at least this much free of mappings below the main stack's top */

@@ -1,7 +1,7 @@
 #include "thread.h"
 
 #include "ledger/region.h"
-#include "ledger/sys.h"
+#include "base/sys.h"
 
 #define NOT_A_TID (1u << 31) /* the kernel's are smaller */
 

@@ -4,7 +4,7 @@
 #include "base/decimal.h"
 #include "figures.h"
 #include "ledger/snapshot.h"
-#include "ledger/sys.h"
+#include "base/sys.h"
 #include "library.h"
 
 #define MIB 1048576.0

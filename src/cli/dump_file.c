@@ -10,7 +10,7 @@
 #include "cli/output.h"
 #include "cli/say.h"
 #include "cli/target.h"
-#include "report/memory.h"
+#include "report/core/memory.h"
 
 /* The program's name, as part of a file's. */
 static char *program_of(const struct hp_ledger_info *info)
@@ -40,8 +40,8 @@ static int write_ledger(const struct hp_ledger_info *info, struct writing *writi
 {
     if (writing->output.draft)
         return hp_ledger_write(info, write_some, writing, error, error_size);
-    struct hp_memory dump = {0};
-    int status = hp_ledger_write(info, hp_memory_sink, &dump, error, error_size);
+    struct hp_byte_buffer dump = {0};
+    int status = hp_ledger_write(info, hp_byte_buffer_sink, &dump, error, error_size);
     if (!status)
         status = write_some(writing, dump.data, dump.size);
     free(dump.data);

@@ -3,7 +3,7 @@
 #define HP_CLI_DUMP_FILE_H
 
 #include "cli/verb.h"
-#include "ledger/reader.h"
+#include "reader/reader.h"
 
 /* `TARGET [-o FILE]`; output is NULL without -o. */
 struct hp_dump_arguments {

@@ -11,7 +11,7 @@
 
 #include "cli/say.h"
 #include "cli/verb.h"
-#include "report/memory.h"
+#include "report/core/memory.h"
 
 bool hp_ends_in(const char *name, const char *suffix)
 {

@@ -5,26 +5,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "cli/input.h"
+#include "cli/load.h"
 #include "cli/verb.h"
-#include "report/report.h"
-
-#define HP_REPORT_OPTIONS_HELP                                                                     \
-    "  --sample=TYPE          inuse_space (default), inuse_objects, alloc_space or "               \
-    "alloc_objects\n"                                                                              \
-    "  --sort=flat|cum        order of the rows\n"                                                 \
-    "  -n ROWS                how many rows (10; 0: all)\n"                                        \
-    "  --granularity=WHAT     functions (default), files, lines or addresses\n"                    \
-    "  --focus RE             only stacks with a frame that matches this regular expression\n"     \
-    "  --ignore RE            no stacks with a frame that matches\n"                               \
-    "  --hide RE              leave out frames that match\n"                                       \
-    "  --show RE              leave out frames that do not match\n"                                \
-    "  --base FILE            subtract this profile first\n"                                       \
-    "  --json                 the same report for programs\n"                                      \
-    "  --raw                  sampled numbers, not scaled\n"                                       \
-    "  --symbols=DIR          where else to look for binaries with debug information\n"            \
-    "  --source=DIR           where else to look for source\n"                                     \
-    "  --color=WHEN           auto (default), always or never\n"
+#include "report/core/report.h"
 
 enum hp_color { HP_COLOR_AUTO, HP_COLOR_ALWAYS, HP_COLOR_NEVER };
 

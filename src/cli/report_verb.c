@@ -33,16 +33,16 @@ int hp_report_verb(const struct hp_verb *verb, const struct hp_report *report, u
     }
     if (!count)
         hp_usage("%s needs a FILE or a PID", verb->name);
-    struct hp_inputs inputs;
+    struct hp_loader loader;
     struct hp_profile *profile = NULL, *base = NULL;
-    hp_inputs_open(&inputs, &arguments.sources);
-    int status = hp_input_load_both(&inputs, arguments.base, names, count, &base, &profile);
+    hp_loader_open(&loader, &arguments.sources);
+    int status = hp_load_both(&loader, arguments.base, names, count, &base, &profile);
     if (status == HP_DONE) {
         const struct hp_report_input input = {.before = base, .profile = profile};
         struct hp_report_outcome outcome;
         status = hp_report_run(report, &input, &arguments.options, &outcome);
     }
-    hp_inputs_close(&inputs);
+    hp_loader_close(&loader);
     hp_profile_free(profile);
     hp_profile_free(base);
     hp_report_arguments_free(&arguments);

@@ -6,7 +6,7 @@
 
 #include "cli/progress.h"
 #include "cli/verb.h"
-#include "report/units.h"
+#include "report/core/units.h"
 
 static const char *current_verb = "";
 

@@ -7,7 +7,7 @@
 
 #include "cli/say.h"
 #include "cli/verb.h"
-#include "report/memory.h"
+#include "report/core/memory.h"
 
 void hp_serving_token(struct hp_serving *serving, const char *value)
 {
@@ -46,17 +46,18 @@ int hp_serving_listen(struct hp_serving *serving)
 int hp_serving_begin(struct hp_serving *serving, char *const *targets, size_t count, const struct hp_sources *sources)
 {
     struct hp_error error = {""};
-    const struct hp_feed_options feed = {.arguments = targets,
-                                         .count = count,
-                                         .symbol_directories = sources ? sources->symbols.names : NULL,
-                                         .symbol_directory_count = sources ? sources->symbols.count : 0,
-                                         .note = note,
-                                         .note_state = serving};
+    const struct hp_collector_options collector = {.arguments = targets,
+                                                   .count = count,
+                                                   .symbol_directories = sources ? sources->symbols.names : NULL,
+                                                   .symbol_directory_count = sources ? sources->symbols.count : 0,
+                                                   .note = note,
+                                                   .note_state = serving};
     if (!serving->where)
         return HP_DONE;
-    serving->feed = hp_feed_new(&feed);
-    serving->history = hp_history_start(serving->feed, serving->every_ms ? serving->every_ms : HP_HISTORY_EVERY_MS);
-    const struct hp_server_options server = {&serving->listener, serving->token, serving->feed, serving->history};
+    serving->collector = hp_collector_new(&collector);
+    serving->history =
+        hp_history_start(serving->collector, serving->every_ms ? serving->every_ms : HP_HISTORY_EVERY_MS);
+    const struct hp_server_options server = {&serving->listener, serving->token, serving->collector, serving->history};
     int status = hp_server_start(&server, &serving->server, &error);
     serving->listener = (struct hp_listener){.fd = -1};
     return status ? hp_fail("--http: %s", error.text) : HP_DONE;
@@ -68,8 +69,8 @@ void hp_serving_end(struct hp_serving *serving)
         hp_server_stop(serving->server);
     hp_listener_close(&serving->listener);
     hp_history_stop(serving->history);
-    if (serving->feed)
-        hp_feed_free(serving->feed);
+    if (serving->collector)
+        hp_collector_free(serving->collector);
     hp_names_free(&serving->notes);
     free(serving->token);
     *serving = (struct hp_serving)HP_SERVING(NULL);

@@ -1,8 +1,8 @@
-/* serving.h - a server and its feed, as `serve` and `run --http` have them. */
+/* serving.h - a server and its collector, as `serve` and `run --http` have them. */
 #ifndef HP_CLI_SERVING_H
 #define HP_CLI_SERVING_H
 
-#include "cli/input.h"
+#include "cli/load.h"
 #include "serve/server.h"
 
 #define HP_SERVING(address) {.where = (address), .listener = {.fd = -1}}
@@ -14,7 +14,7 @@ struct hp_serving {
     struct hp_listener listener;
     char *token; /* NULL: none */
     unsigned every_ms; /* between two moments of the page's time line; 0: as usual */
-    struct hp_feed *feed;
+    struct hp_collector *collector;
     struct hp_history *history;
     struct hp_server *server;
     struct hp_names notes; /* each is said once */

@@ -7,7 +7,7 @@
 
 #include "cli/say.h"
 #include "cli/verb.h"
-#include "ledger/reader.h"
+#include "reader/reader.h"
 #include "profile/alloc.h"
 
 bool hp_number_is_pid(const char *argument, pid_t *pid)
@@ -22,16 +22,16 @@ bool hp_number_is_pid(const char *argument, pid_t *pid)
     return true;
 }
 
-int hp_memory_sink(void *state, const void *data, size_t size)
+int hp_byte_buffer_sink(void *state, const void *data, size_t size)
 {
-    struct hp_memory *memory = state;
-    memory->data = hp_grow(memory->data, &memory->capacity, memory->size + size, 1);
-    memcpy(memory->data + memory->size, data, size);
-    memory->size += size;
+    struct hp_byte_buffer *buffer = state;
+    buffer->data = hp_grow(buffer->data, &buffer->capacity, buffer->size + size, 1);
+    memcpy(buffer->data + buffer->size, data, size);
+    buffer->size += size;
     return 0;
 }
 
-int hp_input_dump(pid_t pid, hp_sink_fn *sink, void *state)
+int hp_target_dump(pid_t pid, hp_sink_fn *sink, void *state)
 {
     char error[512] = "";
     int status = hp_ledger_dump(pid, sink, state, error, sizeof error);

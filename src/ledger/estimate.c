@@ -19,7 +19,7 @@ static double square_root(double value)
 static bool add_row(void *state, const struct hp_row_reading *reading)
 {
     struct sums *sums = state;
-    struct hp_pair freed = reading->freed, alloc = reading->alloc;
+    struct hp_tally freed = reading->freed, alloc = reading->alloc;
     uint64_t interval = reading->interval;
     if (reading->kind != HP_KIND_HEAP)
         return true;

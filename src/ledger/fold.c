@@ -13,28 +13,28 @@
  * row's counters before are known.
  */
 #include "ledger/chain.h"
-#include "ledger/words.h"
+#include "base/atomic_copy.h"
 
 #define STALE_MS 60000 /* a holder that lost its processor for longer is taken for one that jumped away for ever */
 
-static struct hp_pair sum(struct hp_pair a, struct hp_pair b)
+static struct hp_tally sum(struct hp_tally a, struct hp_tally b)
 {
-    return (struct hp_pair){a.objects + b.objects, a.bytes + b.bytes};
+    return (struct hp_tally){a.objects + b.objects, a.bytes + b.bytes};
 }
 
 /* As one, for readers. */
-static void store_pair(struct hp_pair *there, struct hp_pair value)
+static void store_tally(struct hp_tally *there, struct hp_tally value)
 {
-    while (!hp_pair_swap(there, hp_pair_read(there), value)) {
+    while (!hp_tally_swap(there, hp_tally_read(there), value)) {
     }
 }
 
 /* Only who folds changes a fold row, and one that is frozen. */
-static void set_counters(struct hp_ledger_row *to, struct hp_pair alloc, struct hp_pair freed)
+static void set_counters(struct hp_ledger_row *to, struct hp_tally alloc, struct hp_tally freed)
 {
     uint64_t life = __atomic_load_n(&to->alloc.objects, __ATOMIC_RELAXED) & ~HP_ROW_COUNT_MASK;
-    store_pair(&to->alloc, (struct hp_pair){life | alloc.objects, alloc.bytes});
-    store_pair(&to->freed, freed);
+    store_tally(&to->alloc, (struct hp_tally){life | alloc.objects, alloc.bytes});
+    store_tally(&to->freed, freed);
 }
 
 /* Take a row out of its chain: false if it is not in this one. */
@@ -78,15 +78,16 @@ static void finish_journal(const struct hp_store *store)
         return;
     struct hp_ledger_row *row = hp_row_at(store, journal->row);
     if (state == HP_JOURNAL_ADDING) {
-        set_counters(hp_row_at(store, journal->fold_row), sum(journal->before_alloc, hp_row_counted(hp_pair_read(&row->alloc))),
-                     sum(journal->before_freed, hp_pair_read(&row->freed)));
+        set_counters(hp_row_at(store, journal->fold_row),
+                     sum(journal->before_alloc, hp_row_counted(hp_tally_read(&row->alloc))),
+                     sum(journal->before_freed, hp_tally_read(&row->freed)));
         __atomic_store_n(&journal->state, HP_JOURNAL_ADDED, __ATOMIC_RELEASE);
     }
     /* One that is linked no more was on its way to the free slots when its folder went: it may be there already. A reader
      * that stands on it goes on among free slots: they count nothing. */
     bool was_linked = unlink_row(store, journal->row);
     if (was_linked)
-        set_counters(row, (struct hp_pair){0, 0}, (struct hp_pair){0, 0});
+        set_counters(row, (struct hp_tally){0, 0}, (struct hp_tally){0, 0});
     __atomic_store_n(&journal->state, HP_JOURNAL_NONE, __ATOMIC_RELEASE);
     if (was_linked && !store->ledger->fold.spare)
         store->ledger->fold.spare = journal->row;
@@ -135,8 +136,8 @@ static bool fold_row(const struct hp_store *store, hp_offset at)
         __atomic_store_n(&row->hot, 0, __ATOMIC_RELAXED);
         return false;
     }
-    struct hp_pair freed = hp_pair_read(&row->freed), alloc = hp_pair_read(&row->alloc);
-    struct hp_pair counted = hp_row_counted(alloc);
+    struct hp_tally freed = hp_tally_read(&row->freed), alloc = hp_tally_read(&row->alloc);
+    struct hp_tally counted = hp_row_counted(alloc);
     if (alloc.objects & HP_ROW_DEAD || counted.objects != freed.objects || counted.bytes != freed.bytes ||
         (row->folded && (!row->depth || has_room_for_frames(ledger))))
         return false;
@@ -145,7 +146,7 @@ static bool fold_row(const struct hp_store *store, hp_offset at)
         return false;
     /* Frozen if nothing was added since; an object that was counted in, and not out, can't be in between. */
     __atomic_store_n(&ledger->fold.count, ledger->fold.count + 1, __ATOMIC_SEQ_CST);
-    if (!hp_pair_swap(&row->alloc, alloc, (struct hp_pair){alloc.objects | HP_ROW_DEAD, alloc.bytes})) {
+    if (!hp_tally_swap(&row->alloc, alloc, (struct hp_tally){alloc.objects | HP_ROW_DEAD, alloc.bytes})) {
         __atomic_store_n(&ledger->fold.count, ledger->fold.count + 1, __ATOMIC_RELEASE);
         return false;
     }
@@ -153,9 +154,9 @@ static bool fold_row(const struct hp_store *store, hp_offset at)
     __atomic_store_n(&to->hot, 1, __ATOMIC_RELAXED);
     const struct hp_journal next = {.row = at,
                                     .fold_row = into,
-                                    .before_alloc = hp_row_counted(hp_pair_read(&to->alloc)),
-                                    .before_freed = hp_pair_read(&to->freed)};
-    hp_words_store(journal, &next, sizeof next);
+                                    .before_alloc = hp_row_counted(hp_tally_read(&to->alloc)),
+                                    .before_freed = hp_tally_read(&to->freed)};
+    hp_atomic_copy_in(journal, &next, sizeof next);
     if (row->folded)
         __atomic_fetch_sub(&ledger->fold.rows, 1, __ATOMIC_RELAXED);
     __atomic_store_n(&journal->state, HP_JOURNAL_ADDING, __ATOMIC_RELEASE);

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#include "ledger/sys.h"
+#include "base/sys.h"
 
 /* struct malloc_state, all versions: a lock and flags; since 2.27 have_fastchunks and 4 bytes of padding; then
  *   fast[10], top, last_remainder, bins[254] (pairs of links, an empty one to itself), 16 bytes of binmap, next, next_free,

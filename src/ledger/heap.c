@@ -3,8 +3,8 @@
 #include <string.h>
 #include <sys/uio.h>
 
-#include "ledger/sys.h"
-#include "ledger/words.h"
+#include "base/sys.h"
+#include "base/atomic_copy.h"
 
 #define PAGE 4096ull
 #define LIVE_MOST 16384u /* sorted in a millisecond or two */
@@ -132,7 +132,7 @@ bool hp_heap_walk(const struct hp_ledger_view *view, const char *process, int pi
     struct hp_glibc_figures walked;
     if (!__atomic_load_n(&ledger->heap.glibc.arena, __ATOMIC_ACQUIRE))
         return false;
-    hp_words_load(&glibc, &ledger->heap.glibc, sizeof glibc);
+    hp_atomic_copy_out(&glibc, &ledger->heap.glibc, sizeof glibc);
     const struct hp_heap_source source = {hp_memory_read, collect_live, &collection};
     hp_memory_open(&collection.memory, process, pid);
     bool done = hp_glibc_walk(&glibc, &source, budget_ns, &work->scratch, &walked);

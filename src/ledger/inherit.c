@@ -2,8 +2,8 @@
 
 #include <string.h>
 
-#include "ledger/sys.h"
-#include "ledger/words.h"
+#include "base/sys.h"
+#include "base/atomic_copy.h"
 
 /* One piece of memory: this, the objects, the modules, an index by row, the rows. Rows are referred to by offsets from
  * `rows`, in units of 16 bytes, plus 1. */
@@ -65,7 +65,7 @@ static uint32_t copy_row(struct copy *copy, hp_offset row)
     uint64_t size = row_size(there);
     if (size > heritage->rows_most - heritage->rows_size)
         return 0;
-    hp_words_load(heritage->rows + heritage->rows_size, there, size);
+    hp_atomic_copy_out(heritage->rows + heritage->rows_size, there, size);
     *indexed = (struct indexed){row, (uint32_t)(heritage->rows_size / 16) + 1};
     heritage->rows_size += size;
     return indexed->copy;
@@ -118,7 +118,7 @@ static void copy_modules(struct hp_heritage *heritage, const struct hp_store *st
         uint64_t size = strlen(text) + 1;
         if (size > texts_most - heritage->texts_size)
             continue;
-        hp_words_load(&module->module, there, sizeof *there);
+        hp_atomic_copy_out(&module->module, there, sizeof *there);
         module->text_size = size;
         memcpy(heritage->texts + heritage->texts_size, text, size);
         heritage->texts_size += size;
@@ -240,7 +240,7 @@ uint64_t hp_heritage_build(const struct hp_heritage *heritage, const struct hp_s
         if (!data.row) {
             lost++;
         } else if (!hp_live_insert(store, object->address, &data)) {
-            hp_pair_add(&hp_row_at(store, data.row)->freed, 1, data.size);
+            hp_tally_add(&hp_row_at(store, data.row)->freed, 1, data.size);
             lost++;
         }
     }

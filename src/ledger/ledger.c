@@ -158,30 +158,30 @@ uint32_t hp_thread_number(const struct hp_store *store, uint32_t tid)
 
 __extension__ typedef unsigned __int128 hp_wide;
 
-bool hp_pair_swap(struct hp_pair *pair, struct hp_pair expected, struct hp_pair desired)
+bool hp_tally_swap(struct hp_tally *tally, struct hp_tally expected, struct hp_tally desired)
 {
     /* __sync, because __atomic of this size calls libatomic, which the target need not have. */
-    return __sync_bool_compare_and_swap((hp_wide *)(void *)pair, (hp_wide)expected.bytes << 64 | expected.objects,
+    return __sync_bool_compare_and_swap((hp_wide *)(void *)tally, (hp_wide)expected.bytes << 64 | expected.objects,
                                         (hp_wide)desired.bytes << 64 | desired.objects);
 }
 
-void hp_pair_add(struct hp_pair *pair, uint64_t objects, uint64_t bytes)
+void hp_tally_add(struct hp_tally *tally, uint64_t objects, uint64_t bytes)
 {
-    struct hp_pair old;
+    struct hp_tally old;
     do
-        old = hp_pair_read(pair);
-    while (!hp_pair_swap(pair, old, (struct hp_pair){old.objects + objects, old.bytes + bytes}));
+        old = hp_tally_read(tally);
+    while (!hp_tally_swap(tally, old, (struct hp_tally){old.objects + objects, old.bytes + bytes}));
 }
 
 /* Every change raises objects, so bytes read between two equal values of objects belong to them. */
-struct hp_pair hp_pair_read(const struct hp_pair *pair)
+struct hp_tally hp_tally_read(const struct hp_tally *tally)
 {
-    struct hp_pair value;
-    uint64_t again = __atomic_load_n(&pair->objects, __ATOMIC_ACQUIRE);
+    struct hp_tally value;
+    uint64_t again = __atomic_load_n(&tally->objects, __ATOMIC_ACQUIRE);
     do {
         value.objects = again;
-        value.bytes = __atomic_load_n(&pair->bytes, __ATOMIC_ACQUIRE);
-        again = __atomic_load_n(&pair->objects, __ATOMIC_ACQUIRE);
+        value.bytes = __atomic_load_n(&tally->bytes, __ATOMIC_ACQUIRE);
+        again = __atomic_load_n(&tally->objects, __ATOMIC_ACQUIRE);
     } while (again != value.objects);
     return value;
 }

@@ -44,7 +44,7 @@
 
 #include "ledger/glibc_heap.h"
 #include "ledger/resident.h"
-#include "ledger/text.h"
+#include "base/text_writer.h"
 
 #define HP_LEDGER_MAGIC 0x666f727070616568ull /* "heapprof" */
 #define HP_LEDGER_VERSION 4u
@@ -73,7 +73,8 @@
 #define HP_FRAME_MODULE_SHIFT 48
 #define HP_FRAME_OFFSET_MASK ((1ull << HP_FRAME_MODULE_SHIFT) - 1)
 
-struct hp_pair {
+/* Changed as one, by two words at a time. */
+struct hp_tally {
     uint64_t objects, bytes;
 } __attribute__((aligned(16)));
 
@@ -105,9 +106,9 @@ struct hp_ledger_row {
     uint8_t kind;
     uint8_t folded;
     uint64_t hash;
-    struct hp_pair alloc; /* objects: HP_ROW_DEAD, generation, count */
-    struct hp_pair freed;
-    struct hp_pair peak, temporary; /* room for what a later version counts */
+    struct hp_tally alloc; /* objects: HP_ROW_DEAD, generation, count */
+    struct hp_tally freed;
+    struct hp_tally peak, temporary; /* room for what a later version counts */
     uint64_t interval;
     uint32_t label;
     uint16_t size_class;
@@ -216,7 +217,7 @@ struct hp_journal {
     uint32_t state; /* enum hp_journal_state */
     hp_offset row, fold_row;
     uint32_t unused;
-    struct hp_pair before_alloc, before_freed; /* of the fold row; alloc without DEAD and generation */
+    struct hp_tally before_alloc, before_freed; /* of the fold row; alloc without DEAD and generation */
 };
 
 struct hp_folding {
@@ -366,9 +367,9 @@ hp_offset hp_row_count(const struct hp_store *store, const struct hp_key *key, u
                        bool *truncated);
 
 /* Objects and bytes of row.alloc, without what else is in it. */
-static inline struct hp_pair hp_row_counted(struct hp_pair alloc)
+static inline struct hp_tally hp_row_counted(struct hp_tally alloc)
 {
-    return (struct hp_pair){alloc.objects & HP_ROW_COUNT_MASK, alloc.bytes};
+    return (struct hp_tally){alloc.objects & HP_ROW_COUNT_MASK, alloc.bytes};
 }
 
 /* Look at `looks` rows, or some more chains without any, and fold those that are dead and were not hit lately. False: somebody else is at it. (fold.c) */
@@ -381,11 +382,11 @@ uint32_t hp_thread_number(const struct hp_store *store, uint32_t tid);
 /* Of a number, or NULL. */
 struct hp_ledger_thread *hp_thread_of(const struct hp_store *store, uint32_t number);
 
-void hp_pair_add(struct hp_pair *pair, uint64_t objects, uint64_t bytes);
+void hp_tally_add(struct hp_tally *tally, uint64_t objects, uint64_t bytes);
 /* True if it still was `expected`. */
-bool hp_pair_swap(struct hp_pair *pair, struct hp_pair expected, struct hp_pair desired);
-/* A pair as it was at one moment, while writers go on. */
-struct hp_pair hp_pair_read(const struct hp_pair *pair);
+bool hp_tally_swap(struct hp_tally *tally, struct hp_tally expected, struct hp_tally desired);
+/* A tally as it was at one moment, while writers go on. */
+struct hp_tally hp_tally_read(const struct hp_tally *tally);
 
 uint16_t hp_size_class(uint64_t size);
 

@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "ledger/words.h"
+#include "base/atomic_copy.h"
 
 int hp_ledger_view_open(struct hp_ledger_view *view, const struct hp_ledger *ledger, char *const *chunks, uint64_t size)
 {
@@ -35,7 +35,7 @@ void hp_ledger_view_refresh(struct hp_ledger_view *view)
             (struct hp_bucket_level){.count = 1ull << logarithms[i], .at = table_at(&view->ledger->buckets[i].at)};
     for (unsigned i = 0; i < HP_LIVE_LEVELS; i++)
         view->live[i] = (struct hp_live_level){.groups = 512ull << 2 * i, .at = table_at(&view->ledger->live[i].at)};
-    hp_words_load(&view->journal, &view->ledger->fold.journal, sizeof view->journal);
+    hp_atomic_copy_out(&view->journal, &view->ledger->fold.journal, sizeof view->journal);
 }
 
 const void *hp_ledger_view_bytes(const struct hp_ledger_view *view, uint64_t at, uint64_t size)
@@ -150,23 +150,23 @@ uint64_t hp_whole(double value)
 /* The counts that this entry would have had at the profile's interval, when it was sampled at another one: scaled by
  * the ratio of the probabilities, rounded up or down by chance (from the entry's hash, so that each dump decides
  * alike) so that the mean is right. */
-static struct hp_pair convert(struct hp_pair pair, double from, double to, uint64_t hash)
+static struct hp_tally convert(struct hp_tally tally, double from, double to, uint64_t hash)
 {
-    if (!pair.objects || from == to)
-        return pair;
-    double size = (double)pair.bytes / (double)pair.objects;
-    double exact = (double)pair.objects * hp_probability(size, to) / (size > 0 ? hp_probability(size, from) : 1);
+    if (!tally.objects || from == to)
+        return tally;
+    double size = (double)tally.bytes / (double)tally.objects;
+    double exact = (double)tally.objects * hp_probability(size, to) / (size > 0 ? hp_probability(size, from) : 1);
     uint64_t objects = hp_whole(exact);
     if (exact - (double)objects > (double)(hash >> 11) * 0x1p-53)
         objects++;
-    return (struct hp_pair){.objects = objects, .bytes = hp_whole(size * (double)objects + 0.5)};
+    return (struct hp_tally){.objects = objects, .bytes = hp_whole(size * (double)objects + 0.5)};
 }
 
 static struct hp_counts counts_of(const struct hp_row_reading *reading)
 {
-    struct hp_pair alloc = reading->alloc, freed = reading->freed, live = {0, 0};
+    struct hp_tally alloc = reading->alloc, freed = reading->freed, live = {0, 0};
     if (alloc.objects > freed.objects && alloc.bytes >= freed.bytes)
-        live = (struct hp_pair){alloc.objects - freed.objects, alloc.bytes - freed.bytes};
+        live = (struct hp_tally){alloc.objects - freed.objects, alloc.bytes - freed.bytes};
     return (struct hp_counts){.live_objects = live.objects,
                               .live_bytes = live.bytes,
                               .alloc_objects = alloc.objects,
@@ -175,8 +175,8 @@ static struct hp_counts counts_of(const struct hp_row_reading *reading)
 
 static struct hp_counts convert_counts(const struct hp_counts *drawn, double from, double to, uint64_t hash)
 {
-    struct hp_pair live = convert((struct hp_pair){drawn->live_objects, drawn->live_bytes}, from, to, hash);
-    struct hp_pair alloc = convert((struct hp_pair){drawn->alloc_objects, drawn->alloc_bytes}, from, to, hash);
+    struct hp_tally live = convert((struct hp_tally){drawn->live_objects, drawn->live_bytes}, from, to, hash);
+    struct hp_tally alloc = convert((struct hp_tally){drawn->alloc_objects, drawn->alloc_bytes}, from, to, hash);
     if (alloc.objects < live.objects || alloc.bytes < live.bytes)
         alloc = live;
     return (struct hp_counts){live.objects, live.bytes, alloc.objects, alloc.bytes};
@@ -208,11 +208,11 @@ static bool judge(const struct hp_ledger_view *view, struct hp_row_reading *read
     const struct hp_ledger_row *row =
         journal->state == HP_JOURNAL_ADDING && reading->row == journal->fold_row ? row_at(view, journal->row) : NULL;
     if (row) {
-        struct hp_pair alloc = hp_row_counted(hp_pair_read(&row->alloc)), freed = hp_pair_read(&row->freed);
+        struct hp_tally alloc = hp_row_counted(hp_tally_read(&row->alloc)), freed = hp_tally_read(&row->freed);
         reading->alloc =
-            (struct hp_pair){journal->before_alloc.objects + alloc.objects, journal->before_alloc.bytes + alloc.bytes};
+            (struct hp_tally){journal->before_alloc.objects + alloc.objects, journal->before_alloc.bytes + alloc.bytes};
         reading->freed =
-            (struct hp_pair){journal->before_freed.objects + freed.objects, journal->before_freed.bytes + freed.bytes};
+            (struct hp_tally){journal->before_freed.objects + freed.objects, journal->before_freed.bytes + freed.bytes};
     }
     return true;
 }
@@ -228,8 +228,8 @@ static bool read_row(const struct hp_ledger_view *view, const struct hp_ledger_r
                                        .size_class = __atomic_load_n(&row->size_class, __ATOMIC_RELAXED),
                                        .kind = __atomic_load_n(&row->kind, __ATOMIC_RELAXED),
                                        .folded = __atomic_load_n(&row->folded, __ATOMIC_RELAXED),
-                                       .freed = hp_pair_read(&row->freed)};
-    reading->alloc = hp_row_counted(hp_pair_read(&row->alloc));
+                                       .freed = hp_tally_read(&row->freed)};
+    reading->alloc = hp_row_counted(hp_tally_read(&row->alloc));
     if (reading->folded)
         reading->freed = reading->alloc;
     __atomic_thread_fence(__ATOMIC_ACQUIRE);
@@ -387,7 +387,7 @@ static bool is_still(const struct hp_ledger_view *view, uint64_t folds)
 {
     struct hp_journal journal;
     __atomic_thread_fence(__ATOMIC_ACQUIRE);
-    hp_words_load(&journal, &view->ledger->fold.journal, sizeof journal);
+    hp_atomic_copy_out(&journal, &view->ledger->fold.journal, sizeof journal);
     return hp_ledger_view_folds(view) == folds && !memcmp(&journal, &view->journal, sizeof journal);
 }
 

@@ -10,7 +10,7 @@
 #define HP_LEDGER_LEDGER_VIEW_H
 
 #include "ledger/ledger.h"
-#include "ledger/text.h"
+#include "base/text_writer.h"
 
 /* Where the tables stand is copied, so that a hostile writer cannot change it under us. */
 struct hp_ledger_view {
@@ -36,7 +36,7 @@ struct hp_row_reading {
     hp_offset row;
     uint64_t life; /* DEAD and generation of its slot */
     uint64_t hash, interval;
-    struct hp_pair alloc, freed;
+    struct hp_tally alloc, freed;
     uint16_t size_class;
     uint8_t kind, folded;
 };

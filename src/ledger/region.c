@@ -4,8 +4,8 @@
 #include <stddef.h>
 #include <string.h>
 
-#include "ledger/place.h"
-#include "ledger/sys.h"
+#include "ledger/ledger_file.h"
+#include "base/sys.h"
 
 #define BUDGET_LEAST (1u << 20)
 #define NAMES (4 * HP_DEAD_MOST) /* that are tried for the file */
@@ -157,7 +157,7 @@ static int name_file(struct hp_region *region, const char *folder, const char *f
     const unsigned uid = hp_sys_getuid();
     const int pid = hp_sys_getpid();
     for (uint64_t number = 0; number < NAMES; number++) {
-        int error = hp_place_ledger(region->path, folder, uid, pid, number);
+        int error = hp_ledger_file_path(region->path, folder, uid, pid, number);
         if (error < 0)
             return error;
         int named = try_name(region->path, from);
@@ -165,10 +165,10 @@ static int name_file(struct hp_region *region, const char *folder, const char *f
             return named;
         if (number == 2 * HP_DEAD_MOST) { /* as in containers, where a program has the same number each time */
             char of_user[HP_PATH_MAX];
-            if (hp_place_folder(of_user, folder, uid) >= 0)
-                hp_place_prune(of_user);
+            if (hp_ledger_folder_path(of_user, folder, uid) >= 0)
+                hp_ledger_file_prune(of_user);
         }
-        if (hp_place_is_held(region->path, NULL) || !is_our_own(region->path))
+        if (hp_ledger_file_is_held(region->path, NULL) || !is_our_own(region->path))
             continue;
         hp_sys_unlink(region->path);
         return try_name(region->path, from);
@@ -205,7 +205,7 @@ static int fill_file(struct hp_region *region, int fd, uint64_t budget, uint32_t
 {
     struct stat status = {0};
     is_shared = true;
-    hp_place_hold(fd);
+    hp_ledger_file_hold(fd);
     region->inode = hp_sys_fstat(fd, &status) == 0 ? (uint64_t)status.st_ino : 0;
     int error = hp_sys_ftruncate(fd, hp_ledger_size(budget));
     if (error < 0)
@@ -236,15 +236,15 @@ static int create_shared(struct hp_region *region, const char *folder, uint64_t 
     budget = within_file_size(budget);
     if (budget < BUDGET_LEAST)
         return -ENOSPC;
-    error = hp_place_folder(region->path, folder, hp_sys_getuid());
+    error = hp_ledger_folder_path(region->path, folder, hp_sys_getuid());
     if (error < 0)
         return error;
     if ((uint32_t)hp_sys_getpid() * 0x9e3779b1u >> 30 == 0) /* takes time; one start in four is enough */
-        hp_place_prune(region->path);
+        hp_ledger_file_prune(region->path);
     char from[HP_PATH_MAX];
     int fd = hp_sys_open(region->path, O_RDWR | O_TMPFILE, 0600);
     if (fd >= 0) {
-        hp_place_descriptor(from, fd);
+        hp_descriptor_path(from, fd);
         const bool made = fill_file(region, fd, budget, depth, interval) == 0 && name_file(region, folder, from) == 0;
         hp_sys_close(fd);
         if (made)

@@ -2,8 +2,8 @@
 
 #include <string.h>
 
-#include "ledger/sys.h"
-#include "ledger/words.h"
+#include "base/sys.h"
+#include "base/atomic_copy.h"
 
 /* glibc's HEAP_MAX_SIZE on 64-bit machines (malloc/arena.c): an arena other than the main one starts at a multiple. */
 #define ARENA_ALIGNMENT (64ull << 20)
@@ -353,7 +353,7 @@ bool hp_resident_recall(const struct hp_resident_kept *kept, uint64_t now_ns, ui
 {
     uint32_t version = __atomic_load_n(&kept->version, __ATOMIC_ACQUIRE);
     struct hp_resident_kept copy;
-    hp_words_load(&copy, kept, sizeof copy);
+    hp_atomic_copy_out(&copy, kept, sizeof copy);
     __atomic_thread_fence(__ATOMIC_ACQUIRE);
     uint64_t most = costs * copy.cost_ns;
     if (version & 1 || __atomic_load_n(&kept->version, __ATOMIC_RELAXED) != version || now_ns < copy.time_ns ||
@@ -374,6 +374,6 @@ void hp_resident_keep(struct hp_resident_kept *kept, uint64_t start_ns, uint64_t
     __atomic_thread_fence(__ATOMIC_RELEASE);
     const struct hp_resident_kept next = {
         .time_ns = start_ns, .cost_ns = end_ns - start_ns, .live = live, .resident = *resident};
-    hp_words_store(&kept->unused, &next.unused, sizeof next - offsetof(struct hp_resident_kept, unused));
+    hp_atomic_copy_in(&kept->unused, &next.unused, sizeof next - offsetof(struct hp_resident_kept, unused));
     __atomic_store_n(&kept->version, version + 2, __ATOMIC_RELEASE);
 }

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "ledger/words.h"
+#include "base/atomic_copy.h"
 
 #define LOOKS 64 /* rows that are looked at for each new one, when memory is short */
 
@@ -254,7 +254,7 @@ static hp_offset *chain_for(const struct hp_store *store, uint64_t hash)
 static void write_row(struct hp_ledger_row *row, const struct hp_key *key)
 {
     const uint64_t life = __atomic_load_n(&row->alloc.objects, __ATOMIC_RELAXED);
-    const struct hp_pair none = {0, 0};
+    const struct hp_tally none = {0, 0};
     __atomic_store_n(&row->depth, key->depth, __ATOMIC_RELAXED);
     __atomic_store_n(&row->kind, key->kind, __ATOMIC_RELAXED);
     __atomic_store_n(&row->folded, key->folded, __ATOMIC_RELAXED);
@@ -267,8 +267,8 @@ static void write_row(struct hp_ledger_row *row, const struct hp_key *key)
         __atomic_store_n(&row->frames[i], key->frames[i], __ATOMIC_RELAXED);
     __atomic_store_n(&row->freed.objects, 0, __ATOMIC_RELAXED);
     __atomic_store_n(&row->freed.bytes, 0, __ATOMIC_RELAXED);
-    hp_words_store(&row->peak, &none, sizeof none);
-    hp_words_store(&row->temporary, &none, sizeof none);
+    hp_atomic_copy_in(&row->peak, &none, sizeof none);
+    hp_atomic_copy_in(&row->temporary, &none, sizeof none);
     __atomic_store_n(&row->alloc.bytes, 0, __ATOMIC_RELAXED);
     uint64_t generation = (life >> HP_ROW_GENERATION_SHIFT) + 1;
     __atomic_store_n(&row->alloc.objects, generation << HP_ROW_GENERATION_SHIFT & ~HP_ROW_DEAD, __ATOMIC_RELEASE);
@@ -312,12 +312,12 @@ hp_offset hp_row_add(const struct hp_store *store, const struct hp_key *wanted, 
 /* One more object in the row as it was found; false: it was folded meanwhile. */
 static bool count_in(struct hp_ledger_row *row, uint64_t life, uint64_t size)
 {
-    struct hp_pair alloc;
+    struct hp_tally alloc;
     do {
-        alloc = hp_pair_read(&row->alloc);
+        alloc = hp_tally_read(&row->alloc);
         if ((alloc.objects & ~HP_ROW_COUNT_MASK) != life)
             return false;
-    } while (!hp_pair_swap(&row->alloc, alloc, (struct hp_pair){alloc.objects + 1, alloc.bytes + size}));
+    } while (!hp_tally_swap(&row->alloc, alloc, (struct hp_tally){alloc.objects + 1, alloc.bytes + size}));
     if (!__atomic_load_n(&row->hot, __ATOMIC_RELAXED))
         __atomic_store_n(&row->hot, 1, __ATOMIC_RELAXED);
     return true;

@@ -3,8 +3,8 @@
 #include <errno.h>
 #include <string.h>
 
-#include "ledger/threads.h"
-#include "ledger/words.h"
+#include "ledger/thread_facts.h"
+#include "base/atomic_copy.h"
 
 /* At the start of the scratch memory, because signal stacks are small. */
 struct bases {
@@ -154,7 +154,7 @@ struct hp_figures hp_figures_read(const struct hp_ledger *ledger)
     /* A writer killed half way leaves an odd version for ever: give up after some rounds, with what is there. */
     for (int round = 0; round < 1000; round++) {
         uint32_t version = __atomic_load_n(&ledger->figures.version, __ATOMIC_ACQUIRE);
-        hp_words_load(&figures, &ledger->figures, sizeof figures);
+        hp_atomic_copy_out(&figures, &ledger->figures, sizeof figures);
         __atomic_thread_fence(__ATOMIC_ACQUIRE);
         if (!(version & 1) && __atomic_load_n(&ledger->figures.version, __ATOMIC_RELAXED) == version)
             break;
@@ -370,7 +370,7 @@ static void write_modules(const struct hp_ledger_view *view, struct bases *bases
         if (!there)
             continue;
         struct hp_ledger_module copy, *module = &copy;
-        hp_words_load(&copy, there, sizeof copy);
+        hp_atomic_copy_out(&copy, there, sizeof copy);
         copy_path(view, module->path_at, bases->path);
         uint32_t id_size = module->build_id_size <= sizeof module->build_id ? module->build_id_size : 0;
         char id[2 * sizeof module->build_id + 1];

@@ -75,12 +75,12 @@ void hp_profile_free(struct hp_profile *profile)
     free(profile);
 }
 
-static struct hp_string_slot *find_string(const struct hp_profile_private *private,
-                                          const char *data, size_t size, uint32_t hash)
+static struct hp_interned_string *find_string(const struct hp_profile_private *private, const char *data, size_t size,
+                                              uint32_t hash)
 {
     size_t mask = private->string_capacity - 1;
     for (size_t i = hash & mask;; i = (i + 1) & mask) {
-        struct hp_string_slot *slot = &private->strings[i];
+        struct hp_interned_string *slot = &private->strings[i];
         if (!slot->string ||
             (slot->hash == hash && slot->size == size && memcmp(slot->string, data, size) == 0))
             return slot;
@@ -89,7 +89,7 @@ static struct hp_string_slot *find_string(const struct hp_profile_private *priva
 
 static void grow_strings(struct hp_profile_private *private)
 {
-    struct hp_string_slot *old = private->strings;
+    struct hp_interned_string *old = private->strings;
     size_t old_capacity = private->string_capacity;
     private->string_capacity = old_capacity ? old_capacity * 2 : 256;
     private->strings = hp_alloc(private->string_capacity, sizeof *private->strings);
@@ -114,12 +114,12 @@ const char *hp_profile_intern_bytes(struct hp_profile *profile, const char *data
     if (private->string_count * 2 >= private->string_capacity)
         grow_strings(private);
     uint32_t hash = (uint32_t)hp_hash_bytes(data, size);
-    struct hp_string_slot *slot = find_string(private, data, size, hash);
+    struct hp_interned_string *slot = find_string(private, data, size, hash);
     if (!slot->string) {
         char *copy = allocate(profile, size + 1, 1);
         memcpy(copy, data, size);
         copy[size] = '\0';
-        *slot = (struct hp_string_slot){.string = copy, .size = (uint32_t)size, .hash = hash};
+        *slot = (struct hp_interned_string){.string = copy, .size = (uint32_t)size, .hash = hash};
         private->string_count++;
     }
     return slot->string;

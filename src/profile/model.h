@@ -13,7 +13,7 @@ struct hp_arena_chunk {
     _Alignas(16) char data[];
 };
 
-struct hp_string_slot {
+struct hp_interned_string {
     const char *string; /* NULL: free */
     uint32_t size;
     uint32_t hash;
@@ -21,7 +21,7 @@ struct hp_string_slot {
 
 struct hp_profile_private {
     struct hp_arena_chunk *arena;
-    struct hp_string_slot *strings;
+    struct hp_interned_string *strings;
     size_t string_count, string_capacity;
     struct hp_map by_address; /* locations of hp_profile_add_location */
     size_t module_capacity, location_capacity, frame_capacity, sample_capacity, fact_capacity;
@@ -57,15 +57,15 @@ uint64_t hp_add_clamped(uint64_t a, uint64_t b);
 /* The coarsest interval of all samples: nothing looks surer by it than it is. */
 double hp_coarsest_interval(const struct hp_profile *profile);
 
-/* A pair of counters. */
-struct hp_pair {
+/* So many objects, and bytes of them. */
+struct hp_amount {
     uint64_t objects, bytes;
 };
 
-struct hp_pair hp_scale_up(struct hp_pair raw, double interval);
-/* The sampled pair behind a scaled one. size_label: mean size of the objects, 0 if unknown.
+struct hp_amount hp_scale_up(struct hp_amount raw, double interval);
+/* The sampled amount behind a scaled one. size_label: mean size of the objects, 0 if unknown.
  * Rounding leaves the bytes open by a few in some cases. */
-struct hp_pair hp_scale_down(struct hp_pair scaled, uint64_t size_label, double interval);
+struct hp_amount hp_scale_down(struct hp_amount scaled, uint64_t size_label, double interval);
 /* The label "bytes" of a sample: the mean size of its live objects, or else of the allocated ones.
  */
 uint64_t hp_size_label(const struct hp_counts *counts);

@@ -25,7 +25,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "ledger/text.h"
+#include "base/text_writer.h"
 
 struct hp_error {
     char text[1024]; /* without "heapprof: " and without a newline */
@@ -154,7 +154,7 @@ static inline double hp_sample_interval(const struct hp_profile *profile, const 
     return sample->interval > 0 ? sample->interval : profile->interval;
 }
 
-/* The estimate of one sample, from design.md "Scaling and error": for n objects of mean size s,
+/* The estimate of one sample (docs/statistics.md): for n objects of mean size s,
  *   bytes  n s / p,  variance n s^2 (1-p) / p^2
  *   objects  n / p,  variance n (1-p) / p^2          p = 1 - exp(-s / interval)
  * raw: the sampled figures themselves, variance 0. */
@@ -165,9 +165,9 @@ void hp_estimate_add(struct hp_estimate *sum, const struct hp_estimate *term);
  * stand in scale.c. */
 double hp_estimate_error(const struct hp_estimate *estimate);
 
-/* Reading: any format of spec.md 3 (heapprof, Go debug=1, gperftools, jemalloc heap_v2, profile.proto), plain or
- * gzip, told by content. Returns 0 and *profile, or -errno and *error with file and line or byte. Of mappings only the
- * executable ones are kept; the address inside the library's malloc (`# heapprof.front`) with which the stacks of older
+/* Reading: any format of docs/dump-format.md (heapprof, Go debug=1, gperftools, jemalloc heap_v2, profile.proto), plain or
+ * gzip, told by content. Returns 0 and *profile, or -errno and *error with file and line or byte. Only executable
+ * mappings are kept; the address inside the library's malloc (`# heapprof.front`) with which the stacks of older
  * dumps begin is taken off. */
 int hp_profile_read(const char *path, struct hp_profile **profile, struct hp_error *error);
 int hp_profile_read_memory(const char *name, const void *data, size_t size, struct hp_profile **profile,
@@ -186,10 +186,10 @@ int hp_profile_merge(const struct hp_profile *const *profiles, size_t count, str
 int hp_profile_delta(struct hp_profile *before, struct hp_profile *after, struct hp_profile **delta,
                      struct hp_error *error);
 
-/* Writing. Text is written through ledger/text.h; `with_lines` adds Go's debug=1 symbol lines. A prescaled profile is
+/* Writing. Text is written through base/text_writer.h; `with_lines` adds Go's debug=1 symbol lines. A prescaled profile is
  * written as an exact one (heapprofile), with its scaled figures. Both return 0 or the sink's error. */
 int hp_profile_write_text(const struct hp_profile *profile, bool with_lines, hp_sink_fn *sink, void *sink_state);
-/* gzip-compressed profile.proto as design.md wants it ("Facts about the readers of profiles"). */
+/* gzip-compressed profile.proto, as its readers want it (docs/dump-format.md). */
 int hp_profile_write_proto(const struct hp_profile *profile, hp_sink_fn *sink, void *sink_state);
 
 #endif

@@ -32,7 +32,7 @@ struct hp_proto_reader {
     struct hp_map function_ids, mapping_ids, location_ids; /* from the file's ids to indices */
     struct hp_line *lines;                                 /* of the location being read */
     size_t line_capacity;
-    struct hp_stack stack;
+    struct hp_stack_buffer stack;
     uint64_t *values;
     size_t value_count, value_capacity;
     struct hp_restorer restorer;

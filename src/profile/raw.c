@@ -3,18 +3,17 @@
 
 #include "profile/model.h"
 
-struct hp_pair hp_scale_up(struct hp_pair raw, double interval)
+struct hp_amount hp_scale_up(struct hp_amount raw, double interval)
 {
     if (interval <= 1)
         return raw;
     double factor = hp_scale_factor((double)raw.objects, (double)raw.bytes, interval);
-    return (struct hp_pair){hp_round((double)raw.objects * factor),
-                            hp_round((double)raw.bytes * factor)};
+    return (struct hp_amount){hp_round((double)raw.objects * factor), hp_round((double)raw.bytes * factor)};
 }
 
-static bool scales_to(struct hp_pair raw, struct hp_pair scaled, double interval)
+static bool scales_to(struct hp_amount raw, struct hp_amount scaled, double interval)
 {
-    struct hp_pair up = hp_scale_up(raw, interval);
+    struct hp_amount up = hp_scale_up(raw, interval);
     return up.objects == scaled.objects && up.bytes == scaled.bytes;
 }
 
@@ -33,7 +32,7 @@ static uint64_t invert(double objects, double scaled, double interval)
     return hp_round(high);
 }
 
-struct hp_pair hp_scale_down(struct hp_pair scaled, uint64_t size_label, double interval)
+struct hp_amount hp_scale_down(struct hp_amount scaled, uint64_t size_label, double interval)
 {
     double bytes = (double)scaled.bytes;
     if (!scaled.objects && !scaled.bytes)
@@ -42,7 +41,7 @@ struct hp_pair hp_scale_down(struct hp_pair scaled, uint64_t size_label, double 
     if (!scaled.objects && size_label)
         objects = bytes / (double)size_label;
     double size = objects > 0 && bytes > 0 ? bytes / objects : (double)size_label;
-    struct hp_pair raw = {.objects = 1};
+    struct hp_amount raw = {.objects = 1};
     if (interval <= 1)
         raw.objects = hp_round(objects);
     else if (size > 0)
@@ -56,7 +55,7 @@ struct hp_pair hp_scale_down(struct hp_pair scaled, uint64_t size_label, double 
         return raw;
     uint64_t product;
     if (!__builtin_mul_overflow(raw.objects, size_label, &product)) {
-        struct hp_pair uniform = {raw.objects, product};
+        struct hp_amount uniform = {raw.objects, product};
         if (scales_to(uniform, scaled, interval))
             return uniform;
     }
@@ -79,9 +78,9 @@ uint64_t hp_size_label(const struct hp_counts *counts)
     return counts->alloc_objects ? counts->alloc_bytes / counts->alloc_objects : 0;
 }
 
-static struct hp_pair round_pair(double objects, double bytes)
+static struct hp_amount round_amount(double objects, double bytes)
 {
-    struct hp_pair pair = {hp_round(objects), hp_round(bytes)};
+    struct hp_amount pair = {hp_round(objects), hp_round(bytes)};
     if (!pair.objects && pair.bytes)
         pair.objects = 1; /* readers refuse bytes of no object */
     return pair;
@@ -96,19 +95,19 @@ static uint64_t round_signed(double value)
 struct hp_counts hp_scaled_counts(const struct hp_profile *profile, const struct hp_sample *sample)
 {
     const struct hp_counts *counts = &sample->counts;
-    struct hp_pair live, alloc;
+    struct hp_amount live, alloc;
     if (profile->delta)
         return (struct hp_counts){round_signed(sample->live_objects),
                                   round_signed(sample->live_bytes),
                                   round_signed(sample->alloc_objects),
                                   round_signed(sample->alloc_bytes)};
     if (profile->prescaled) {
-        live = round_pair(sample->live_objects, sample->live_bytes);
-        alloc = round_pair(sample->alloc_objects, sample->alloc_bytes);
+        live = round_amount(sample->live_objects, sample->live_bytes);
+        alloc = round_amount(sample->alloc_objects, sample->alloc_bytes);
     } else {
         double interval = hp_sample_interval(profile, sample);
-        live = hp_scale_up((struct hp_pair){counts->live_objects, counts->live_bytes}, interval);
-        alloc = hp_scale_up((struct hp_pair){counts->alloc_objects, counts->alloc_bytes}, interval);
+        live = hp_scale_up((struct hp_amount){counts->live_objects, counts->live_bytes}, interval);
+        alloc = hp_scale_up((struct hp_amount){counts->alloc_objects, counts->alloc_bytes}, interval);
     }
     return (struct hp_counts){live.objects, live.bytes, alloc.objects, alloc.bytes};
 }

@@ -11,14 +11,13 @@ int hp_read_jemalloc(struct hp_input *input, struct hp_profile *profile);
 int hp_read_proto(struct hp_input *input, struct hp_profile *profile);
 
 /* One stack while it is read. Zero-filled is empty. */
-struct hp_stack {
+struct hp_stack_buffer {
     uint32_t *locations;
     size_t depth, capacity;
 };
 
 /* ` 0x1 0x2 ...` up to the end of the line: locations of the addresses, each less one. */
-int hp_read_stack(struct hp_input *input, struct hp_profile *profile, const char *text,
-                  struct hp_stack *stack);
+int hp_read_stack(struct hp_input *input, struct hp_profile *profile, const char *text, struct hp_stack_buffer *stack);
 /* `objects: bytes [objects: bytes]`, spaces as one likes; moves *text behind it. */
 int hp_read_counts(struct hp_input *input, const char **text, struct hp_counts *counts);
 

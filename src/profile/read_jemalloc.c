@@ -41,7 +41,7 @@ static int read_interval(struct hp_input *input, struct hp_profile *profile)
 
 /* `t*: objects: bytes [objects: bytes]`; nothing to do for single threads. */
 static int read_thread(struct hp_input *input, struct hp_profile *profile, const char *line,
-                       const struct hp_stack *stack, enum state *state)
+                       const struct hp_stack_buffer *stack, enum state *state)
 {
     if (!hp_scan_word(&line, "t*:"))
         return 0;
@@ -59,7 +59,7 @@ static int read_thread(struct hp_input *input, struct hp_profile *profile, const
     return 0;
 }
 
-static int read_body(struct hp_input *input, struct hp_profile *profile, struct hp_stack *stack)
+static int read_body(struct hp_input *input, struct hp_profile *profile, struct hp_stack_buffer *stack)
 {
     enum state state = TOTALS;
     char *line;
@@ -92,7 +92,7 @@ static int read_body(struct hp_input *input, struct hp_profile *profile, struct 
 
 int hp_read_jemalloc(struct hp_input *input, struct hp_profile *profile)
 {
-    struct hp_stack stack = {0};
+    struct hp_stack_buffer stack = {0};
     int status = read_interval(input, profile);
     if (!status)
         status = read_body(input, profile, &stack);

@@ -96,7 +96,7 @@ static int read_locations(struct hp_proto_reader *reader, struct hp_field *field
 
 static int read_frames(struct hp_proto_reader *reader, struct hp_field *field)
 {
-    struct hp_stack *stack = &reader->stack;
+    struct hp_stack_buffer *stack = &reader->stack;
     uint64_t id;
     int more;
     while ((more = hp_field_number(field, &id)) == 1) {

@@ -11,7 +11,7 @@
 struct text_reader {
     struct hp_input *input;
     struct hp_profile *profile;
-    struct hp_stack stack;
+    struct hp_stack_buffer stack;
     struct hp_build_ids build_ids;
     uint64_t front; /* raw; 0: none, as in all but older dumps of the library */
     /* Symbol lines that belong to one address, until the next address or another kind of line
@@ -43,8 +43,7 @@ int hp_read_counts(struct hp_input *input, const char **text, struct hp_counts *
     return 0;
 }
 
-int hp_read_stack(struct hp_input *input, struct hp_profile *profile, const char *text,
-                  struct hp_stack *stack)
+int hp_read_stack(struct hp_input *input, struct hp_profile *profile, const char *text, struct hp_stack_buffer *stack)
 {
     const char *p = text;
     stack->depth = 0;

@@ -68,7 +68,7 @@ static void read_raw(struct hp_restorer *restorer, const char *value)
 
 static void read_entries(struct hp_restorer *restorer, const char *value)
 {
-    struct hp_entry entry;
+    struct hp_entry_offset entry;
     for (;;) {
         hp_scan_spaces(&value);
         if (!hp_scan_hex(&value, &entry.address) || *value++ != '+' ||
@@ -98,11 +98,11 @@ void hp_restorer_comment(struct hp_restorer *restorer, struct hp_profile *profil
     }
 }
 
-static struct hp_pair pair_of(const struct hp_restorer *restorer, const uint64_t *values,
-                              enum hp_sample_type objects, enum hp_sample_type space, uint64_t size)
+static struct hp_amount amount_of(const struct hp_restorer *restorer, const uint64_t *values,
+                                  enum hp_sample_type objects, enum hp_sample_type space, uint64_t size)
 {
     size_t object_column = restorer->columns[objects], space_column = restorer->columns[space];
-    struct hp_pair pair = {0};
+    struct hp_amount pair = {0};
     if (object_column != SIZE_MAX)
         pair.objects = values[object_column];
     if (space_column != SIZE_MAX)
@@ -112,14 +112,14 @@ static struct hp_pair pair_of(const struct hp_restorer *restorer, const uint64_t
     return pair;
 }
 
-void hp_restorer_sample(struct hp_restorer *restorer, struct hp_profile *profile,
-                        const struct hp_stack *stack, const uint64_t *values, uint64_t size)
+void hp_restorer_sample(struct hp_restorer *restorer, struct hp_profile *profile, const struct hp_stack_buffer *stack,
+                        const uint64_t *values, uint64_t size)
 {
     const size_t *columns = restorer->columns;
-    struct hp_pair live = pair_of(restorer, values, HP_INUSE_OBJECTS, HP_INUSE_SPACE, size);
-    struct hp_pair alloc = live;
+    struct hp_amount live = amount_of(restorer, values, HP_INUSE_OBJECTS, HP_INUSE_SPACE, size);
+    struct hp_amount alloc = live;
     if (columns[HP_ALLOC_OBJECTS] != SIZE_MAX || columns[HP_ALLOC_SPACE] != SIZE_MAX)
-        alloc = pair_of(restorer, values, HP_ALLOC_OBJECTS, HP_ALLOC_SPACE, size);
+        alloc = amount_of(restorer, values, HP_ALLOC_OBJECTS, HP_ALLOC_SPACE, size);
     struct hp_sample *sample =
         hp_profile_add_sample(profile, stack->locations, stack->depth, &(struct hp_counts){0});
     sample->live_objects = (double)live.objects;
@@ -135,10 +135,9 @@ void hp_restorer_sample(struct hp_restorer *restorer, struct hp_profile *profile
 
 struct hp_counts hp_guess_counts(const struct hp_counts *scaled, uint64_t size, double interval)
 {
-    struct hp_pair live =
-        hp_scale_down((struct hp_pair){scaled->live_objects, scaled->live_bytes}, size, interval);
-    struct hp_pair alloc =
-        hp_scale_down((struct hp_pair){scaled->alloc_objects, scaled->alloc_bytes}, size, interval);
+    struct hp_amount live = hp_scale_down((struct hp_amount){scaled->live_objects, scaled->live_bytes}, size, interval);
+    struct hp_amount alloc =
+        hp_scale_down((struct hp_amount){scaled->alloc_objects, scaled->alloc_bytes}, size, interval);
     /* Each pair is scaled by its own mean size, so rounding may turn the order around. */
     if (alloc.objects < live.objects)
         alloc.objects = live.objects;
@@ -168,7 +167,7 @@ static bool explain(struct hp_profile *profile, const struct hp_counts *counts,
 
 static int by_address(const void *a, const void *b)
 {
-    const struct hp_entry *left = a, *right = b;
+    const struct hp_entry_offset *left = a, *right = b;
     return (left->address > right->address) - (left->address < right->address);
 }
 
@@ -179,9 +178,9 @@ static void restore_entries(struct hp_restorer *restorer, struct hp_profile *pro
     qsort(restorer->entries, restorer->entry_count, sizeof *restorer->entries, by_address);
     for (size_t i = 0; i < profile->location_count; i++) {
         struct hp_location *location = &profile->locations[i];
-        const struct hp_entry key = {location->address, 0};
-        const struct hp_entry *found = bsearch(&key, restorer->entries, restorer->entry_count,
-                                               sizeof *restorer->entries, by_address);
+        const struct hp_entry_offset key = {location->address, 0};
+        const struct hp_entry_offset *found =
+            bsearch(&key, restorer->entries, restorer->entry_count, sizeof *restorer->entries, by_address);
         for (uint32_t line = 0; found && line < location->line_count; line++)
             location->lines[line].entry_offset = found->offset;
     }

@@ -29,7 +29,7 @@ struct hp_restorer {
         struct hp_counts counts;
     } * raw;
     size_t raw_count, raw_capacity;
-    struct hp_entry {
+    struct hp_entry_offset {
         uint64_t address, offset;
     } * entries;
     size_t entry_count, entry_capacity;
@@ -44,8 +44,8 @@ bool hp_restorer_has_types(const struct hp_restorer *restorer);
 void hp_restorer_comment(struct hp_restorer *restorer, struct hp_profile *profile,
                          const char *comment);
 /* `values` has one value for each column. */
-void hp_restorer_sample(struct hp_restorer *restorer, struct hp_profile *profile,
-                        const struct hp_stack *stack, const uint64_t *values, uint64_t size);
+void hp_restorer_sample(struct hp_restorer *restorer, struct hp_profile *profile, const struct hp_stack_buffer *stack,
+                        const uint64_t *values, uint64_t size);
 void hp_restorer_finish(struct hp_restorer *restorer, struct hp_profile *profile);
 
 /* The counters that a reader finds for these scaled ones when no comment tells. */

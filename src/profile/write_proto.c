@@ -1,5 +1,5 @@
-/* profile.proto, as the readers in design.md want it. The strings are written when they are first
- * used, between the messages: only their order among themselves counts. */
+/* profile.proto, as its readers want it (docs/dump-format.md). The strings are written when they are first used, between the
+ * messages: only their order among themselves counts. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>

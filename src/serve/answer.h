@@ -1,4 +1,4 @@
-/* answer.h - what stands behind each address, apart from HTTP: bodies made from a feed.
+/* answer.h - what stands behind each address, apart from HTTP: bodies made from a collector.
  *
  * Names, headers, status codes and messages are those of Go's net/http/pprof, so that its clients know them.
  */
@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdio.h>
 
-#include "serve/feed.h"
+#include "serve/collector.h"
 #include "serve/history.h"
 
 struct hp_answer {
@@ -33,16 +33,16 @@ FILE *hp_answer_open(struct hp_answer *answer);
 void hp_answer_close(FILE *out, struct hp_answer *answer, const char *type);
 
 /* Those that are the same for everybody who asks at one moment. */
-typedef void hp_answer_fn(struct hp_feed *feed, struct hp_answer *answer);
+typedef void hp_answer_fn(struct hp_collector *collector, struct hp_answer *answer);
 hp_answer_fn hp_answer_index, hp_answer_heap, hp_answer_heap_text, hp_answer_allocs,
     hp_answer_command, hp_answer_metrics;
 
 /* The page, live where there is a history, which may be NULL; and its document alone, for the page to go on with. */
-void hp_answer_page(struct hp_feed *feed, struct hp_history *history, struct hp_answer *answer);
-void hp_answer_page_data(struct hp_feed *feed, struct hp_history *history, struct hp_answer *answer);
+void hp_answer_page(struct hp_collector *collector, struct hp_history *history, struct hp_answer *answer);
+void hp_answer_page_data(struct hp_collector *collector, struct hp_history *history, struct hp_answer *answer);
 
 /* `question`: addresses with + between them. */
-void hp_answer_symbol(struct hp_feed *feed, const char *question, struct hp_answer *answer);
+void hp_answer_symbol(struct hp_collector *collector, const char *question, struct hp_answer *answer);
 
 /* The difference of two profiles; both are freed. `allocs`: of /debug/pprof/allocs. */
 void hp_answer_delta(struct hp_profile *before, struct hp_profile *after, bool allocs, struct hp_answer *answer);

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "report/memory.h"
+#include "report/core/memory.h"
 #include "serve/ticker.h"
 
 #define MOMENTS_MOST 64
@@ -12,7 +12,7 @@
 #define FRESH_NS 500000000
 
 struct hp_history {
-    struct hp_feed *feed;
+    struct hp_collector *collector;
     unsigned every_ms;
     struct hp_ticker ticker;
     pthread_mutex_t lock; /* guards `series` */
@@ -25,7 +25,7 @@ struct hp_history {
 static int take(struct hp_history *history, struct hp_error *error)
 {
     struct hp_profile *profile;
-    int status = hp_feed_load(history->feed, HP_FEED_NUMBERS, &profile, error);
+    int status = hp_collector_load(history->collector, HP_COLLECT_NUMBERS, &profile, error);
     if (status)
         return status;
     status = hp_series_add(&history->series, profile, error);
@@ -50,17 +50,17 @@ static void remember(void *state)
     struct hp_history *history = state;
     struct hp_error error;
     pthread_mutex_lock(&history->lock);
-    if (!history->series.count || hp_feed_running(history->feed))
+    if (!history->series.count || hp_collector_running(history->collector))
         take(history, &error); /* what went wrong is said to whoever asks */
     pthread_mutex_unlock(&history->lock);
 }
 
-struct hp_history *hp_history_start(struct hp_feed *feed, unsigned every_ms)
+struct hp_history *hp_history_start(struct hp_collector *collector, unsigned every_ms)
 {
-    if (!hp_feed_is_process(feed))
+    if (!hp_collector_is_process(collector))
         return NULL;
     struct hp_history *history = hp_alloc(1, sizeof *history);
-    *history = (struct hp_history){.feed = feed, .every_ms = every_ms};
+    *history = (struct hp_history){.collector = collector, .every_ms = every_ms};
     pthread_mutex_init(&history->lock, NULL);
     remember(history);
     if (!hp_ticker_start(&history->ticker, every_ms * 1000000ull, remember, history))
@@ -93,13 +93,13 @@ int hp_history_visit(struct hp_history *history,
     struct hp_series *series = &history->series;
     int64_t now_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
     int64_t last_ns = series->count ? series->moments[series->count - 1].figures.time_ns : 0;
-    bool ended = series->count && !hp_feed_running(history->feed);
+    bool ended = series->count && !hp_collector_running(history->collector);
     if (!ended && now_ns - last_ns > FRESH_NS)
         status = take(history, error);
     if (series->count)
         status = 0;
     if (!status) {
-        hp_feed_symbolize(history->feed, series->stacks);
+        hp_collector_symbolize(history->collector, series->stacks);
         visit(state, series);
     }
     pthread_mutex_unlock(&history->lock);

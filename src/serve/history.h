@@ -8,17 +8,17 @@
 
 #include <stdint.h>
 
-#include "report/series.h"
-#include "serve/feed.h"
+#include "report/core/series.h"
+#include "serve/collector.h"
 
 /* Between two moments. At most 64 are kept, with 64 MiB of counts (hp_series_thin). */
 #define HP_HISTORY_EVERY_MS 5000
 
 struct hp_history;
 
-/* Starts a thread that takes a moment each `every_ms`; NULL if the feed is not of one process, or
+/* Starts a thread that takes a moment each `every_ms`; NULL if the collector is not of one process, or
  * no thread can be had. */
-struct hp_history *hp_history_start(struct hp_feed *feed, unsigned every_ms);
+struct hp_history *hp_history_start(struct hp_collector *collector, unsigned every_ms);
 /* Ends the thread. `history` may be NULL. */
 void hp_history_stop(struct hp_history *history);
 unsigned hp_history_every_ms(const struct hp_history *history);

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "report/memory.h"
+#include "report/core/memory.h"
 #include "serve/answer.h"
 
 struct metric {
@@ -84,20 +84,21 @@ static void put_metric(FILE *out, const struct hp_profile *profile, const struct
         fprintf(out, "%.9f\n", (double)number * metric->factor);
 }
 
-void hp_answer_metrics(struct hp_feed *feed, struct hp_answer *answer)
+void hp_answer_metrics(struct hp_collector *collector, struct hp_answer *answer)
 {
     struct hp_error error = {""};
     struct hp_profile *profile;
-    if (hp_feed_load(feed, HP_FEED_NUMBERS, &profile, &error)) {
+    if (hp_collector_load(collector, HP_COLLECT_NUMBERS, &profile, &error)) {
         hp_answer_fail_to_load(answer, &error);
         return;
     }
     FILE *out = hp_answer_open(answer);
     if (out) {
         put_target(out, profile);
-        fprintf(out, "# TYPE heapprof_target_running gauge\n# HELP heapprof_target_running 0: it was killed, and these "
-                     "are its last figures.\nheapprof_target_running %d\n",
-                hp_feed_running(feed));
+        fprintf(out,
+                "# TYPE heapprof_target_running gauge\n# HELP heapprof_target_running 0: it was killed, and these "
+                "are its last figures.\nheapprof_target_running %d\n",
+                hp_collector_running(collector));
         for (size_t i = 0; i < sizeof metrics / sizeof *metrics; i++)
             put_metric(out, profile, &metrics[i]);
         fputs("# EOF\n", out);

@@ -2,7 +2,7 @@
  */
 #include <string.h>
 
-#include "report/html_data.h"
+#include "report/page/html_data.h"
 #include "serve/answer.h"
 
 struct writing {
@@ -35,7 +35,7 @@ static void write_series(void *state, const struct hp_series *series)
     write_page(state, series->stacks, series);
 }
 
-void hp_answer_page(struct hp_feed *feed, struct hp_history *history, struct hp_answer *answer)
+void hp_answer_page(struct hp_collector *collector, struct hp_history *history, struct hp_answer *answer)
 {
     struct writing writing = {.answer = answer, .whole = true};
     struct hp_error error = {""};
@@ -44,7 +44,7 @@ void hp_answer_page(struct hp_feed *feed, struct hp_history *history, struct hp_
         writing.refresh_ms = hp_history_every_ms(history);
         if (hp_history_visit(history, write_series, &writing, &error))
             hp_answer_fail_to_load(answer, &error);
-    } else if (hp_feed_load(feed, HP_FEED_SYMBOLS, &profile, &error)) {
+    } else if (hp_collector_load(collector, HP_COLLECT_SYMBOLS, &profile, &error)) {
         hp_answer_fail_to_load(answer, &error);
     } else {
         write_page(&writing, profile, NULL);
@@ -53,7 +53,7 @@ void hp_answer_page(struct hp_feed *feed, struct hp_history *history, struct hp_
 }
 
 /* When the target is gone, the page keeps what it has, and shows the reason. */
-void hp_answer_page_data(struct hp_feed *feed, struct hp_history *history, struct hp_answer *answer)
+void hp_answer_page_data(struct hp_collector *collector, struct hp_history *history, struct hp_answer *answer)
 {
     struct writing writing = {.answer = answer};
     struct hp_error error = {""};
@@ -64,6 +64,6 @@ void hp_answer_page_data(struct hp_feed *feed, struct hp_history *history, struc
     writing.refresh_ms = hp_history_every_ms(history);
     if (hp_history_visit(history, write_series, &writing, &error) || *error.text)
         hp_answer_fail_to_load(answer, &error);
-    else if (!hp_feed_running(feed))
+    else if (!hp_collector_running(collector))
         hp_answer_fail(answer, 503, "the process has ended; these are its last figures");
 }

@@ -5,10 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "report/markup.h"
-#include "report/memory.h"
-#include "report/report.h"
-#include "report/trim.h"
+#include "report/core/markup.h"
+#include "report/core/memory.h"
+#include "report/core/report.h"
+#include "report/core/trim.h"
 #include "serve/answer.h"
 
 #define TEXT "text/plain; charset=utf-8"
@@ -83,11 +83,11 @@ static void write_proto(struct hp_profile *profile, bool allocs, const char *fil
         hp_answer_fail(answer, 500, "%s", strerror(-status));
 }
 
-static void answer_proto(struct hp_feed *feed, bool allocs, struct hp_answer *answer)
+static void answer_proto(struct hp_collector *collector, bool allocs, struct hp_answer *answer)
 {
     struct hp_error error = {""};
     struct hp_profile *profile;
-    if (hp_feed_load(feed, HP_FEED_SYMBOLS, &profile, &error)) {
+    if (hp_collector_load(collector, HP_COLLECT_SYMBOLS, &profile, &error)) {
         hp_answer_fail_to_load(answer, &error);
         return;
     }
@@ -95,22 +95,22 @@ static void answer_proto(struct hp_feed *feed, bool allocs, struct hp_answer *an
     hp_profile_free(profile);
 }
 
-void hp_answer_heap(struct hp_feed *feed, struct hp_answer *answer)
+void hp_answer_heap(struct hp_collector *collector, struct hp_answer *answer)
 {
-    answer_proto(feed, false, answer);
+    answer_proto(collector, false, answer);
 }
 
-void hp_answer_allocs(struct hp_feed *feed, struct hp_answer *answer)
+void hp_answer_allocs(struct hp_collector *collector, struct hp_answer *answer)
 {
-    answer_proto(feed, true, answer);
+    answer_proto(collector, true, answer);
 }
 
-void hp_answer_heap_text(struct hp_feed *feed, struct hp_answer *answer)
+void hp_answer_heap_text(struct hp_collector *collector, struct hp_answer *answer)
 {
     struct hp_error error = {""};
     struct hp_profile *profile;
     struct body body = {0};
-    if (hp_feed_load(feed, HP_FEED_SYMBOLS, &profile, &error)) {
+    if (hp_collector_load(collector, HP_COLLECT_SYMBOLS, &profile, &error)) {
         hp_answer_fail_to_load(answer, &error);
         return;
     }
@@ -142,11 +142,11 @@ static void put_row(FILE *out, const char *name, const char *explanation)
     fprintf(out, "<tr><td><a href=\"%s\">%s</a></td><td>%s</td></tr>\n", name, name, explanation);
 }
 
-void hp_answer_index(struct hp_feed *feed, struct hp_answer *answer)
+void hp_answer_index(struct hp_collector *collector, struct hp_answer *answer)
 {
     struct hp_error error = {""};
     struct hp_profile *profile;
-    if (hp_feed_load(feed, HP_FEED_NUMBERS, &profile, &error)) {
+    if (hp_collector_load(collector, HP_COLLECT_NUMBERS, &profile, &error)) {
         hp_answer_fail_to_load(answer, &error);
         return;
     }
@@ -173,11 +173,11 @@ void hp_answer_index(struct hp_feed *feed, struct hp_answer *answer)
     hp_profile_free(profile);
 }
 
-void hp_answer_command(struct hp_feed *feed, struct hp_answer *answer)
+void hp_answer_command(struct hp_collector *collector, struct hp_answer *answer)
 {
     struct hp_error error = {""};
     *answer = (struct hp_answer){.status = 200, .type = TEXT};
-    if (hp_feed_command(feed, &answer->body, &answer->size, &error))
+    if (hp_collector_command(collector, &answer->body, &answer->size, &error))
         hp_answer_fail_to_load(answer, &error);
 }
 
@@ -209,14 +209,14 @@ static size_t parse_addresses(const char *question, uint64_t *addresses)
     return count;
 }
 
-void hp_answer_symbol(struct hp_feed *feed, const char *question, struct hp_answer *answer)
+void hp_answer_symbol(struct hp_collector *collector, const char *question, struct hp_answer *answer)
 {
     struct hp_error error = {""};
     uint64_t *addresses = hp_alloc(MOST_SYMBOLS, sizeof *addresses);
     size_t count = parse_addresses(question, addresses);
     char **names = NULL;
     FILE *out;
-    if (count && hp_feed_functions(feed, addresses, count, &names, &error)) {
+    if (count && hp_collector_functions(collector, addresses, count, &names, &error)) {
         hp_answer_fail_to_load(answer, &error);
     } else if ((out = hp_answer_open(answer))) {
         fputs("num_symbols: 1\n", out);

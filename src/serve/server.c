@@ -10,7 +10,7 @@
 #include <sys/resource.h>
 #include <time.h>
 
-#include "report/memory.h"
+#include "report/core/memory.h"
 #include "serve/access.h"
 #include "serve/answer.h"
 
@@ -31,7 +31,7 @@ struct shared {
 };
 
 struct hp_server {
-    struct hp_feed *feed;
+    struct hp_collector *collector;
     struct hp_history *history;
     const char *token;
     struct hp_listener listener;
@@ -100,11 +100,11 @@ static void make_answer(const struct hp_server *server, enum kind kind, struct h
         [INDEX] = hp_answer_index,   [HEAP] = hp_answer_heap,       [HEAP_TEXT] = hp_answer_heap_text,
         [ALLOCS] = hp_answer_allocs, [COMMAND] = hp_answer_command, [METRICS] = hp_answer_metrics};
     if (kind == PAGE)
-        hp_answer_page(server->feed, server->history, answer);
+        hp_answer_page(server->collector, server->history, answer);
     else if (kind == PAGE_DATA)
-        hp_answer_page_data(server->feed, server->history, answer);
+        hp_answer_page_data(server->collector, server->history, answer);
     else
-        makers[kind](server->feed, answer);
+        makers[kind](server->collector, answer);
 }
 
 /* The answer that is being made for others may be too old for this request; the next one is not. */
@@ -162,12 +162,12 @@ static enum MHD_Result send_delta(struct hp_server *server, struct MHD_Connectio
     struct hp_answer answer = {0};
     struct hp_error error = {""};
     struct hp_profile *before, *after;
-    if (hp_feed_load(server->feed, HP_FEED_SYMBOLS, &before, &error))
+    if (hp_collector_load(server->collector, HP_COLLECT_SYMBOLS, &before, &error))
         return send_failure(connection, 503, error.text, NULL);
     /* Meanwhile no byte moves. */
     MHD_set_connection_option(connection, MHD_CONNECTION_OPTION_TIMEOUT, seconds + IDLE_SECONDS);
     bool waited = wait_seconds(server, connection, seconds);
-    if (!waited || hp_feed_load(server->feed, HP_FEED_SYMBOLS, &after, &error)) {
+    if (!waited || hp_collector_load(server->collector, HP_COLLECT_SYMBOLS, &after, &error)) {
         hp_profile_free(before);
         return waited ? send_failure(connection, 503, error.text, NULL) : MHD_NO;
     }
@@ -216,7 +216,7 @@ static enum MHD_Result send_symbol(struct hp_server *server, struct MHD_Connecti
     struct hp_answer answer = {0};
     const char *after = strchr(request->target, '?');
     const char *asked = post ? request->posted : after ? after + 1 : NULL;
-    hp_answer_symbol(server->feed, asked ? asked : "", &answer);
+    hp_answer_symbol(server->collector, asked ? asked : "", &answer);
     return send_answer(connection, &answer);
 }
 
@@ -349,7 +349,7 @@ int hp_server_start(const struct hp_server_options *options, struct hp_server **
 {
     struct hp_server *server = hp_alloc(1, sizeof *server);
     server->listener = *options->listener;
-    server->feed = options->feed;
+    server->collector = options->collector;
     server->history = options->history;
     server->token = options->token;
     for (size_t i = 0; i < KINDS; i++)

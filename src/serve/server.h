@@ -17,7 +17,7 @@
 #ifndef HP_SERVE_SERVER_H
 #define HP_SERVE_SERVER_H
 
-#include "serve/feed.h"
+#include "serve/collector.h"
 #include "serve/history.h"
 #include "serve/listen.h"
 
@@ -26,7 +26,7 @@ struct hp_server;
 struct hp_server_options {
     const struct hp_listener *listener; /* the server's from now on, also when it can't be started */
     const char *token;                  /* NULL: none needed */
-    struct hp_feed *feed;       /* outlives the server */
+    struct hp_collector *collector;     /* outlives the server */
     struct hp_history *history; /* as well; NULL: none */
 };
 

@@ -1,7 +1,7 @@
 /* Which functions are the allocator, so that the site of an allocation is the code that asked for
  * it.
  *
- * Names are looked up in their bare form (bare.h), whatever their arguments.
+ * Names are looked up in their qualified form (qualified_name.h), whatever their arguments.
  *
  * What counts
  *   yes  the allocators: glibc, jemalloc, tcmalloc, mimalloc, scalable_malloc, operator new, and
@@ -19,7 +19,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "symbolize/bare.h"
+#include "symbolize/qualified_name.h"
 
 /* Entries that end in '*' stand for all names that begin so. */
 static const char *const families[] = {
@@ -277,18 +277,18 @@ int hp_is_allocator_function(const char *function)
         for (const char *const *trait = rust_allocator_traits; *trait; trait++)
             if (strstr(function, *trait))
                 return 1;
-    struct hp_bare bare;
-    hp_bare_name(&bare, function);
-    char *suffix = strpbrk(bare.text, ".@"); /* malloc.part.0, malloc@plt */
-    if (suffix && suffix != bare.text)
+    struct hp_qualified_name qualified;
+    hp_qualified_name_of(&qualified, function);
+    char *suffix = strpbrk(qualified.text, ".@"); /* malloc.part.0, malloc@plt */
+    if (suffix && suffix != qualified.text)
         *suffix = '\0';
-    const char *name = bare.text;
+    const char *name = qualified.text;
     /* jemalloc's and mimalloc's strdup and realpath are sites, as libc's are. */
     if (strstr(name, "strdup") || strstr(name, "strndup") || strstr(name, "realpath"))
         return 0;
     const char *rest = hp_begins(name, "std::") ? skip_std(name) : NULL;
     if (rest && rest != name + 5) /* std::__cxx11::x as std::x, which is how the table has it */
-        memmove(bare.text + 5, rest, strlen(rest) + 1);
+        memmove(qualified.text + 5, rest, strlen(rest) + 1);
     return is_family(name) || listed(name, functions) || is_library_internal(name);
 }
 

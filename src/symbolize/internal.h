@@ -10,7 +10,7 @@
  * the inlined calls of each function that is hit. Line tables are libdw's, cached there.
  *
  * Files: module.c opens and finds segments, find.c finds files, dwarf.c units and frames,
- * functions.c the tables of a unit, names.c names of nodes, symtab.c the symbol table, allocator.c
+ * functions.c the tables of a unit, node_names.c names of nodes, symtab.c the symbol table, allocator.c
  * the names that are the allocator's.
  */
 #ifndef HP_SYMBOLIZE_INTERNAL_H
@@ -129,7 +129,7 @@ void hp_unit_free(struct unit *unit);
 void hp_add_die_ranges(struct hp_intervals *intervals, Dwarf_Die *die, uint32_t value,
                        uint32_t depth);
 
-/* names.c. Fill in the node's names; `entry` is the function's address in the module. */
+/* node_names.c. Fill in the node's names; `entry` is the function's address in the module. */
 void hp_name_node(struct hp_symbol_module *module, struct unit *unit, struct node *node,
                   bool is_function, uint64_t entry);
 /* An interned absolute path where the directory is known; "" for NULL. */

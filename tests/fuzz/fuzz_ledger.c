@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../unit/ledger_help.h"
+#include "../unit/ledger/ledger_help.h"
 #include "ledger/snapshot.h"
 #include "profile/alloc.h"
 #include "profile/profile.h"

@@ -7,7 +7,7 @@
 
 #include "profile/alloc.h"
 #include "profile/profile.h"
-#include "report/report.h"
+#include "report/core/report.h"
 
 #ifndef FUZZ_PREFIX
 /* Sample types, the strings that they need, and the period: what follows are samples, locations,
@@ -58,8 +58,8 @@ static void read_again(const struct hp_profile *profile, struct bytes *bytes, co
 static void report(const struct hp_profile *profile)
 {
     static const struct hp_report *const reports[] = {
-        &hp_report_top,   &hp_report_tree,       &hp_report_traces, &hp_report_tags,
-        &hp_report_stats, &hp_report_speedscope, &hp_report_whole,  &hp_report_svg,
+        &hp_report_top,   &hp_report_tree,       &hp_report_traces,       &hp_report_tags,
+        &hp_report_stats, &hp_report_speedscope, &hp_report_json_profile, &hp_report_svg,
         &hp_report_dot,   &hp_report_html,       &hp_report_diff,
     };
     static FILE *out;

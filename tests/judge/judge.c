@@ -19,7 +19,7 @@
 #include "hooks.h"
 #include "ledger/region.h"
 #include "ledger/snapshot.h"
-#include "ledger/sys.h"
+#include "base/sys.h"
 #include "modules.h"
 #include "next.h"
 #include "unwind.h"

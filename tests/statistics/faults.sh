@@ -95,7 +95,7 @@ fault "what children free of their parent's stays live" truth-fork tests/targets
 fault "realloc is not charged" truth-realloc preload/hooks.c \
     's|(HP_HOOK void \*realloc\(.*?)__builtin_expect\(hp_charge\(size\), 0\)|$1 0|s'
 fault "realloc does not count as free" truth-realloc preload/record.c \
-    's|    hp_pair_add\(&row->freed, 1, data.size\);|    if (data.size % 4)\n        hp_pair_add(&row->freed, 1, data.size);|'
+    's|    hp_tally_add\(&row->freed, 1, data.size\);|    if (data.size % 4)\n        hp_tally_add(&row->freed, 1, data.size);|'
 fault "posix_memalign is not charged" truth-aligned preload/hooks.c \
     's|(posix_memalign\(.*?)hp_charge\(asked\) && hp_due\(asked\)|$1 0|s'
 fault "sizes are those that the allocator rounds up to" truth-aligned preload/record.c \
@@ -105,7 +105,7 @@ fault "one counter for all sizes of a stack" "estimates mixed*" src/ledger/ledge
 fault "p by the latest interval, not by the sample's own" "estimates changed*" src/ledger/ledger_view.c \
     's|\.interval = interval,|.interval = collection->to + 0 * interval,|'
 fault "entries of another interval are not converted for go" truth-intervals src/ledger/ledger_view.c \
-    's|if \(!pair.objects .. from == to\)|if (from > 0)|'
+    's|if \(!tally.objects .. from == to\)|if (from > 0)|'
 fault "the text states another interval than the sampler's" truth-aligned src/ledger/snapshot.c \
     's|hp_text_header\(text, &sums, interval\)|hp_text_header(text, &sums, interval + interval / 16)|'
 fault "bytes are scaled as if all objects were small" "estimates each*" src/profile/scale.c \
@@ -117,12 +117,12 @@ fault "errors of several entries are added, not their squares" coverage src/prof
     's|sum->variance \+= term->variance;|sum->variance = pow(sqrt(sum->variance) + sqrt(term->variance), 2);|'
 fault "few samples are told by their number, not by their weight" coverage src/profile/scale.c \
     's|if \(estimate->variance_squares > 0\)|if (estimate->variance_squares < 0)|'
-fault "rows are judged one by one (no Holm)" "diff steady*" src/report/significance.c 's|alpha / \(double\)\(count - i\)|alpha|'
-fault "surviving samples do not cancel" "diff leaks*" src/report/pairs.c \
+fault "rows are judged one by one (no Holm)" "diff steady*" src/report/statistics/significance.c 's|alpha / \(double\)\(count - i\)|alpha|'
+fault "surviving samples do not cancel" "diff leaks*" src/report/statistics/pairs.c \
     's|return hp_profile_same_process\(a, b\) &&|return !a \&\& hp_profile_same_process(a, b) \&\&|'
-fault "the noise of a growth is that of its later profile alone" "diff steady*" src/report/pairs.c \
+fault "the noise of a growth is that of its later profile alone" "diff steady*" src/report/statistics/pairs.c \
     's|\(was.variance \+ is.variance\) \* only / n|is.variance * only / n|'
-fault "half of the significance that is there" "diff leaks*" src/report/significance.c \
+fault "half of the significance that is there" "diff leaks*" src/report/statistics/significance.c \
     's|return fmin\(1, 2 \* tail|return fmin(1, 1e6 * tail|'
 
 printf '%d faults caught, %d not\n' $caught $missed

@@ -13,9 +13,9 @@
  * tells of them.
  *
  * Faults it was seen to catch: tests/statistics/faults.sh. */
-#include "process.h"
+#include "simulated_process.h"
 
-#include "../unit/profile_help.h"
+#include "../unit/profile/profile_help.h"
 
 #define INTERVAL 524288
 #define SIZES 5

@@ -13,10 +13,10 @@
  * differ.
  *
  * Faults it was seen to catch: tests/statistics/faults.sh. */
-#include "process.h"
+#include "simulated_process.h"
 
-#include "../unit/profile_help.h"
-#include "report/rows.h"
+#include "../unit/profile/profile_help.h"
+#include "report/core/rows.h"
 
 #define INTERVAL 524288
 #define STEADY 1000
@@ -73,7 +73,7 @@ static struct outcome compare(const struct hp_profile *before, const struct hp_p
     struct outcome outcome = {0};
     assert_int_equal(hp_rows_build(before, after, &options, &rows, &error), 0);
     for (size_t i = 0; i < rows.count; i++) {
-        const struct hp_row *row = &rows.rows[i];
+        const struct hp_report_row *row = &rows.rows[i];
         uint64_t site = (strtoull(row->place->label, NULL, 16) - 0x100000) / 16;
         assert_true(site < SITES);
         outcome.marked += row->significant;

@@ -13,10 +13,10 @@
  * let through as happens in 1 of 1,000 suites, and none above 4.5.
  *
  * Faults it was seen to catch: tests/statistics/faults.sh. */
-#include "process.h"
+#include "simulated_process.h"
 
-#include "../unit/profile_help.h"
-#include "../unit/uniform.h"
+#include "../unit/profile/profile_help.h"
+#include "../unit/preload/uniform.h"
 #include "sampler.h"
 
 #define INTERVAL 524288

@@ -11,7 +11,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "../unit/ledger_help.h"
+#include "../unit/ledger/ledger_help.h"
 #include "ledger/inherit.h"
 #include "ledger/snapshot.h"
 

@@ -1,2 +1,2 @@
 modules=test_subprocess
-. "$here/python_tests.sh"
+. "$here/programs/python_tests.sh"

@@ -1,0 +1,153 @@
+#include "report/core/symbolize_profile.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "report/core/memory.h"
+#include "report/core/names.h"
+#include "report/core/view.h"
+#include "symbolize/perf_map.h"
+
+/* Inlined calls at one address: the deepest seen in large C++ programs is below 40. */
+#define MOST_INLINED 64
+
+static void lines_of(struct hp_profile *profile, uint32_t index, struct hp_symbol_module *module)
+{
+    struct hp_symbol_frame frames[MOST_INLINED];
+    struct hp_line lines[MOST_INLINED];
+    size_t count = hp_symbolize(module, profile->locations[index].offset, frames, MOST_INLINED);
+    for (size_t i = 0; i < count; i++)
+        lines[i] = (struct hp_line){.function = frames[i].function,
+                                    .linkage = frames[i].linkage,
+                                    .file = frames[i].file,
+                                    .line = frames[i].line,
+                                    .start_line = frames[i].start_line,
+                                    .entry_offset = frames[i].entry_offset};
+    if (count)
+        hp_profile_set_lines(profile, index, lines, count);
+    else
+        profile->locations[index].symbolized = true;
+}
+
+static bool is_there(const struct hp_symbol_module *module)
+{
+    enum hp_module_status status = hp_symbol_module_status(module);
+    return status != HP_MODULE_MISSING && status != HP_MODULE_REPLACED;
+}
+
+static void complain(const struct hp_module *module, enum hp_module_status status,
+                     const struct hp_symbolize_watch *watch)
+{
+    const char *why =
+        status == HP_MODULE_REPLACED ? "is another build than the one profiled" : "can't be read";
+    char *text = hp_print(
+        "%s %s: its functions are shown as addresses (--symbols=DIR says where else to look)",
+        module->path, why);
+    watch->note(watch->state, text);
+    free(text);
+}
+
+/* Only one that the profiled process wrote itself: a number may have belonged to another before. */
+static struct hp_perf_map *map_of(const struct hp_profile *profile)
+{
+    const char *pid = hp_profile_fact(profile, "heapprof.pid");
+    const char *start = hp_profile_fact(profile, "heapprof.start");
+    if (!pid || !*pid || pid[strspn(pid, "0123456789")] || !start)
+        return NULL;
+    char *path = hp_print("/tmp/perf-%s.map", pid);
+    long long started = strtoll(start, NULL, 10);
+    /* Seconds in the profiles of the first versions. */
+    struct hp_perf_map *map =
+        hp_perf_map_read(path, started < 9000000000 ? started * 1000000000 : started);
+    free(path);
+    return map;
+}
+
+static bool is_code_of_runtime(const struct hp_profile *profile, const struct hp_location *location)
+{
+    return location->module == HP_NO_MODULE || profile->modules[location->module].path[0] != '/' ||
+           !strncmp(profile->modules[location->module].path, "//anon", 6);
+}
+
+static void name_runtime_code(struct hp_profile *profile)
+{
+    struct hp_perf_map *map = NULL;
+    bool looked = false;
+    for (uint32_t i = 0; i < profile->location_count; i++) {
+        const struct hp_location *location = &profile->locations[i];
+        if (location->symbolized || location->line_count || !is_code_of_runtime(profile, location))
+            continue;
+        if (!looked)
+            map = map_of(profile);
+        looked = true;
+        uint64_t entry;
+        const char *name = map ? hp_perf_map_find(map, location->address, &entry) : NULL;
+        if (!name)
+            continue;
+        const struct hp_line line = {
+            .function = name, .linkage = "", .file = "", .entry_offset = location->address - entry};
+        hp_profile_set_lines(profile, i, &line, 1);
+    }
+    hp_perf_map_free(map);
+}
+
+void hp_symbolize_profile(struct hp_profile *profile, struct hp_symbolizer *symbolizer,
+                          const struct hp_symbolize_watch *watch)
+{
+    name_runtime_code(profile);
+    struct hp_symbol_module **modules = hp_alloc(profile->module_count, sizeof *modules);
+    for (uint32_t i = 0; i < profile->location_count; i++) {
+        if (watch->progress)
+            watch->progress(i, profile->location_count);
+        uint32_t index = profile->locations[i].module;
+        if (profile->locations[i].symbolized || index == HP_NO_MODULE)
+            continue;
+        const struct hp_module *module = &profile->modules[index];
+        if (module->path[0] != '/') /* [vdso], code made at run time: no file to look into */
+            continue;
+        if (!modules[index]) {
+            modules[index] = hp_symbolizer_module(symbolizer, module->path, module->build_id);
+            bool noted = false; /* a file has several mappings; its handle is the same for all */
+            for (uint32_t other = 0; other < profile->module_count; other++)
+                noted |= other != index && modules[other] == modules[index];
+            if (!noted && !is_there(modules[index]))
+                complain(module, hp_symbol_module_status(modules[index]), watch);
+        }
+        if (!is_there(modules[index])) /* it may be, where the profile is looked at next */
+            continue;
+        lines_of(profile, i, modules[index]);
+    }
+    free(modules);
+}
+
+static bool has_build_id(const struct hp_profile *profile, const struct hp_location *location)
+{
+    return location->module != HP_NO_MODULE && *profile->modules[location->module].build_id;
+}
+
+void hp_symbols_share(const struct hp_profile *from, struct hp_profile *to)
+{
+    struct hp_names identities = {0};
+    uint32_t *known =
+        hp_alloc(from->location_count, sizeof *known); /* location of `from`, by identity */
+    for (uint32_t i = 0; i < from->location_count; i++) {
+        const struct hp_location *location = &from->locations[i];
+        if (!location->line_count || !has_build_id(from, location))
+            continue;
+        char *identity = hp_location_identity(from, location);
+        known[hp_names_add(&identities, identity, NULL)] = i;
+        free(identity);
+    }
+    for (uint32_t i = 0; i < to->location_count; i++) {
+        if (to->locations[i].line_count || !has_build_id(to, &to->locations[i]))
+            continue;
+        char *identity = hp_location_identity(to, &to->locations[i]);
+        uint32_t number = hp_names_find(&identities, identity);
+        free(identity);
+        if (number != HP_NO_NAME)
+            hp_profile_set_lines(to, i, from->locations[known[number]].lines,
+                                 from->locations[known[number]].line_count);
+    }
+    hp_names_free(&identities);
+    free(known);
+}

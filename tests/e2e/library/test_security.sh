@@ -1,0 +1,94 @@
+#!/bin/bash
+# The threats of SECURITY.md that no other test has: hostile names and contents, places that others prepared, and what a
+# profile tells.
+. "$(dirname "$0")/../lib.sh"
+limit=20
+guest=$TARGETS/guest
+escape=$'\033'
+
+# Control characters in what a file says, and in its name, don't reach the terminal.
+profile() { # MAPPING [FRAME_LINE]
+    printf 'heap profile: 1: 1000 [1: 1001] @ heap_v2/1\n1: 1000 [1: 1001] @ 0x401001\n%s\n' "${2-}"
+    printf '\nMAPPED_LIBRARIES:\n00400000-00500000 r-xp 00000000 00:00 0 %s\n' "$1"
+}
+# (The name of a file to read as a program: a reader that opened it would wait for ever.)
+mkfifo pipe
+profile "$work/pipe" >fifo.heap
+profile /dev/zero >device.heap
+profile "$work/evil${escape}[2J.so" >mapping.heap
+profile "$work/pipe" "#	0x401000	evil${escape}]0;title$(printf '\a')+0x1	/tmp/x${escape}[31m.c:3" >names.heap
+cp names.heap "file${escape}[2J.heap"
+printf 'heap profile: %s\n' "${escape}[2J" >broken.heap
+for file in ./*.heap "no${escape}[2J.heap"; do
+    for verb in top 'top --granularity=lines' 'top --json' stats 'convert --to=folded' 'convert --to=text'; do
+        timeout $limit "$HEAPPROF" $verb "$file" >out 2>err </dev/null
+        status=$?
+        [ $status -le 1 ] || fail "$verb of $file: exit status $status"
+        grep -q "[$escape$(printf '\a')]" out err && fail "$verb of $file lets control characters through: $(cat -v out err | head -5)"
+    done
+done
+
+# The temporary name, by which a dump replaces another, is a link or a FIFO: nothing is followed or opened.
+echo precious >file
+for kind in 'ln -s file' mkfifo touch; do
+    rm -f ./*.heap*
+    echo earlier >guest.heap
+    with glibc HEAPPROF_INTERVAL=1 HEAPPROF_AT_EXIT=1 HEAPPROF_OUTPUT=%e.heap \
+        bash -c "$kind guest.heap.\$\$.1.tmp; exec \"\$0\"" "$guest" >out 2>err
+    expect "$kind at the temporary name: exit status" 4 $?
+    if [ "$kind" = touch ]; then # what a killed process of this number left
+        check_dump "$kind at the temporary name" guest.heap
+        expect "$kind at the temporary name: what is left" guest.heap "$(ls | grep ^guest.heap)"
+        continue
+    fi
+    expect "$kind at the temporary name: lines" 1 "$(grep -c '^heapprof: cannot write the profile to' err)"
+    expect "$kind at the temporary name" "precious, earlier" "$(cat file), $(cat guest.heap)"
+    expect "$kind at the temporary name: what is left" 2 "$(ls | grep -c ^guest.heap)"
+done
+rm -f ./*.heap*
+
+# What a profile and a ledger hold: sizes, addresses and paths; not what is in the memory, nor arguments, nor environment.
+mkdir ledgers
+word=correct-horse
+SECRET_WORD="$word-battery" with glibc HEAPPROF_LEDGER="$work/ledgers" HEAPPROF_INTERVAL=1 HEAPPROF_OUTPUT=told.heap \
+    perl -e '@kept = map { $ARGV[0] . $_ } 1 .. 1000; kill "USR2", $$; kill "KILL", $$' $word 2>/dev/null
+ledger=$(echo ledgers/*/*.ledger)
+[ -s told.heap ] && [ -s "$ledger" ] || fail "no dump or no ledger: $(ls -R)"
+! grep -q $word told.heap || fail "the dump tells what is in the memory"
+! grep -qa $word "$ledger" || fail "the ledger tells what is in the memory"
+expect "modes" "600 600 700" "$(stat -c %a told.heap "$ledger" ledgers/* | xargs)"
+
+# A ledger that its owner cuts short while it is read.
+cp --sparse=always "$ledger" cut.ledger
+for size in 0 4096 100000 1000000; do
+    for _ in 1 2 3; do
+        cp --sparse=always "$ledger" cut.ledger
+        timeout $limit "$HEAPPROF" top "$work/cut.ledger" >out 2>&1 &
+        truncate -s $size cut.ledger
+        wait $!
+        status=$?
+        [ $status -le 1 ] || fail "a ledger cut to $size while it is read: exit status $status"
+    done
+done
+
+if [ "$(id -u)" = 0 ] && setpriv --reuid=65534 --regid=65534 --clear-groups test -r "$LIBHEAPPROF" -a -x "$guest" 2>/dev/null; then
+    nobody() { setpriv --reuid=65534 --regid=65534 --clear-groups "$@"; }
+    chmod 755 ledgers
+    nobody cat told.heap >/dev/null 2>&1 && fail "others can read a dump"
+    nobody cat "$ledger" >/dev/null 2>&1 && fail "others can read a ledger"
+    # Somebody was there first and made our folder: it is not used.
+    rm -rf ledgers && mkdir ledgers && chmod 1777 ledgers
+    nobody mkdir -m 755 ledgers/heapprof-0 # open only to its owner
+    with glibc HEAPPROF_LEDGER="$work/ledgers" HEAPPROF_INTERVAL=1 "$guest" >out 2>err
+    expect "a folder of someone else: exit status" 4 $?
+    expect "a folder of someone else: lines" 1 "$(grep -c '^heapprof: no ledger in HEAPPROF_LEDGER=' err)"
+    expect "a folder of someone else: files" "" "$(ls ledgers/heapprof-0)"
+    # Ours, but open to others.
+    rm -rf ledgers/* && mkdir -m 777 ledgers/heapprof-0 && chmod 777 ledgers/heapprof-0
+    with glibc HEAPPROF_LEDGER="$work/ledgers" HEAPPROF_INTERVAL=1 "$guest" >out 2>err
+    expect "an open folder: lines" 1 "$(grep -c '^heapprof: no ledger in HEAPPROF_LEDGER=' err)"
+    expect "an open folder: files" "" "$(ls ledgers/heapprof-0)"
+else
+    echo "skipped: other users, for which the test must be root's"
+fi
+finish "no threat came true"
