@@ -274,8 +274,8 @@ static int write_file(struct work *work)
     if (output.fd < 0)
         return output.fd;
     error = write_profile(work, &output);
-    if (error == 0 && (error = publish(work, output.fd, draft)) == -ENOENT && !draft) {
-        /* No /proc to name it by: once more, as a draft. */
+    if (error == 0 && (error = publish(work, output.fd, draft)) < 0 && error != -ECANCELED && !draft) {
+        /* No /proc to name it by, or no such call: once more, as a draft. */
         hp_sys_close(output.fd);
         output.written = 0;
         draft = true;

@@ -12,7 +12,8 @@ struct bases {
     char path[HP_PATH_MAX];           /* of the module being written */
     struct hp_thread_sums threads;
     uint32_t modules; /* that base has room for */
-    uint64_t base[];  /* the addresses that each module has in the profile; behind it, the sums of threads */
+    struct hp_range *covered; /* as many, for give_addresses */
+    uint64_t base[];  /* the addresses that each module has in the profile; behind it, `covered` and the sums of threads */
 };
 
 /* Its latest place; nothing of no module. */
@@ -24,22 +25,55 @@ static struct hp_range range_of(const struct hp_ledger_module *module)
                              __atomic_load_n(&module->limit, __ATOMIC_RELAXED)};
 }
 
+/* Ranges that are apart from each other, in order. */
+struct cover {
+    struct hp_range *ranges;
+    uint32_t count;
+};
+
+/* The first range that ends behind `start`. */
+static uint32_t find_in_cover(const struct cover *cover, uint64_t start)
+{
+    uint32_t low = 0, high = cover->count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (cover->ranges[middle].limit > start)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return low;
+}
+
+/* True if some of it was covered. Modules mostly come to stand below those before them, or where one was: little is
+ * moved. */
+static bool add_to_cover(struct cover *cover, struct hp_range range)
+{
+    const uint32_t first = find_in_cover(cover, range.start);
+    uint32_t limit = first;
+    for (; limit < cover->count && cover->ranges[limit].start < range.limit; limit++) {
+        const struct hp_range *other = &cover->ranges[limit];
+        range.start = other->start < range.start ? other->start : range.start;
+        range.limit = other->limit > range.limit ? other->limit : range.limit;
+    }
+    memmove(cover->ranges + first + 1, cover->ranges + limit, (cover->count - limit) * sizeof *cover->ranges);
+    cover->ranges[first] = range;
+    cover->count += 1 + first - limit;
+    return limit > first;
+}
+
 /* A module whose place was taken by a later one gets addresses that nothing else has: 4 GiB for each, where Linux puts
  * neither programs nor libraries. Otherwise modules keep their addresses, which people know from debuggers. */
 static void give_addresses(const struct hp_ledger_view *view, struct bases *bases)
 {
-    uint32_t count = bases->modules;
-    for (uint32_t i = 0; i < count; i++) {
+    struct cover later = {bases->covered, 0};
+    for (uint32_t i = bases->modules; i-- > 0;) {
         const struct hp_ledger_module *module = hp_ledger_view_module(view, i);
-        struct hp_range range = range_of(module);
-        bases->base[i] = module ? __atomic_load_n(&module->base, __ATOMIC_RELAXED) : 0;
-        for (uint32_t later = i + 1; module && later < count; later++) {
-            struct hp_range other = range_of(hp_ledger_view_module(view, later));
-            if (other.start < range.limit && range.start < other.limit) {
-                bases->base[i] = 0x100000000000ull + ((uint64_t)i << 32);
-                break;
-            }
-        }
+        const struct hp_range range = range_of(module);
+        const bool is_taken = range.start < range.limit && add_to_cover(&later, range);
+        bases->base[i] = is_taken ? 0x100000000000ull + ((uint64_t)i << 32)
+                         : module ? __atomic_load_n(&module->base, __ATOMIC_RELAXED)
+                                  : 0;
     }
 }
 
@@ -50,10 +84,12 @@ static uint64_t address_of(const struct bases *bases, uint64_t frame)
     return module && module <= bases->modules ? bases->base[module - 1] + offset : offset;
 }
 
+#define MODULE_ROOM (sizeof(uint64_t) + sizeof(struct hp_range))
+
 uint64_t hp_snapshot_base_size(const struct hp_ledger_view *view)
 {
     uint32_t threads;
-    uint64_t size = sizeof(struct bases) + (uint64_t)hp_ledger_view_module_count(view) * sizeof(uint64_t);
+    uint64_t size = sizeof(struct bases) + (uint64_t)hp_ledger_view_module_count(view) * MODULE_ROOM;
     return (size + hp_threads_size(view, &threads) + 15) & ~15ull;
 }
 
@@ -68,9 +104,10 @@ static bool divide(const struct hp_ledger_view *view, struct bases *bases, uint6
         bases->threads.count = (uint32_t)(room / sizeof bases->threads.sums[0]);
         threads = bases->threads.count * sizeof bases->threads.sums[0];
     }
-    room = (room - threads) / sizeof bases->base[0];
+    room = (room - threads) / MODULE_ROOM;
     bases->modules = (uint32_t)(modules < room ? modules : room);
-    bases->threads.sums = (struct hp_thread_sum *)(bases->base + bases->modules);
+    bases->covered = (struct hp_range *)(bases->base + bases->modules);
+    bases->threads.sums = (struct hp_thread_sum *)(bases->covered + bases->modules);
     return true;
 }
 

@@ -39,6 +39,9 @@ extern const char *const hp_sample_type_names[HP_SAMPLE_TYPES]; /* "inuse_space"
 extern const char *const hp_sample_type_units[HP_SAMPLE_TYPES]; /* "bytes" or "count" */
 
 #define HP_NO_MODULE UINT32_MAX
+/* What stands for the stack of samples without locations, whose stacks a ledger without room for more did not keep: in
+ * reports, and in profile.proto, whose readers leave out what has no function. */
+#define HP_NO_STACK "(stack not kept)"
 
 struct hp_module {
     uint64_t start, limit; /* addresses of this mapping in the profiled process, [start, limit) */

@@ -15,6 +15,9 @@ struct hp_proto_function_names {
     uint32_t start_line;
 };
 
+/* The location that stands for no stack (HP_NO_STACK); profiles have none of this index. */
+#define HP_PROTO_NO_STACK (HP_MAP_NONE - 1)
+
 struct hp_proto_reader {
     struct hp_input *input;
     struct hp_profile *profile;
@@ -29,7 +32,7 @@ struct hp_proto_reader {
     size_t function_count, function_capacity;
     bool *mapped_functions; /* has_functions, by module */
     size_t mapped_capacity;
-    struct hp_map function_ids, mapping_ids, location_ids; /* from the file's ids to indices */
+    struct hp_map function_ids, mapping_ids, location_ids; /* from the file's ids to indices, or HP_PROTO_NO_STACK */
     struct hp_line *lines;                                 /* of the location being read */
     size_t line_capacity;
     struct hp_stack_buffer stack;

@@ -189,9 +189,12 @@ int hp_proto_read_location(struct hp_proto_reader *reader, const struct hp_field
     }
     if (status)
         return status;
-    place(reader, mapping, &location);
-    location.lines = reader->lines;
-    uint32_t index = hp_profile_append_location(reader->profile, &location);
+    uint32_t index = HP_PROTO_NO_STACK;
+    if (location.address || location.line_count != 1 || strcmp(reader->lines[0].function, HP_NO_STACK) != 0) {
+        place(reader, mapping, &location);
+        location.lines = reader->lines;
+        index = hp_profile_append_location(reader->profile, &location);
+    }
     if (!id || hp_map_add(&reader->location_ids, id, index) != index)
         return hp_proto_fail(reader, parent->tag, "a location without an id of its own");
     return 0;

@@ -103,6 +103,8 @@ static int read_frames(struct hp_proto_reader *reader, struct hp_field *field)
         uint32_t location = hp_map_get(&reader->location_ids, id);
         if (location == HP_MAP_NONE)
             return hp_proto_fail(reader, field->tag, "a sample of a location that is not there");
+        if (location == HP_PROTO_NO_STACK)
+            continue;
         stack->locations =
             hp_grow(stack->locations, &stack->capacity, stack->depth + 1, sizeof *stack->locations);
         stack->locations[stack->depth++] = location;

@@ -28,6 +28,7 @@ struct proto_writer {
     uint64_t *mapping_ids; /* by module */
     uint64_t anonymous;    /* the mapping of locations without a module; 0: none is needed */
     bool *unsymbolized;    /* by module, and last the anonymous mapping */
+    bool has_no_stack;     /* a sample without a location */
     bool any_symbolized;
 };
 
@@ -122,6 +123,14 @@ static void write_types(struct proto_writer *writer)
 /* ------------------------------------------------------------------ mappings, locations, functions
  */
 
+static bool has_no_stack(const struct hp_profile *profile)
+{
+    for (size_t i = 0; i < profile->sample_count; i++)
+        if (!profile->samples[i].depth)
+            return true;
+    return false;
+}
+
 static void survey_locations(struct proto_writer *writer)
 {
     const struct hp_profile *profile = writer->profile;
@@ -137,6 +146,9 @@ static void survey_locations(struct proto_writer *writer)
         else
             writer->unsymbolized[outside ? profile->module_count : location->module] = true;
     }
+    writer->has_no_stack = has_no_stack(profile);
+    if (writer->has_no_stack)
+        writer->anonymous = profile->module_count + 1;
 }
 
 static void write_mapping(struct proto_writer *writer, uint64_t id, const struct hp_module *module,
@@ -205,6 +217,17 @@ static uint64_t function_id(struct proto_writer *writer, const struct hp_line *l
     return writer->function_count;
 }
 
+/* After all others, in the mapping of what lies in no module, at no address. */
+static void write_no_stack(struct proto_writer *writer)
+{
+    static const struct hp_line line = {.function = HP_NO_STACK, .linkage = "", .file = ""};
+    hp_put_number(&writer->message, HP_LOCATION_ID, writer->profile->location_count + 1);
+    hp_put_number(&writer->message, HP_LOCATION_MAPPING, writer->anonymous);
+    hp_put_number(&writer->nested, HP_LINE_FUNCTION, function_id(writer, &line));
+    end_nested(writer, HP_LOCATION_LINE);
+    end_message(writer, HP_PROFILE_LOCATION);
+}
+
 static void write_locations(struct proto_writer *writer)
 {
     const struct hp_profile *profile = writer->profile;
@@ -247,6 +270,8 @@ static void write_sample(struct proto_writer *writer, size_t index)
     uint64_t key = string_index(writer, "bytes");
     for (uint32_t i = 0; i < sample->depth; i++)
         hp_put_varint(nested, (uint64_t)profile->frames[sample->first + i] + 1);
+    if (!sample->depth)
+        hp_put_varint(nested, profile->location_count + 1);
     end_nested(writer, HP_SAMPLE_LOCATION);
     hp_put_varint(nested, scaled.alloc_objects);
     hp_put_varint(nested, scaled.alloc_bytes);
@@ -315,6 +340,8 @@ static void write_all(struct proto_writer *writer)
     survey_locations(writer);
     write_mappings(writer);
     write_locations(writer);
+    if (writer->has_no_stack)
+        write_no_stack(writer);
     for (size_t i = 0; i < writer->profile->sample_count; i++)
         write_sample(writer, i);
     write_comments(writer);

@@ -12,6 +12,7 @@
 #include "ledger/ledger_file.h"
 #include "reader/process.h"
 #include "base/sys.h"
+#include "reader/ledger_v3.h"
 
 #define WALK_NS 1000000000ull /* at most, for the figures of a heap that is walked: 1 GB or so */
 
@@ -50,13 +51,34 @@ static void read_header(const struct hp_ledger *ledger, struct hp_ledger_info *i
     copy_text(info->exe, ledger->exe, sizeof info->exe);
 }
 
+/* What tells the process of a ledger. */
+struct identity {
+    uint64_t made, namespace;
+    bool answered;
+};
+
+/* Of this version or of the one before. */
+static int read_identity(const struct hp_mapping *mapping, struct hp_ledger_info *info, struct identity *identity)
+{
+    struct hp_ledger_view view = {0};
+    struct hp_ledger old = {0};
+    int error = hp_ledger_view_open(&view, mapping->memory, NULL, mapping->size);
+    if (error == -EPROTONOSUPPORT) {
+        error = hp_v3_read_header(mapping->memory, mapping->size, &old);
+        view.ledger = &old;
+    }
+    if (error < 0)
+        return error;
+    read_header(view.ledger, info);
+    *identity = (struct identity){view.ledger->made_ticks, view.ledger->pid_namespace, view.ledger->signal_answered};
+    return 0;
+}
+
 static int inspect(const char *path, struct hp_ledger_info *info)
 {
     struct hp_mapping mapping = {0};
-    struct hp_ledger_view view = {0};
     struct hp_guard guard;
-    volatile uint64_t made = 0, namespace = 0; /* volatile: set before a jump out */
-    volatile bool answered = false;
+    struct identity identity = {0};
     memset(info, 0, sizeof *info);
     if ((size_t)snprintf(info->path, sizeof info->path, "%s", path) >= sizeof info->path)
         return -ENAMETOOLONG;
@@ -64,23 +86,16 @@ static int inspect(const char *path, struct hp_ledger_info *info)
     if (error < 0)
         return error;
     hp_guard_begin(&guard);
-    if (sigsetjmp(hp_on_cut, 1)) {
-        error = -EBADMSG;
-    } else if ((error = hp_ledger_view_open(&view, mapping.memory, NULL, mapping.size)) == 0) {
-        read_header(view.ledger, info);
-        made = view.ledger->made_ticks;
-        namespace = view.ledger->pid_namespace;
-        answered = view.ledger->signal_answered;
-    }
+    error = sigsetjmp(hp_on_cut, 1) ? -EBADMSG : read_identity(&mapping, info, &identity);
     hp_guard_end(&guard);
     hp_sys_munmap(mapping.memory, mapping.size);
     if (error < 0)
         return error;
-    pid_t pid = hp_process_find(path, info->pid, made, namespace);
+    pid_t pid = hp_process_find(path, info->pid, identity.made, identity.namespace);
     info->running = pid > 0;
     if (pid > 0)
         info->pid = pid;
-    info->signal_state = pid > 0 ? hp_process_signal(pid, info->signal, answered) : HP_SIGNAL_NONE;
+    info->signal_state = pid > 0 ? hp_process_signal(pid, info->signal, identity.answered) : HP_SIGNAL_NONE;
     return 0;
 }
 
@@ -291,32 +306,52 @@ static int write_view(const struct hp_ledger_view *view, bool writable, const st
     return hp_snapshot_write(view, &moment, &text, memory, scratch_size);
 }
 
+/* What is to be given back, whatever comes in between. */
+struct opened {
+    struct hp_mapping mapping;
+    struct hp_store translated;
+    void *memory;
+    uint64_t memory_size;
+};
+
+/* `writable`: what this reader finds out of the resident set serves the next one, but not in a translation. */
+static int write_mapping(struct opened *opened, bool writable, const struct hp_ledger_info *info, hp_sink_fn *sink,
+                         void *state)
+{
+    struct hp_ledger_view view = {0};
+    int error = hp_v3_view_open(&view, opened->mapping.memory, opened->mapping.size, &opened->translated);
+    if (error < 0)
+        return error;
+    const uint64_t scratch_size = (hp_snapshot_scratch_size(&view) + 15) & ~15ull;
+    opened->memory_size = memory_size(scratch_size);
+    opened->memory = hp_sys_mmap(NULL, opened->memory_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+    return opened->memory ? write_view(&view, writable, info, sink, state, opened->memory, scratch_size) : -ENOMEM;
+}
+
+static int write_guarded(struct opened *opened, bool writable, const struct hp_ledger_info *info, hp_sink_fn *sink,
+                         void *state)
+{
+    struct hp_guard guard;
+    volatile int result;
+    hp_guard_begin(&guard);
+    result = sigsetjmp(hp_on_cut, 1) ? -EBADMSG : write_mapping(opened, writable, info, sink, state);
+    hp_guard_end(&guard);
+    return result;
+}
+
 int hp_ledger_write(const struct hp_ledger_info *info, hp_sink_fn *sink, void *state, char *error, size_t error_size)
 {
-    struct hp_mapping mapping = {0};
-    struct hp_ledger_view view = {0};
-    struct hp_guard guard;
+    struct opened opened = {0};
     unsigned uid;
-    /* To write: what this reader finds out of the resident set serves the next one. */
-    bool writable = info->running && hp_mapping_open(info->path, true, &mapping, &uid) == 0;
-    int result = writable ? 0 : hp_mapping_open(info->path, false, &mapping, &uid);
+    bool writable = info->running && hp_mapping_open(info->path, true, &opened.mapping, &uid) == 0;
+    int result = writable ? 0 : hp_mapping_open(info->path, false, &opened.mapping, &uid);
     if (result < 0)
         return say_unreadable(info->path, result, error, error_size);
-    uint64_t scratch_size = 0;
-    void *volatile memory = NULL;
-    hp_guard_begin(&guard);
-    if (sigsetjmp(hp_on_cut, 1)) {
-        result = -EBADMSG;
-    } else if ((result = hp_ledger_view_open(&view, mapping.memory, NULL, mapping.size)) == 0) {
-        scratch_size = (hp_snapshot_scratch_size(&view) + 15) & ~15ull;
-        memory = hp_sys_mmap(NULL, memory_size(scratch_size), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-                             -1);
-        result = memory ? write_view(&view, writable, info, sink, state, memory, scratch_size) : -ENOMEM;
-    }
-    hp_guard_end(&guard);
-    if (memory)
-        hp_sys_munmap(memory, memory_size(scratch_size));
-    hp_sys_munmap(mapping.memory, mapping.size);
+    result = write_guarded(&opened, writable, info, sink, state);
+    if (opened.memory)
+        hp_sys_munmap(opened.memory, opened.memory_size);
+    hp_v3_free(&opened.translated);
+    hp_sys_munmap(opened.mapping.memory, opened.mapping.size);
     return result < 0 ? say_unreadable(info->path, result, error, error_size) : 0;
 }
 
@@ -338,20 +373,29 @@ int hp_ledger_dump(pid_t pid, hp_sink_fn *sink, void *state, char *error, size_t
     return result < 0 ? result : hp_ledger_write(&info, sink, state, error, error_size);
 }
 
+/* The way is the same in the version before. */
+static int set_wanted(const struct hp_mapping *mapping, uint64_t bytes)
+{
+    struct hp_ledger_view view = {0};
+    uint64_t *wanted = &((struct hp_ledger *)mapping->memory)->wanted_interval;
+    int error = hp_ledger_view_open(&view, mapping->memory, NULL, mapping->size);
+    if (error == -EPROTONOSUPPORT)
+        error = hp_v3_wanted_interval(mapping->memory, mapping->size, &wanted);
+    if (error == 0)
+        __atomic_store_n(wanted, bytes, __ATOMIC_RELAXED);
+    return error;
+}
+
 int hp_ledger_set_interval(const struct hp_ledger_info *info, uint64_t bytes, char *error, size_t error_size)
 {
     struct hp_mapping mapping = {0};
-    struct hp_ledger_view view = {0};
     struct hp_guard guard;
     unsigned uid;
     int result = hp_mapping_open(info->path, true, &mapping, &uid);
     if (result < 0)
         return say_unreadable(info->path, result, error, error_size);
     hp_guard_begin(&guard);
-    if (sigsetjmp(hp_on_cut, 1))
-        result = -EBADMSG;
-    else if ((result = hp_ledger_view_open(&view, mapping.memory, NULL, mapping.size)) == 0)
-        __atomic_store_n(&((struct hp_ledger *)mapping.memory)->wanted_interval, bytes, __ATOMIC_RELAXED);
+    result = sigsetjmp(hp_on_cut, 1) ? -EBADMSG : set_wanted(&mapping, bytes);
     hp_guard_end(&guard);
     hp_sys_munmap(mapping.memory, mapping.size);
     return result < 0 ? say_unreadable(info->path, result, error, error_size) : 0;

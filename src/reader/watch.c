@@ -10,6 +10,7 @@
 #include "reader/mapping.h"
 #include "reader/process.h"
 #include "base/sys.h"
+#include "reader/ledger_v3.h"
 
 #define WALK_NS 20000000ull /* at most: a screen shows it each second */
 
@@ -18,6 +19,8 @@ struct hp_watch {
     struct hp_mapping mapping;
     uint64_t file; /* inode */
     struct hp_ledger_view view;
+    struct hp_store translated; /* what the view is of, if the ledger is of the version before */
+    struct hp_store next;       /* ... and will be of */
     struct hp_entry_row *rows;
     uint64_t capacity;
     void *work;                /* of hp_heap_work_size() */
@@ -47,7 +50,7 @@ int hp_watch_open(const char *pid, struct hp_watch **result, char *error, size_t
             status =
                 sigsetjmp(hp_on_cut, 1)
                     ? -EBADMSG
-                    : hp_ledger_view_open(&watch->view, watch->mapping.memory, NULL, watch->mapping.size);
+                    : hp_v3_view_open(&watch->view, watch->mapping.memory, watch->mapping.size, &watch->translated);
             hp_guard_end(&guard);
         }
         if (status)
@@ -65,6 +68,8 @@ void hp_watch_close(struct hp_watch *watch)
 {
     if (!watch)
         return;
+    hp_v3_free(&watch->translated);
+    hp_v3_free(&watch->next);
     if (watch->mapping.memory)
         hp_sys_munmap(watch->mapping.memory, watch->mapping.size);
     if (watch->work)
@@ -107,9 +112,30 @@ static int collect_rows(struct hp_watch *watch, struct hp_watch_reading *reading
     return 0;
 }
 
+/* What has changed since. Rows have the same hashes in each translation. */
+static int refresh(struct hp_watch *watch)
+{
+    if (!watch->translated.ledger) {
+        hp_ledger_view_refresh(&watch->view);
+        return 0;
+    }
+    struct hp_ledger_view view = {0};
+    hp_v3_free(&watch->next); /* where the last translation was cut short */
+    int error = hp_v3_view_open(&view, watch->mapping.memory, watch->mapping.size, &watch->next);
+    if (error < 0)
+        return error;
+    hp_v3_free(&watch->translated);
+    watch->translated = watch->next;
+    watch->next.ledger = NULL;
+    watch->view = view;
+    return 0;
+}
+
 static int collect(struct hp_watch *watch, struct hp_watch_reading *reading)
 {
-    hp_ledger_view_refresh(&watch->view);
+    int error = refresh(watch);
+    if (error < 0)
+        return error;
     const struct hp_ledger *ledger = watch->view.ledger;
     struct hp_figures figures = {.source = HP_FIGURES_NONE};
     char process[16];
@@ -120,7 +146,7 @@ static int collect(struct hp_watch *watch, struct hp_watch_reading *reading)
     }
     figures = hp_figures_shown(ledger, &figures, __atomic_load_n(&ledger->live_estimate, __ATOMIC_RELAXED), reading->clock_ns);
     watch->figures = figures;
-    int error = collect_rows(watch, reading);
+    error = collect_rows(watch, reading);
     if (error < 0)
         return error;
     reading->rows = watch->rows;

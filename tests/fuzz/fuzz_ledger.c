@@ -2,13 +2,16 @@
  * text, which can be read or has an error of its own; never a crash or an endless loop. The input
  * is a list of patches:
  *
- *     1 byte part of the ledger, 3 bytes place in it, 8 bytes of content */
+ *     1 byte part of the ledger, 3 bytes place in it, 8 bytes of content
+ *
+ * With HP_LEDGER_V3, the ledger is one of the version before, which is translated. */
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "../unit/ledger/ledger_help.h"
+#include "reader/ledger_v3.h"
 #include "ledger/snapshot.h"
 #include "profile/alloc.h"
 #include "profile/profile.h"
@@ -34,6 +37,36 @@ static void must(bool condition, const char *what)
     abort();
 }
 
+#ifdef HP_LEDGER_V3
+
+#include "../unit/reader/ledger_v3_help.h"
+
+static void *make_full(uint64_t *size)
+{
+    *size = LEDGER_V3_SIZE;
+    return read_ledger_v3();
+}
+
+/* Places as a budget of 1 MiB gives them. */
+static struct part part_of(const void *made, unsigned choice)
+{
+    static const struct part parts[] = {
+        {0, 1120},         /* the header without names */
+        {624, 496},        /* ... from the layout on */
+        {1120, 4224},      /* names */
+        {5344, 40},        /* the map of blocks */
+        {32768, 3 * 184},  /* modules */
+        {409600, 64},      /* threads */
+        {442368, 16384},   /* chains */
+        {2686976, 32768},  /* live addresses */
+        {2719744, 86016},  /* ... and their data */
+        {3768320, 16384},  /* the first records */
+    };
+    return parts[choice % (sizeof parts / sizeof *parts)];
+}
+
+#else
+
 static void add_module(const struct hp_store *store, uint64_t base, const char *path)
 {
     struct hp_ledger *ledger = store->ledger;
@@ -55,7 +88,7 @@ static void add_module(const struct hp_store *store, uint64_t base, const char *
 }
 
 /* With live objects and dead rows, at two intervals, and a fold that was under way. */
-static struct hp_store make_full(void)
+static void *make_full(uint64_t *size)
 {
     struct hp_store store = make_store(BUDGET, 128, 524288);
     hp_offset rows[40] = {0};
@@ -82,11 +115,13 @@ static struct hp_store make_full(void)
         .state = HP_JOURNAL_ADDING, .row = rows[0], .fold_row = rows[9], .before_alloc = {1, 1000}, .before_freed = {1, 1000}};
     store.ledger->fold.count = 1;
     hp_row_at(&store, rows[0])->alloc.objects |= HP_ROW_DEAD;
-    return store;
+    *size = store.ledger->size;
+    return store.ledger;
 }
 
-static struct part part_of(const struct hp_ledger *ledger, const struct hp_ledger *made, unsigned choice)
+static struct part part_of(const struct hp_ledger *made, unsigned choice)
 {
+    const struct hp_ledger *ledger = made;
     const uint64_t last = sizeof *ledger - CONTENT;
     const struct hp_live_level *live = &made->live[0];
     const uint64_t keys = live->groups * sizeof(struct hp_live_group);
@@ -110,6 +145,8 @@ static struct part part_of(const struct hp_ledger *ledger, const struct hp_ledge
     return parts[choice % (sizeof parts / sizeof *parts)];
 }
 
+#endif
+
 static int collect(void *state, const void *data, size_t size)
 {
     struct bytes *bytes = state;
@@ -120,24 +157,21 @@ static int collect(void *state, const void *data, size_t size)
     return 0;
 }
 
-static void use(const struct hp_ledger *ledger, uint64_t size)
+static void use_view(const struct hp_ledger_view *view)
 {
     static char buffer[HP_TEXT_BUFFER];
     static struct bytes text;
     struct hp_moment moment = {.time_ns = 1, .clock_ns = 5};
-    struct hp_ledger_view view;
-    if (hp_ledger_view_open(&view, ledger, NULL, size))
-        return;
-    uint64_t room = hp_snapshot_scratch_size(&view);
+    uint64_t room = hp_snapshot_scratch_size(view);
     must(room < 64 << 20, "too much scratch memory");
-    hp_ledger_view_estimate(&view);
-    hp_resident_recall(&ledger->resident, 1ull << 40, 0, HP_RESIDENT_HASTY, &moment.resident,
+    hp_ledger_view_estimate(view);
+    hp_resident_recall(&view->ledger->resident, 1ull << 40, 0, HP_RESIDENT_HASTY, &moment.resident,
                        &moment.resident_age_ns);
     struct hp_text writer;
     char *scratch = malloc(room);
     text.size = 0;
     hp_text_init(&writer, collect, &text, buffer);
-    int error = hp_snapshot_write(&view, &moment, &writer, scratch, room);
+    int error = hp_snapshot_write(view, &moment, &writer, scratch, room);
     free(scratch);
     struct hp_profile *profile = NULL;
     struct hp_error why = {""};
@@ -147,13 +181,24 @@ static void use(const struct hp_ledger *ledger, uint64_t size)
         must(error || strlen(why.text) > 0, "no clear line");
 }
 
+static void use(const void *ledger, uint64_t size)
+{
+    struct hp_ledger_view view;
+    struct hp_store translated = {0};
+    if (hp_v3_view_open(&view, ledger, size, &translated) == 0)
+        use_view(&view);
+    hp_v3_free(&translated);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static struct hp_ledger *ledger, made;
+    static struct hp_ledger made;
+    static uint64_t ledger_size;
+    static char *ledger;
     if (!ledger) {
-        ledger = make_full().ledger;
-        made = *ledger;
+        ledger = make_full(&ledger_size);
+        memcpy(&made, ledger, sizeof made);
     }
     struct {
         uint64_t at;
@@ -162,14 +207,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     size_t count = 0;
     for (; count < PATCHES_MOST && (count + 1) * PATCH <= size; count++) {
         const uint8_t *patch = data + count * PATCH;
-        const struct part part = part_of(ledger, &made, patch[0]);
+        const struct part part = part_of(&made, patch[0]);
         uint64_t place = patch[1] | (uint64_t)patch[2] << 8 | (uint64_t)patch[3] << 16;
         patches[count].at = part.at + place % part.size;
-        memcpy(patches[count].was, (char *)ledger + patches[count].at, CONTENT);
-        memcpy((char *)ledger + patches[count].at, patch + PATCH - CONTENT, CONTENT);
+        memcpy(patches[count].was, ledger + patches[count].at, CONTENT);
+        memcpy(ledger + patches[count].at, patch + PATCH - CONTENT, CONTENT);
     }
-    use(ledger, made.size);
+    use(ledger, ledger_size);
     while (count--)
-        memcpy((char *)ledger + patches[count].at, patches[count].was, CONTENT);
+        memcpy(ledger + patches[count].at, patches[count].was, CONTENT);
     return 0;
 }

@@ -59,6 +59,14 @@ LEDGER = {
     "a_fold_of_nothing": patch(13, 40, 0xffffffff00000001) + patch(13, 48, 0xffffffff) + patch(13, 24, 2**64 - 1),
 }
 
+LEDGER_V3 = {
+    "as_it_is": b"",
+    "intervals_and_counts": patch(0, 128, 2**64 - 1) + patch(0, 136, 0x0000003f00000041) + patch(9, 200, 2**64 - 1),
+    "modules_at_odd_places": patch(4, 40, 2**64 - 1) + patch(4, 184, 3) + patch(4, 264, 0xffffffff00000041) + patch(1, 208, 2**32 - 1),
+    "records_without_end": patch(6, 0, 0x3980000039800) + patch(9, 0, 0x0001000200039800) + patch(9, 64, 0x1ff000100039800),
+    "holes": patch(3, 24, 0) + patch(3, 32, 0x5555),
+}
+
 
 def without_header(message):
     """Without sample types, strings and period, which the fuzzer puts in front. The names become others."""
@@ -98,6 +106,8 @@ for name, text in SMAPS.items():
     write("smaps", name, text.encode())
 for name, content in LEDGER.items():
     write("ledger", name, content)
+for name, content in LEDGER_V3.items():
+    write("ledger_v3", name, content)
 packed = subprocess.run([sys.argv[1], "convert", "--to=pprof", "-"], input=TEXT["heap_v2"].encode(), stdout=subprocess.PIPE,
                         stderr=subprocess.DEVNULL, check=True).stdout
 write("gzip", "proto", packed)

@@ -8,11 +8,9 @@
 #include "report/core/memory.h"
 #include "symbolize/symbolize.h"
 
-const char *const hp_granularity_names[HP_GRANULARITIES] = {"functions", "files", "lines",
-                                                            "addresses"};
+const char *const hp_granularity_names[HP_GRANULARITIES] = {"functions", "files", "lines", "addresses"};
 
-static const struct hp_module *module_of(const struct hp_profile *profile,
-                                         const struct hp_location *location)
+static const struct hp_module *module_of(const struct hp_profile *profile, const struct hp_location *location)
 {
     return location->module == HP_NO_MODULE ? NULL : &profile->modules[location->module];
 }
@@ -23,8 +21,7 @@ char *hp_location_name(const struct hp_profile *profile, const struct hp_locatio
     if (!module || !*module->path)
         return hp_print("0x%" PRIx64, location->address);
     const char *slash = strrchr(module->path, '/');
-    return hp_print("%s+0x%" PRIx64, slash && slash[1] ? slash + 1 : module->path,
-                    location->offset);
+    return hp_print("%s+0x%" PRIx64, slash && slash[1] ? slash + 1 : module->path, location->offset);
 }
 
 char *hp_location_identity(const struct hp_profile *profile, const struct hp_location *location)
@@ -32,8 +29,7 @@ char *hp_location_identity(const struct hp_profile *profile, const struct hp_loc
     const struct hp_module *module = module_of(profile, location);
     if (!module || (!*module->path && !*module->build_id))
         return hp_print("0x%" PRIx64, location->address);
-    return hp_print("%s+0x%" PRIx64, *module->build_id ? module->build_id : module->path,
-                    location->offset);
+    return hp_print("%s+0x%" PRIx64, *module->build_id ? module->build_id : module->path, location->offset);
 }
 
 void hp_places_free(struct hp_places *places)
@@ -53,8 +49,7 @@ static const char *keep(struct hp_places *places, const char *string)
 }
 
 /* Of two descriptions of one row the one that knows the line wins. */
-static uint32_t add_row(struct hp_places *places, const char *key, const char *label,
-                        const struct hp_place *place)
+static uint32_t add_row(struct hp_places *places, const char *key, const char *label, const struct hp_place *place)
 {
     bool added;
     uint32_t row = hp_names_add(&places->row_names, key, &added);
@@ -73,11 +68,9 @@ static uint32_t add_site(struct hp_places *places, const struct hp_place *place,
     uint32_t site = hp_names_add(&places->site_names, key, &added);
     free(key);
     if (added) {
-        places->sites =
-            hp_grow(places->sites, &places->site_capacity, site + 1, sizeof *places->sites);
-        places->sites[site] =
-            (struct hp_place){places->rows[row].label, keep(places, place->function),
-                              keep(places, place->file), place->line, row};
+        places->sites = hp_grow(places->sites, &places->site_capacity, site + 1, sizeof *places->sites);
+        places->sites[site] = (struct hp_place){places->rows[row].label, keep(places, place->function),
+                                                keep(places, place->file), place->line, row};
     }
     return site;
 }
@@ -91,8 +84,7 @@ static uint32_t place_row(struct hp_places *places, const struct hp_profile *pro
     char *identity = hp_location_identity(profile, location);
     char *bare = hp_location_name(profile, location);
     const char *function = named ? line->function : bare;
-    *place = (struct hp_place){
-        .function = function, .file = line ? line->file : "", .line = line ? line->line : 0};
+    *place = (struct hp_place){.function = function, .file = line ? line->file : "", .line = line ? line->line : 0};
     char *key = NULL, *label = NULL;
     /* \1 keeps the key of a bare address apart from a function of that name. */
     switch (granularity) {
@@ -105,14 +97,12 @@ static uint32_t place_row(struct hp_places *places, const struct hp_profile *pro
         label = hp_strdup(place->file);
         break;
     case HP_BY_LINE:
-        key = named ? hp_print("%s\n%s\n%" PRIu32, function, place->file, place->line)
-                    : hp_print("\1%s", identity);
+        key = named ? hp_print("%s\n%s\n%" PRIu32, function, place->file, place->line) : hp_print("\1%s", identity);
         label = hp_strdup(function);
         break;
     case HP_BY_ADDRESS:
         /* Counted from the outermost call, which also a profile without symbols has. */
-        key =
-            hp_print("%s\n%td", identity, line ? location->lines + location->line_count - line : 1);
+        key = hp_print("%s\n%td", identity, line ? location->lines + location->line_count - line : 1);
         label = named ? hp_print("%s %s", bare, function) : hp_strdup(bare);
         break;
     case HP_BY_FUNCTION:
@@ -138,9 +128,51 @@ static bool matches(const regex_t *expression, const char *const *texts)
     return false;
 }
 
-static void add_frame(struct hp_view *view, uint32_t index, uint32_t line_index,
-                      enum hp_granularity granularity, const struct hp_filter *filter,
-                      struct hp_places *places)
+/* The row of samples without a stack; the same at all granularities. */
+static uint32_t place_no_stack(struct hp_places *places, enum hp_granularity granularity, struct hp_place *place)
+{
+    const bool by_file = granularity == HP_BY_FILE;
+    *place = (struct hp_place){.function = by_file ? "" : HP_NO_STACK, .file = by_file ? HP_NO_STACK : ""};
+    return add_row(places, HP_NO_STACK, HP_NO_STACK, place);
+}
+
+static void keep_frame(struct hp_view *view, const struct hp_frame *frame)
+{
+    view->frames = hp_grow(view->frames, &view->frame_capacity, view->frame_count + 1, sizeof *view->frames);
+    view->frames[view->frame_count++] = *frame;
+}
+
+/* What the expressions say of a frame with these texts. */
+static void filter_frame(struct hp_frame *frame, const struct hp_filter *filter, const char *const *texts)
+{
+    frame->focused = !filter->has_focus || matches(&filter->focus, texts);
+    frame->ignored = filter->has_ignore && matches(&filter->ignore, texts);
+    frame->hidden =
+        (filter->has_hide && matches(&filter->hide, texts)) || (filter->has_show && !matches(&filter->show, texts));
+}
+
+/* The last frame of a view that has samples without a stack. */
+static void add_no_stack(struct hp_view *view, enum hp_granularity granularity, const struct hp_filter *filter,
+                         struct hp_places *places)
+{
+    const char *const texts[] = {HP_NO_STACK, NULL};
+    struct hp_place place;
+    struct hp_frame frame = {.row = place_no_stack(places, granularity, &place), .line = UINT32_MAX};
+    frame.site = add_site(places, &place, frame.row);
+    filter_frame(&frame, filter, texts);
+    keep_frame(view, &frame);
+}
+
+static bool has_no_stack(const struct hp_profile *profile)
+{
+    for (size_t i = 0; i < profile->sample_count; i++)
+        if (!profile->samples[i].depth)
+            return true;
+    return false;
+}
+
+static void add_frame(struct hp_view *view, uint32_t index, uint32_t line_index, enum hp_granularity granularity,
+                      const struct hp_filter *filter, struct hp_places *places)
 {
     const struct hp_location *location = &view->profile->locations[index];
     const struct hp_line *line = line_index == UINT32_MAX ? NULL : &location->lines[line_index];
@@ -150,26 +182,18 @@ static void add_frame(struct hp_view *view, uint32_t index, uint32_t line_index,
     frame.row = place_row(places, view->profile, location, line, granularity, &place);
     frame.site = add_site(places, &place, frame.row);
     const char *function = line && *line->function ? line->function : place.function;
-    const char *texts[] = {function, line ? line->file : place.function,
-                           module ? module->path : function, NULL};
+    const char *texts[] = {function, line ? line->file : place.function, module ? module->path : function, NULL};
     frame.inlined = line && line_index + 1 < location->line_count;
     frame.allocator = line && *line->function ? hp_is_allocator_function(line->function)
                                               : module && hp_is_allocator_module(module->path);
-    frame.focused = !filter->has_focus || matches(&filter->focus, texts);
-    frame.ignored = filter->has_ignore && matches(&filter->ignore, texts);
-    frame.hidden = (filter->has_hide && matches(&filter->hide, texts)) ||
-                   (filter->has_show && !matches(&filter->show, texts));
-    view->frames =
-        hp_grow(view->frames, &view->frame_capacity, view->frame_count + 1, sizeof *view->frames);
-    view->frames[view->frame_count++] = frame;
+    filter_frame(&frame, filter, texts);
+    keep_frame(view, &frame);
 }
 
-void hp_view_init(struct hp_view *view, const struct hp_profile *profile,
-                  enum hp_granularity granularity, const struct hp_filter *filter,
-                  struct hp_places *places)
+void hp_view_init(struct hp_view *view, const struct hp_profile *profile, enum hp_granularity granularity,
+                  const struct hp_filter *filter, struct hp_places *places)
 {
-    *view = (struct hp_view){
-        .profile = profile, .drop_allocator = !filter->has_show, .has_focus = filter->has_focus};
+    *view = (struct hp_view){.profile = profile, .drop_allocator = !filter->has_show, .has_focus = filter->has_focus};
     view->first = hp_alloc(profile->location_count + 1, sizeof *view->first);
     for (size_t i = 0; i < profile->location_count; i++) {
         uint32_t count = profile->locations[i].line_count;
@@ -180,6 +204,8 @@ void hp_view_init(struct hp_view *view, const struct hp_profile *profile,
             add_frame(view, (uint32_t)i, UINT32_MAX, granularity, filter, places);
     }
     view->first[profile->location_count] = view->frame_count;
+    if (has_no_stack(profile))
+        add_no_stack(view, granularity, filter, places);
 }
 
 void hp_view_free(struct hp_view *view)
@@ -190,19 +216,24 @@ void hp_view_free(struct hp_view *view)
     *view = (struct hp_view){0};
 }
 
-size_t hp_view_stack(struct hp_view *view, const struct hp_sample *sample,
-                     const struct hp_frame **frames)
+static size_t push_frame(struct hp_view *view, size_t depth, size_t frame)
+{
+    view->stack = hp_grow(view->stack, &view->stack_capacity, depth + 1, sizeof *view->stack);
+    view->stack[depth] = view->frames[frame];
+    return depth + 1;
+}
+
+size_t hp_view_stack(struct hp_view *view, const struct hp_sample *sample, const struct hp_frame **frames)
 {
     const uint32_t *locations = sample->depth ? &view->profile->frames[sample->first] : NULL;
     size_t depth = 0;
     for (uint32_t i = 0; i < sample->depth; i++) {
         size_t first = view->first[locations[i]], limit = view->first[locations[i] + 1];
-        for (size_t frame = first; frame < limit; frame++) {
-            view->stack =
-                hp_grow(view->stack, &view->stack_capacity, depth + 1, sizeof *view->stack);
-            view->stack[depth++] = view->frames[frame];
-        }
+        for (size_t frame = first; frame < limit; frame++)
+            depth = push_frame(view, depth, frame);
     }
+    if (!sample->depth)
+        depth = push_frame(view, depth, view->first[view->profile->location_count]);
     size_t start = 0;
     if (view->drop_allocator)
         while (start + 1 < depth && view->stack[start].allocator)

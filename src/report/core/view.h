@@ -11,7 +11,8 @@
  *
  * From the stack of a sample to that of a report: inlined calls are expanded; the allocator's own
  * frames at the innermost end are dropped (the outermost of them stays if there is nothing else;
- * all stay with --show, which can ask for them); --focus and --ignore choose samples; --hide and
+ * all stay with --show, which can ask for them); samples without a stack get one of a frame,
+ * HP_NO_STACK; --focus and --ignore choose samples; --hide and
  * --show choose frames. A regular expression matches a frame by its function, its file or its
  * module's path.
  */

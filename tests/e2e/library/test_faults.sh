@@ -108,6 +108,13 @@ for call in openat mmap madvise ftruncate pwrite64 linkat; do
     grep -q "^$call" all_calls || fail "the library made no call of $call: $(cut -d' ' -f1 all_calls | sort | uniq -c)"
 done
 
+# Where no file can be named after it was written, ledger and dump are written under their names.
+for error in EPERM ENOSYS EIO; do
+    fault "a dump at exit" 5 linkat:error=$error:when=1+ "${command[@]}"
+    [ -s fault.heap ] || fail "no dump when linkat fails with $error"
+    expect "lines when linkat fails with $error" "" "$(cat with.err)"
+done
+
 # Around fork; both processes may have something to say.
 lines=3
 command=("$TARGETS/case_life" daemon)

@@ -83,6 +83,34 @@ for allocator in $(allocators glibc jemalloc); do
     rm -rf $own
 done
 
+# A ledger of the version before: all as that version's own command had it (tests/data/make_ledger_v3.sh), but for the
+# address in front of each stack, and what came to be told since.
+facts() { # FILE
+    sed -E '/^# heapprof.(front|sources) = /d; s/^(# heapprof.allocator = .*) \(.*/\1/
+        s/ (version|time|time_ns|own_ns|own_most)=[^ ]*//g' "$1" | sort
+}
+old=$work/$own/4711.ledger
+mkdir -p $own
+gzip -dc "$SOURCE_ROOT/tests/data/ledger.v3.gz" >$old && chmod 600 $old
+old_pid=$(sed -n 's/.* pid=\([0-9]*\) .*/\1/p' "$SOURCE_ROOT/tests/data/ledger.v3.txt")
+sed -E 's/^(.* @) 0x[0-9a-f]+/\1/' "$SOURCE_ROOT/tests/data/ledger.v3.txt" >v3.heap
+"$HEAPPROF" recover -o now.heap $old >out 2>err || fail "recover of a ledger of version 3: $(cat err)"
+facts now.heap >now.facts
+facts v3.heap >v3.facts
+cmp -s now.facts v3.facts || fail "a ledger of version 3: $(diff v3.facts now.facts)"
+expect "version 3: running" False "$(field $old_pid running)"
+expect "version 3: program" kept "$(field $old_pid program)"
+expect "version 3: samples" "$(sed -n 's/.* samples=\([0-9]*\) lost.*/\1/p' v3.heap)" "$(field $old_pid samples)"
+expect "version 3: interval" 4096 "$(field $old_pid interval)"
+"$HEAPPROF" interval $old_pid 1 2>err && fail "the interval of a dead process was changed"
+expect "interval of version 3" "heapprof: process $old_pid is dead" "$(cat err)"
+printf '\002' | dd of=$old bs=1 seek=8 conv=notrunc status=none
+"$HEAPPROF" recover -o /dev/null $old >out 2>err && fail "version 2 was read"
+expect "version 2" "heapprof: $old: a ledger of another version of heapprof; use that version's command" "$(cat err)"
+printf '\003' | dd of=$old bs=1 seek=8 conv=notrunc status=none
+"$HEAPPROF" rm $old_pid || fail "rm of version 3"
+expect "ledgers after rm of version 3" "" "$(ls $own)"
+
 # The end that `heapprof run` reports.
 "$HEAPPROF" run -i 16K -- perl -e '@a = map { "x" x 2000 } 1 .. 5000; kill 9, $$' 2>report
 expect "exit status after SIGKILL" 137 $?

@@ -46,7 +46,7 @@ checked() { # OUT ARGUMENT...
     python3 "$here/reports/check_proto.py" "$work/$out" || failures=$((failures + 1))
 }
 here=$SOURCE_ROOT/tests/e2e
-for name in before after exact moved; do
+for name in before after exact moved no_stack; do
     checked $name.pb.gz $name.prof
 done
 checked odd.pb.gz "$work/odd.prof"

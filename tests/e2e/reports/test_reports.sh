@@ -83,6 +83,33 @@ golden folded.txt convert --to=folded --sample=alloc_objects before.prof
 golden text.txt convert --to=text before.prof
 golden merged.text.txt merge before.prof moved.prof
 
+# What was folded with no frame left is a row of its own, which columns need to add up to the total; formats keep it.
+golden top.no_stack.txt top --sample=alloc_space no_stack.prof
+golden top.no_stack.files.txt top --sample=alloc_space --granularity=files no_stack.prof
+golden tree.no_stack.txt tree --sample=alloc_space no_stack.prof
+golden folded.no_stack.txt convert --to=folded --sample=alloc_objects no_stack.prof
+"$HEAPPROF" peek --sample=alloc_space 'stack not' no_stack.prof 2>&1 | grep -q '^6.8 KiB .* (stack not kept)$' ||
+    fail "peek at what has no stack"
+for filter in --focus=app --ignore=kept '--hide=not kept' --show=app; do
+    "$HEAPPROF" top "$filter" --sample=alloc_space no_stack.prof 2>/dev/null | grep 'stack not kept' &&
+        fail "$filter shows what has no stack"
+done
+for to in speedscope html 'svg --sample=alloc_space' 'dot --sample=alloc_space'; do
+    "$HEAPPROF" convert --to=$to no_stack.prof 2>/dev/null | grep -qF '(stack not kept)' ||
+        fail "$to has nothing of what has no stack"
+done
+"$HEAPPROF" convert --to=pprof -o "$work/no_stack" no_stack.prof 2>/dev/null
+gzip -dc "$work/no_stack" | grep -aqF '(stack not kept)' || fail "pprof has nothing of what has no stack"
+"$HEAPPROF" convert --to=text -o "$work/text" "$work/no_stack" 2>/dev/null
+grep -qx '0: 0 \[3: 6000\] @' "$work/text" || fail "pprof and back: $(cat "$work/text")"
+for file in no_stack.prof "$work/no_stack"; do
+    "$HEAPPROF" top --json -n 0 --sample=alloc_space "$file" 2>/dev/null | python3 -c '
+import json, sys
+report = json.load(sys.stdin)
+flat = sum(row["flat"] for row in report["rows"])
+assert abs(flat - report["total"]) < 2, (flat, report["total"])' || fail "$file: rows do not add up to the total"
+done
+
 # The first row of a diff is the leak; only a significant growth fails a build.
 "$HEAPPROF" diff --fail-on-growth=1M before.prof after.prof >/dev/null 2>"$work/err"
 [ $? = 3 ] || fail "--fail-on-growth=1M does not exit with 3"

@@ -355,6 +355,42 @@ static void sums_up_threads_beyond_the_first(void **state)
     free_store(&store);
 }
 
+enum { MODULES_MOST = 300, PLACES = 400 };
+
+/* Modules of several lengths at random places, of which many share some: those and only those that a later one took a part
+ * from have addresses of their own. */
+static void tells_which_places_were_taken(void **state)
+{
+    uint64_t random = 77;
+    for (unsigned round = 0; round < 50; round++) {
+        struct hp_store store = make_store(BUDGET, 128, INTERVAL);
+        const unsigned count = 1 + (unsigned)(test_random(&random) % MODULES_MOST);
+        struct memory text = {0};
+        for (unsigned i = 0; i < count; i++) {
+            char path[32];
+            snprintf(path, sizeof path, "/m%u", i);
+            add_module(&store, 0x10000000 + test_random(&random) % PLACES * 0x10000, path, 0);
+            hp_module_at(&store, i)->limit += test_random(&random) % 4 * 0x8000;
+        }
+        assert_int_equal(write_out(&store, &text), 0);
+        for (unsigned i = 0; i < count; i++) {
+            const struct hp_ledger_module *module = hp_module_at(&store, i);
+            bool is_taken = false;
+            for (unsigned later = i + 1; later < count; later++)
+                is_taken |= hp_module_at(&store, later)->start < module->limit &&
+                            module->start < hp_module_at(&store, later)->limit;
+            char line[128];
+            const uint64_t start = (is_taken ? 0x100000000000ull + ((uint64_t)i << 32) : module->base) + 0x1000;
+            snprintf(line, sizeof line, "\n%lx-%lx r-xp 00001000 00:00 0 /m%u\n", (unsigned long)start,
+                     (unsigned long)start + 0x8000, i);
+            if (!strstr(text.data, line))
+                fail_msg("no '%s'", line);
+        }
+        free(text.data);
+        free_store(&store);
+    }
+}
+
 static void gives_modules_that_share_a_place_their_own(void **state)
 {
     struct hp_store store = make_small();
@@ -556,6 +592,7 @@ int main(void)
         cmocka_unit_test(lists_threads),
         cmocka_unit_test(sums_up_threads_beyond_the_first),
         cmocka_unit_test(gives_modules_that_share_a_place_their_own),
+        cmocka_unit_test(tells_which_places_were_taken),
         cmocka_unit_test(converts_intervals_without_bias),
         cmocka_unit_test(refuses_what_is_no_ledger),
         cmocka_unit_test(gives_up_circles),
