@@ -222,7 +222,7 @@ static bool read_common(const uint8_t *cie, const uint8_t *end, struct common *c
         return false;
     }
     common->instructions = cursor;
-    return !cursor.bad && common->return_register == HP_REG_RIP;
+    return !cursor.bad && common->return_register == HP_REG_PC;
 }
 
 struct machine {
@@ -449,7 +449,7 @@ static struct {
 static const uint8_t *find_bare_fde(const struct dl_find_object *object, uintptr_t pc)
 {
     const uint8_t *start = object->dlfo_map_start, *limit = object->dlfo_map_end, *fde;
-    const uintptr_t slot = (uintptr_t)start / 4096 % (sizeof bare_tables / sizeof *bare_tables);
+    const uintptr_t slot = (uintptr_t)start / HP_PAGE % (sizeof bare_tables / sizeof *bare_tables);
     const ElfW(Ehdr) *header = (const ElfW(Ehdr) *)start;
     bool is_table;
     if (__atomic_load_n(&bare_tables[slot].object, __ATOMIC_ACQUIRE) == (uintptr_t)start) {

@@ -1,8 +1,7 @@
 /* cfi.h - call frame information: how to get from a code address to the frame of its caller.
  *
  * Reads .eh_frame through the binary search table of .eh_frame_hdr, which glibc's _dl_find_object finds without locks.
- * Formats: DWARF 5, section 6.4, and Linux Standard Base Core 5.0, chapter 10.6 (eh_frame and its header); x86-64
- * register numbers: System V ABI, AMD64 supplement, figure 3.36.
+ * Formats: DWARF 5, section 6.4, and Linux Standard Base Core 5.0, chapter 10.6 (eh_frame and its header).
  *
  * Async-signal-safe; no locks, system calls or allocation. Reads only memory of the loaded object, each byte checked
  * against its end.
@@ -14,7 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { HP_REG_RBX = 3, HP_REG_RBP = 6, HP_REG_RSP = 7, HP_REG_RIP = 16, HP_REGISTERS = 17 };
+#include "arch/arch.h"
 
 enum hp_rule_kind {
     HP_RULE_SAME,       /* unchanged, also when the tables say nothing */

@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <string.h>
 
+#include "arch/arch.h"
 #include "base/decimal.h"
 #include "busy.h"
 #include "figures.h"
@@ -353,7 +354,7 @@ static int make_dump(const char *path, bool complain)
     if (error < 0)
         return error;
     uint64_t scratch_size = hp_snapshot_scratch_size(&view);
-    uint64_t size = (sizeof(struct work) + scratch_size + 4095) / 4096 * 4096;
+    uint64_t size = (sizeof(struct work) + scratch_size + HP_PAGE - 1) / HP_PAGE * HP_PAGE;
     struct work *work = hp_sys_mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
     if (!work) {
         if (complain)
@@ -367,15 +368,9 @@ static int make_dump(const char *path, bool complain)
     work->sequence = __atomic_add_fetch(&ledger->dump_sequence, 1, __ATOMIC_RELAXED);
     error = expand(work, ledger, path);
     if (error == 0) {
-#if defined(__x86_64__)
-        /* The target's rounding and traps are not for our arithmetic, and ours not for its flags. */
-        uint32_t kept = __builtin_ia32_stmxcsr();
-        __builtin_ia32_ldmxcsr(0x1f80);
+        const uint32_t kept = hp_float_begin();
         error = write_file(work);
-        __builtin_ia32_ldmxcsr(kept);
-#else
-        error = write_file(work);
-#endif
+        hp_float_end(kept);
     }
     if (error < 0 && complain && error != -ECANCELED)
         complain_of_dump(work->path[0] ? work->path : hp_library.options.output, error);

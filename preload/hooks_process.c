@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "arch/arch.h"
 #include "dump.h"
 #include "figures.h"
 #include "heapprof.h"
@@ -68,9 +69,8 @@ HP_HOOK int prctl(int operation, ...)
     return hp_next.prctl(operation, a[0], a[1], a[2], a[3]);
 }
 
-#if defined(__x86_64__)
-/* Passed on by a jump, because clone returns twice: seccomp(2) has no function of its own in libc, and libseccomp calls it
- * by this one. hp_next.syscall is looked up when the library starts, or here. */
+/* seccomp(2) has no function of its own in libc, and libseccomp calls it by this one. hp_next.syscall is looked up when the
+ * library starts, or here. */
 void hp_syscall_called(long number, long first, unsigned long second);
 void hp_syscall_called(long number, long first, unsigned long second)
 {
@@ -83,29 +83,9 @@ void hp_syscall_called(long number, long first, unsigned long second)
 }
 
 HP_HOOK long syscall(long number, ...);
-__asm__(".text\n.p2align 4\n.globl syscall\n.type syscall, @function\nsyscall:\n.cfi_startproc\n"
-        "movq hp_next(%rip), %rax\n"
-        "cmpl $317, %edi\n" /* SYS_seccomp */
-        "je 1f\n"
-        "cmpl $157, %edi\n" /* SYS_prctl */
-        "je 1f\n"
-        "testq %rax, %rax\n"
-        "je 1f\n"
-        "jmp *%rax\n"
-        "1: pushq %rdi\n.cfi_adjust_cfa_offset 8\npushq %rsi\n.cfi_adjust_cfa_offset 8\n"
-        "pushq %rdx\n.cfi_adjust_cfa_offset 8\npushq %rcx\n.cfi_adjust_cfa_offset 8\n"
-        "pushq %r8\n.cfi_adjust_cfa_offset 8\npushq %r9\n.cfi_adjust_cfa_offset 8\n"
-        "subq $8, %rsp\n.cfi_adjust_cfa_offset 8\n"
-        "call hp_syscall_called\n"
-        "addq $8, %rsp\n.cfi_adjust_cfa_offset -8\n"
-        "popq %r9\n.cfi_adjust_cfa_offset -8\npopq %r8\n.cfi_adjust_cfa_offset -8\n"
-        "popq %rcx\n.cfi_adjust_cfa_offset -8\npopq %rdx\n.cfi_adjust_cfa_offset -8\n"
-        "popq %rsi\n.cfi_adjust_cfa_offset -8\npopq %rdi\n.cfi_adjust_cfa_offset -8\n"
-        "movq hp_next(%rip), %rax\n"
-        "jmp *%rax\n.cfi_endproc\n.size syscall, .-syscall\n");
+HP_SYSCALL_HOOK("hp_syscall_called", "hp_next");
 _Static_assert(offsetof(struct hp_next, syscall) == 0, "as the hook has it");
-_Static_assert(SYS_seccomp == 317 && SYS_prctl == 157, "as the hook has them");
-#endif
+_Static_assert(SYS_seccomp == HP_SYS_SECCOMP && SYS_prctl == HP_SYS_PRCTL, "as the hook has them");
 
 /* The next library may come to stand at the same addresses, with a link map at the same place, and look the same. */
 HP_HOOK int dlclose(void *handle)

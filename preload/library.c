@@ -243,9 +243,9 @@ struct hp_ledger *hp_library_make_ledger(void)
 
 static void make_fork_guard(void)
 {
-    uint32_t *guard = hp_sys_mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+    uint32_t *guard = hp_sys_mmap(NULL, HP_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
     static uint32_t always = 1; /* before Linux 4.14: forks that skip the handlers go unnoticed */
-    if (guard && hp_sys_madvise(guard, 4096, MADV_WIPEONFORK) == 0) {
+    if (guard && hp_sys_madvise(guard, HP_PAGE, MADV_WIPEONFORK) == 0) {
         *guard = 1;
         hp_library.fork_guard = guard;
     } else {

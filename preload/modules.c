@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/auxv.h>
 
+#include "arch/arch.h"
 #include "ledger/sys.h"
 
 /* What hp_find_object says of the module's latest load, to see whether that is still there. Private to the process:
@@ -81,7 +82,7 @@ static void find_program(uintptr_t base)
     for (unsigned long left = segment ? getauxval(AT_PHNUM) : 0; left; left--, segment++) {
         if (segment->p_type != PT_LOAD)
             continue;
-        uintptr_t low = base + (segment->p_vaddr & ~4095ul), high = base + segment->p_vaddr + segment->p_memsz;
+        uintptr_t low = base + (segment->p_vaddr & ~(HP_PAGE - 1)), high = base + segment->p_vaddr + segment->p_memsz;
         start = low < start ? low : start;
         limit = high > limit ? high : limit;
     }
@@ -169,10 +170,10 @@ static void describe(struct hp_ledger_module *module, const struct dl_find_objec
         if (segment->p_type == PT_NOTE && at < size && segment->p_filesz <= size - at && !module->build_id_size)
             copy_build_id(module, start + at, segment->p_filesz);
         if (segment->p_type == PT_LOAD && segment->p_flags & PF_X && module->segment_count < HP_MODULE_SEGMENTS) {
-            uint64_t down = segment->p_vaddr & 4095;
+            uint64_t down = segment->p_vaddr & (HP_PAGE - 1);
             module->segments[module->segment_count++] =
                 (struct hp_segment){.address = segment->p_vaddr - down,
-                                    .size = (segment->p_memsz + down + 4095) & ~4095ull,
+                                    .size = (segment->p_memsz + down + HP_PAGE - 1) & ~(HP_PAGE - 1),
                                     .offset = segment->p_offset - down};
         }
     }

@@ -1,5 +1,6 @@
 #include "record.h"
 
+#include "arch/arch.h"
 #include "busy.h"
 #include "dump.h"
 #include "figures.h"

@@ -20,6 +20,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "arch/arch.h"
+
 #define HP_STRIDE (16ull << 20)
 #define HP_NEVER UINT64_MAX
 
@@ -51,15 +53,7 @@ extern __thread struct hp_thread hp_thread __attribute__((tls_model("initial-exe
  * requests beyond PTRDIFF_MAX make positive. */
 static inline __attribute__((always_inline)) bool hp_charge(size_t n)
 {
-    bool out = false;
-#if defined(__x86_64__)
-    __asm__("subq %2, %0" : "+m"(hp_thread.left), "=@ccbe"(out) : "re"(n));
-#else
-    uint64_t left = hp_thread.left;
-    out = left <= n;
-    hp_thread.left = left - n;
-#endif
-    return out;
+    return hp_subtract(&hp_thread.left, n);
 }
 
 /* After hp_charge(n) returned true: is the allocation of n bytes to be sampled? Takes the charge back and charges

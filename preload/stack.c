@@ -1,26 +1,25 @@
 #include "stack.h"
 
+#include "arch/arch.h"
 #include "ledger/sys.h"
 
-#define PAGE 4096ul
 #define MAIN_STACK_MOST (128ul << 20) /* Linux keeps at least this much free of mappings below the main stack's top */
-#define RED_ZONE 128ul
 #define FOREIGN_MOST (1ul << 30)      /* how far up a foreign stack, or a main stack beyond the above, is followed */
 
 extern void *__libc_stack_end; /* of the dynamic linker: the stack pointer at the program's start */
 
-/* glibc's struct pthread begins at the thread pointer and holds, next to each other, the stack's lowest address, its
+/* glibc's struct pthread holds, next to each other, the stack's lowest address, its
  * size, and the size of the guard. Where in it differs between versions, so the place is found by what must hold: the
  * block lies within that stack, near its top. The main thread has zeroes there. */
 static bool find_own_stack(struct hp_thread *thread)
 {
-    const uintptr_t *block = __builtin_thread_pointer();
+    const uintptr_t *block = hp_thread_block();
     const uintptr_t control = (uintptr_t)block;
-    const uintptr_t room = PAGE - control % PAGE; /* the block may end with its page */
+    const uintptr_t room = HP_PAGE - control % HP_PAGE; /* the block may end with its page */
     for (unsigned i = 16; i < 256 && (i + 3) * sizeof *block < (room > 2304 ? room : 2304); i++) {
         uintptr_t low = block[i], size = block[i + 1], guard = block[i + 2];
         if (low && low < control && size >= 16384 && size < 1ul << 40 && low + size > control &&
-            low + size - control < 1ul << 20 && guard < size && guard % PAGE == 0 && (size | low) % 16 == 0) {
+            low + size - control < 1ul << 20 && guard < size && guard % HP_PAGE == 0 && (size | low) % 16 == 0) {
             thread->stack_low = low + guard;
             thread->stack_high = control;
             return true;
@@ -46,7 +45,7 @@ void hp_stack_find(struct hp_stack_range *range, struct hp_thread *thread, uintp
         return;
     }
     range->low = pointer;
-    range->high = (pointer & ~(PAGE - 1)) + PAGE;
+    range->high = (pointer & ~(HP_PAGE - 1)) + HP_PAGE;
     range->end = range->high + FOREIGN_MOST;
 }
 
@@ -74,7 +73,7 @@ static bool can_read(uintptr_t page)
 
 bool hp_stack_find_interrupted(struct hp_stack_range *range, struct hp_thread *thread, uintptr_t pointer)
 {
-    uintptr_t low = pointer - RED_ZONE, page = pointer & ~(PAGE - 1);
+    uintptr_t low = pointer - HP_RED_ZONE, page = pointer & ~(HP_PAGE - 1);
     bool known = pointer >= range->low && pointer < range->high;
     hp_stack_find(range, thread, pointer);
     if (pointer >= thread->stack_low && pointer < thread->stack_high) {
@@ -89,10 +88,10 @@ bool hp_stack_find_interrupted(struct hp_stack_range *range, struct hp_thread *t
  * a frame is larger than a page; then only the word's own page is known, for this once. */
 bool hp_stack_extend(struct hp_stack_range *range, uintptr_t address)
 {
-    const uintptr_t page = (address + sizeof(uintptr_t) - 1) & ~(PAGE - 1);
+    const uintptr_t page = (address + sizeof(uintptr_t) - 1) & ~(HP_PAGE - 1);
     if (address + sizeof(uintptr_t) > range->end || !can_read(page))
         return false;
     if (page == range->high)
-        range->high += PAGE;
+        range->high += HP_PAGE;
     return true;
 }

@@ -21,7 +21,7 @@ struct hp_stack_range {
 /* The stack that `pointer` lies on. */
 void hp_stack_find(struct hp_stack_range *range, struct hp_thread *thread, uintptr_t pointer);
 /* The same for a frame that a signal interrupted, coming from `range`; false if its stack can't be read. In the middle of its epilogue, registers that it has just popped are
- * still looked for below its stack pointer: in the red zone, which signals leave alone (System V ABI, AMD64, 3.2.2). */
+ * still looked for below its stack pointer: in the red zone. */
 bool hp_stack_find_interrupted(struct hp_stack_range *range, struct hp_thread *thread, uintptr_t pointer);
 /* Extend a foreign range so that it covers the word at `address`, if that is near and can be read. */
 bool hp_stack_extend(struct hp_stack_range *range, uintptr_t address);

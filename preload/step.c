@@ -8,32 +8,23 @@
 struct hp_cached_step hp_step_cache[HP_STEP_CACHE_SIZE] __attribute__((aligned(4096)));
 uint32_t hp_step_generation;
 
-static bool equals(const struct hp_expression *expression, const char *bytes, size_t size)
-{
-    return (size_t)(expression->end - expression->start) == size && !memcmp(expression->start, bytes, size);
-}
-
-/* CFA expressions that compilers and linkers write: a PLT's (rsp + 8 + ((rip & 15) >= 11 or so) * 8), which is constant
- * for one address, and *(rbp + offset). */
 static bool simplify_cfa(const struct hp_row *row, uintptr_t pc, struct hp_step *step)
 {
     struct hp_expression e;
     if (row->cfa.kind == HP_RULE_CFA_REGISTER) {
         step->cfa = row->cfa.value;
-        step->kind = row->cfa.reg == HP_REG_RSP ? HP_STEP_SP : row->cfa.reg == HP_REG_RBP ? HP_STEP_FP : HP_STEP_COMPLEX;
+        step->kind = row->cfa.reg == HP_REG_SP ? HP_STEP_SP : row->cfa.reg == HP_REG_FP ? HP_STEP_FP : HP_STEP_COMPLEX;
         return step->kind != HP_STEP_COMPLEX;
     }
     if (!hp_cfi_expression(row, row->cfa.value, &e))
         return false;
-    if (e.end - e.start == 11 && !memcmp(e.start, "\x77\x08\x80\x00\x3f\x1a", 6) && e.start[6] >= 0x30 &&
-        e.start[6] <= 0x4f && !memcmp(e.start + 7, "\x2a\x33\x24\x22", 4)) {
+    const size_t size = (size_t)(e.end - e.start);
+    if (hp_is_plt_cfa(e.start, size, pc, &step->cfa)) {
         step->kind = HP_STEP_SP;
-        step->cfa = 8 + ((pc & 15) >= e.start[6] - 0x30u ? 8 : 0);
         return true;
     }
-    if (e.end - e.start == 3 && e.start[0] == 0x76 && !(e.start[1] & 0x80) && e.start[2] == 0x06) {
+    if (hp_is_indirect_cfa(e.start, size, &step->cfa)) {
         step->kind = HP_STEP_FP_INDIRECT;
-        step->cfa = e.start[1] & 0x40 ? (int32_t)e.start[1] - 0x80 : e.start[1];
         return true;
     }
     return false;
@@ -41,13 +32,13 @@ static bool simplify_cfa(const struct hp_row *row, uintptr_t pc, struct hp_step 
 
 static bool simplify_fp(const struct hp_row *row, struct hp_step *step)
 {
-    const struct hp_rule *rule = &row->rules[HP_REG_RBP];
+    const struct hp_rule *rule = &row->rules[HP_REG_FP];
     struct hp_expression e;
     switch (rule->kind) {
     case HP_RULE_SAME:
     case HP_RULE_UNDEFINED:
         step->fp_kind = HP_FP_SAME;
-        step->fp = -8; /* walk_simple reads there in any case */
+        step->fp = HP_RETURN_AT; /* walk_simple reads there in any case */
         return true;
     case HP_RULE_OFFSET:
         step->fp_kind = HP_FP_AT_CFA;
@@ -56,7 +47,7 @@ static bool simplify_fp(const struct hp_row *row, struct hp_step *step)
     case HP_RULE_EXPRESSION:
         step->fp_kind = HP_FP_AT_FP;
         step->fp = 0;
-        return hp_cfi_expression(row, rule->value, &e) && equals(&e, "\x76\x00", 2);
+        return hp_cfi_expression(row, rule->value, &e) && hp_is_at_fp(e.start, (size_t)(e.end - e.start));
     default:
         return false;
     }
@@ -64,7 +55,7 @@ static bool simplify_fp(const struct hp_row *row, struct hp_step *step)
 
 static uint8_t simple_flags(const struct hp_step *step)
 {
-    int32_t least = step->kind == HP_STEP_SP ? -step->cfa : -16; /* of rbp's place, so that it is not below rsp */
+    int32_t least = step->kind == HP_STEP_SP ? -step->cfa : HP_SAVED_FP_AT; /* of fp's place, so that it is not below sp */
     if ((step->kind != HP_STEP_SP && step->kind != HP_STEP_FP) || step->fp_kind == HP_FP_AT_FP || step->cfa < 16 ||
         step->cfa % 8 || step->fp % 8 || step->fp > -8 || step->fp < least)
         return 0;
@@ -81,13 +72,6 @@ static bool is_unseen(uintptr_t address)
     return address >= (uintptr_t)__start_hp_unseen && address < (uintptr_t)__stop_hp_unseen;
 }
 
-/* mov $15, %rax (rt_sigreturn); syscall: what a signal handler returns to. Other code may be marked as a signal frame in
- * its tables (.cfi_signal_frame), and is left as they say. */
-static bool is_sigreturn(uintptr_t pc)
-{
-    return !memcmp((const char *)pc, "\x48\xc7\xc0\x0f\x00\x00\x00\x0f\x05", 9);
-}
-
 static void learn(uintptr_t pc, bool exact, struct hp_step *step)
 {
     struct dl_find_object object;
@@ -101,12 +85,12 @@ static void learn(uintptr_t pc, bool exact, struct hp_step *step)
     step->frame = hp_module_frame(exact ? pc + 1 : pc, &object); /* readers take one off */
     if (!hp_cfi_row(&object, inside, &row))
         return;
-    const struct hp_rule *ra = &row.rules[HP_REG_RIP];
-    if (row.signal_frame && is_sigreturn(pc))
+    const struct hp_rule *ra = &row.rules[HP_REG_PC];
+    if (row.signal_frame && hp_is_sigreturn(pc))
         step->kind = HP_STEP_SIGNAL;
     else if (ra->kind == HP_RULE_UNDEFINED)
         step->kind = HP_STEP_END;
-    else if (ra->kind != HP_RULE_OFFSET || ra->value != -8 || !simplify_cfa(&row, inside, step) ||
+    else if (ra->kind != HP_RULE_OFFSET || ra->value != HP_RETURN_AT || !simplify_cfa(&row, inside, step) ||
              !simplify_fp(&row, step))
         step->kind = HP_STEP_COMPLEX;
     if (is_unseen(inside))

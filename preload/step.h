@@ -13,17 +13,17 @@
 enum hp_step_kind {
     HP_STEP_UNKNOWN = 0, /* no tables: made at run time, or by hand; most such code keeps frame pointers */
     HP_STEP_END,         /* outermost */
-    HP_STEP_SP,          /* CFA = rsp + cfa */
-    HP_STEP_FP,          /* CFA = rbp + cfa */
-    HP_STEP_FP_INDIRECT, /* CFA = *(rbp + cfa): a function that realigned its stack */
-    HP_STEP_SIGNAL,      /* registers in a ucontext at rsp */
+    HP_STEP_SP,          /* CFA = sp + cfa */
+    HP_STEP_FP,          /* CFA = fp + cfa */
+    HP_STEP_FP_INDIRECT, /* CFA = *(fp + cfa): a function that realigned its stack */
+    HP_STEP_SIGNAL,      /* registers in a ucontext at sp */
     HP_STEP_COMPLEX,     /* needs all registers */
 };
 
 enum hp_fp_kind { HP_FP_SAME, HP_FP_AT_CFA, HP_FP_AT_FP };
 
-/* What walk_simple takes: CFA counted from rsp or rbp and at least 16 bytes beyond rsp, as it is at every call; rbp kept, or
- * saved between rsp and the CFA. All offsets multiples of 8. */
+/* What walk_simple takes: CFA counted from sp or fp and at least 16 bytes beyond sp, as it is at every call; fp kept, or
+ * saved between sp and the CFA. All offsets multiples of 8. */
 enum { HP_SIMPLE = 1, HP_SIMPLE_FROM_FP = 2, HP_SIMPLE_RESTORES_FP = 4 };
 
 struct hp_step {

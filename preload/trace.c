@@ -1,6 +1,6 @@
 #include "trace.h"
 
-
+#include "arch/arch.h"
 #include "base/decimal.h"
 #include "figures.h"
 #include "ledger/snapshot.h"
@@ -97,15 +97,9 @@ static void write_line(struct hp_ledger *ledger, uint64_t now)
 
 static __attribute__((noinline)) void trace(struct hp_ledger *ledger, uint64_t now)
 {
-#if defined(__x86_64__)
-    /* The target's rounding and traps are not for our arithmetic, and ours not for its flags. */
-    uint32_t kept = __builtin_ia32_stmxcsr();
-    __builtin_ia32_ldmxcsr(0x1f80);
+    const uint32_t kept = hp_float_begin();
     write_line(ledger, now);
-    __builtin_ia32_ldmxcsr(kept);
-#else
-    write_line(ledger, now);
-#endif
+    hp_float_end(kept);
 }
 
 void hp_trace_trigger(struct hp_ledger *ledger)

@@ -1,4 +1,4 @@
-/* The walks of the stack. Two of them: the usual one knows a frame by rsp and rbp alone and takes each step from a cache;
+/* The walks of the stack. Two of them: the usual one knows a frame by sp and fp alone and takes each step from a cache;
  * the full one keeps all registers, and starts over where the usual one meets a frame that needs them.
  */
 #include "unwind.h"
@@ -15,10 +15,6 @@
 static enum hp_engine engine;
 static int (*libunwind_backtrace)(void **, int);
 
-/* Where a signal frame keeps registers: rt_sigframe of Linux on x86-64 is a ucontext_t at the stack pointer, whose
- * uc_mcontext.gregs start at 40 (arch/x86/include/uapi/asm/sigcontext.h). */
-enum { SIGNAL_RBP = 120, SIGNAL_RSP = 160, SIGNAL_RIP = 168 };
-
 struct walk {
     struct hp_stack_range range;
     uintptr_t pc, sp, fp;
@@ -31,9 +27,9 @@ struct walk {
 static bool leave_signal_frame(struct walk *walk)
 {
     uintptr_t pc, sp, fp;
-    if (!hp_stack_read(&walk->range, walk->sp + SIGNAL_RIP, &pc) ||
-        !hp_stack_read(&walk->range, walk->sp + SIGNAL_RSP, &sp) ||
-        !hp_stack_read(&walk->range, walk->sp + SIGNAL_RBP, &fp))
+    if (!hp_stack_read(&walk->range, walk->sp + HP_SIGNAL_PC, &pc) ||
+        !hp_stack_read(&walk->range, walk->sp + HP_SIGNAL_SP, &sp) ||
+        !hp_stack_read(&walk->range, walk->sp + HP_SIGNAL_FP, &fp))
         return false;
     walk->pc = pc;
     walk->sp = sp;
@@ -61,12 +57,12 @@ static inline bool take_step(struct walk *walk, const struct hp_step *step)
     case HP_STEP_UNKNOWN:
         if (walk->fp < walk->sp || walk->fp - walk->sp > GUESS_MOST)
             return false;
-        cfa = walk->fp + 16;
+        cfa = walk->fp - HP_SAVED_FP_AT;
         break;
     default:
         return false;
     }
-    if (cfa <= walk->sp || !hp_stack_read(&walk->range, cfa - 8, &pc) || !pc)
+    if (cfa <= walk->sp || !hp_stack_read(&walk->range, cfa + HP_RETURN_AT, &pc) || !pc)
         return false;
     /* A frame pointer that can't be read may never be needed: gcc's tables are wrong about it in the last instructions
      * of functions that realigned their stack. */
@@ -81,7 +77,7 @@ static inline bool take_step(struct walk *walk, const struct hp_step *step)
     return true;
 }
 
-/* All registers, for the few functions whose frame is not relative to rsp or rbp. */
+/* All registers, for the few functions whose frame is not relative to sp or fp. */
 struct full_walk {
     struct hp_stack_range range;
     uintptr_t registers[HP_REGISTERS];
@@ -105,13 +101,13 @@ static bool evaluate_at(struct full_walk *walk, const struct hp_row *row, int32_
 /* The caller's registers by the row; callee-saved ones that are not mentioned stay. */
 static bool apply_row(struct full_walk *walk, const struct hp_row *row)
 {
-    uintptr_t cfa, old_sp = walk->registers[HP_REG_RSP], registers[HP_REGISTERS];
+    uintptr_t cfa, old_sp = walk->registers[HP_REG_SP], registers[HP_REGISTERS];
     if (row->cfa.kind == HP_RULE_CFA_REGISTER)
         cfa = walk->registers[row->cfa.reg] + (uintptr_t)(intptr_t)row->cfa.value;
     else if (!evaluate_at(walk, row, row->cfa.value, NULL, &cfa))
         return false;
     memcpy(registers, walk->registers, sizeof registers);
-    registers[HP_REG_RSP] = cfa;
+    registers[HP_REG_SP] = cfa;
     for (unsigned i = 0; i < HP_REGISTERS; i++) {
         const struct hp_rule *rule = &row->rules[i];
         uintptr_t value = cfa + (uintptr_t)(intptr_t)rule->value;
@@ -137,7 +133,7 @@ static bool apply_row(struct full_walk *walk, const struct hp_row *row)
         default: /* same; undefined: nobody may ask for it */
             break;
         }
-        if (!good && i == HP_REG_RIP)
+        if (!good && i == HP_REG_PC)
             return false;
         if (!good)
             registers[i] = 0; /* as in take_step: it may never be needed */
@@ -146,21 +142,20 @@ static bool apply_row(struct full_walk *walk, const struct hp_row *row)
     walk->exact = row->signal_frame;
     walk->signal |= row->signal_frame;
     if (row->signal_frame &&
-        !hp_stack_find_interrupted(&walk->range, walk->range.thread, registers[HP_REG_RSP]))
+        !hp_stack_find_interrupted(&walk->range, walk->range.thread, registers[HP_REG_SP]))
         return false;
-    return registers[HP_REG_RIP] && (row->signal_frame || registers[HP_REG_RSP] > old_sp);
+    return registers[HP_REG_PC] && (row->signal_frame || registers[HP_REG_SP] > old_sp);
 }
 
 static bool step_full(struct full_walk *walk)
 {
     struct dl_find_object object;
     struct hp_row row;
-    uintptr_t inside = walk->registers[HP_REG_RIP] - !walk->exact;
+    uintptr_t inside = walk->registers[HP_REG_PC] - !walk->exact;
     return hp_find_object(inside, &object) && hp_cfi_row(&object, inside, &row) &&
-           row.rules[HP_REG_RIP].kind != HP_RULE_UNDEFINED && apply_row(walk, &row);
+           row.rules[HP_REG_PC].kind != HP_RULE_UNDEFINED && apply_row(walk, &row);
 }
 
-#if defined(__x86_64__)
 /* Starts here, in our own code, because only from here on all callee-saved registers are known; frames below `start_sp`
  * are ours and left out. */
 static __attribute__((noinline)) unsigned walk_fully(uintptr_t start_sp, uint64_t *frames, unsigned most,
@@ -169,22 +164,17 @@ static __attribute__((noinline)) unsigned walk_fully(uintptr_t start_sp, uint64_
     struct full_walk walk = {.exact = true};
     uintptr_t *r = walk.registers;
     unsigned count = 0;
-    __asm__ volatile("movq %%rbx, 24(%0)\n\tmovq %%rbp, 48(%0)\n\tmovq %%rsp, 56(%0)\n\t"
-                     "movq %%r12, 96(%0)\n\tmovq %%r13, 104(%0)\n\tmovq %%r14, 112(%0)\n\tmovq %%r15, 120(%0)\n\t"
-                     "leaq 0(%%rip), %%rax\n\tmovq %%rax, 128(%0)"
-                     :
-                     : "r"(r)
-                     : "rax", "memory");
-    hp_stack_find(&walk.range, &hp_thread, r[HP_REG_RSP]);
+    hp_registers_now(r);
+    hp_stack_find(&walk.range, &hp_thread, r[HP_REG_SP]);
     while (step_full(&walk)) {
-        if (r[HP_REG_RSP] < start_sp && !count)
+        if (r[HP_REG_SP] < start_sp && !count)
             continue;
         if (count == most) {
             met->truncated = true;
             break;
         }
         struct hp_step step;
-        hp_step_find(r[HP_REG_RIP], walk.exact, &step);
+        hp_step_find(r[HP_REG_PC], walk.exact, &step);
         frames[count] = step.frame;
         count += step.frame != 0;
         met->whole = step.kind == HP_STEP_END;
@@ -193,22 +183,6 @@ static __attribute__((noinline)) unsigned walk_fully(uintptr_t start_sp, uint64_
     }
     met->signal |= walk.signal;
     return count;
-}
-#endif
-
-/* True if the instruction before `pc`, an address in code with tables, can be a call: e8 and four bytes, or ff with 2 in
- * the middle three bits of the next byte, and up to five more. */
-static bool follows_call(uintptr_t pc)
-{
-    const uint8_t *code = (const uint8_t *)pc;
-    if (pc % 4096 < 8) /* the page before may not be there */
-        return false;
-    if (code[-5] == 0xe8)
-        return true;
-    for (int size = 2; size <= 7; size++)
-        if (code[-size] == 0xff && (code[1 - size] >> 3 & 7) == 2)
-            return true;
-    return false;
 }
 
 /* As hp_step_find and take_step, for as many frames as are of the most common kinds, are in the cache, and lie in memory
@@ -233,7 +207,7 @@ static __attribute__((noinline)) unsigned walk_simple(struct walk *walk, uint64_
         if (__atomic_load_n(&slot->key, __ATOMIC_RELAXED) != key)
             break;
         const uintptr_t cfa = (simple & HP_SIMPLE_FROM_FP ? fp : sp) + (uintptr_t)to_cfa;
-        if (cfa < sp + 16 || cfa > high) /* rsp is in the range, and with it all that lies between */
+        if (cfa < sp + 16 || cfa > high) /* sp is in the range, and with it all that lies between */
             break;
         pc = ((const uintptr_t *)cfa)[-1];
         const uintptr_t saved = *(const uintptr_t *)(cfa + (uintptr_t)to_fp);
@@ -267,10 +241,10 @@ static unsigned walk_cfi(const void *frame_address, uint64_t *frames, unsigned m
         }
         hp_step_find(walk.pc, walk.exact, &step);
         met->signal |= step.kind == HP_STEP_SIGNAL;
-        if (step.kind == HP_STEP_COMPLEX && !guessed) /* after a guess only rsp and rbp are known */
+        if (step.kind == HP_STEP_COMPLEX && !guessed) /* after a guess only sp and fp are known */
             return walk_fully(start_sp, frames, most, met);
         if (guessing && step.kind != HP_STEP_UNKNOWN) {
-            if (!follows_call(walk.pc))
+            if (!hp_follows_call(walk.pc))
                 break;
             guessing = false;
         }
@@ -305,7 +279,7 @@ static unsigned walk_frame_pointers(const void *frame_address, uint64_t *frames,
             break;
         }
         if (step.kind == HP_STEP_UNKNOWN && count && !(step.frame >> HP_FRAME_MODULE_SHIFT))
-            break; /* rbp was no frame pointer there */
+            break; /* fp was no frame pointer there */
         frames[count] = step.frame;
         count += step.frame != 0;
         met->signal |= step.kind == HP_STEP_SIGNAL;
