@@ -16,13 +16,13 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "hooks.h"
+#include "allocators/next.h"
+#include "hooks/hooks.h"
 #include "ledger/region.h"
 #include "ledger/snapshot.h"
 #include "ledger/sys.h"
-#include "modules.h"
-#include "next.h"
-#include "unwind.h"
+#include "unwind/modules.h"
+#include "unwind/unwind.h"
 
 enum { DEPTH = 400, ROOM = 512, PARTS = 256 };
 enum verdict { EQUAL, LONGER, SHORTER, DIFFERENT, VERDICTS };

@@ -17,7 +17,7 @@
 
 #include "../unit/profile_help.h"
 #include "../unit/uniform.h"
-#include "sampler.h"
+#include "kinds/heap/sampler.h"
 
 #define INTERVAL 524288
 #define SITES_MAX 64

@@ -9,12 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "library.h"
-#include "next.h"
-#include "record.h"
-#include "sampler.h"
-#include "step.h"
-#include "unwind.h"
+#include "allocators/next.h"
+#include "kinds/heap/record.h"
+#include "kinds/heap/sampler.h"
+#include "life/library.h"
+#include "unwind/step.h"
+#include "unwind/unwind.h"
 
 #define PROMISED 4096
 #define PATTERN 0x5aa5c33c6996f00full
