@@ -8,7 +8,7 @@
 #include "base/decimal.h"
 #include "kinds/heap/figures.h"
 #include "kinds/heap/record.h"
-#include "kinds/heap/sampler.h"
+#include "process/thread.h"
 #include "ledger/place.h"
 #include "ledger/snapshot.h"
 #include "ledger/sys.h"
@@ -335,7 +335,7 @@ bool hp_dump_is_under_way(struct hp_thread *thread)
 {
     for (unsigned i = 0; i < sizeof under_way / sizeof *under_way; i++)
         if (under_way[i].tid && (!thread->tid || under_way[i].tid == thread->tid) &&
-            !hp_is_left(thread, under_way[i].mark))
+            !hp_is_left(under_way[i].mark))
             return true;
     return false;
 }

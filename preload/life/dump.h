@@ -8,7 +8,7 @@
 
 #include <stdbool.h>
 
-#include "kinds/heap/sampler.h"
+#include "process/thread.h"
 #include "ledger/ledger.h"
 
 /* To `path`, or (NULL) to the name that HEAPPROF_OUTPUT makes. Returns 0 or -errno. */

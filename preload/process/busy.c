@@ -10,10 +10,10 @@
 
 /* On a stack that the thread is known to own, who is above the mark has left its frame. On another one, of a fiber or of
  * handlers (sigaltstack), the kernel knows whether a handler is running; where it may not be asked any more, one is. */
-bool hp_is_left(struct hp_thread *thread, uintptr_t mark)
+bool hp_is_left(uintptr_t mark)
 {
     const uintptr_t here = (uintptr_t)__builtin_frame_address(0);
-    if (hp_stack_is_same(thread, here, mark))
+    if (hp_stack_is_same(here, mark))
         return here > mark;
     stack_t handlers = {.ss_flags = SS_ONSTACK};
     if (hp_region_is_sealed() || hp_syscall(SYS_sigaltstack, 0, (long)&handlers, 0, 0, 0, 0) < 0)

@@ -6,15 +6,15 @@
 #ifndef HP_PRELOAD_BUSY_H
 #define HP_PRELOAD_BUSY_H
 
-#include "kinds/heap/sampler.h"
+#include "process/thread.h"
 
 /* True if a mark at this address, made by the calling thread, is of a frame that was left. (busy.c) */
-bool hp_is_left(struct hp_thread *thread, uintptr_t mark);
+bool hp_is_left(uintptr_t mark);
 
 /* False: the caller interrupted the cold path of its own thread. */
 static inline bool hp_is_idle(struct hp_thread *thread)
 {
-    return !thread->busy || hp_is_left(thread, thread->busy);
+    return !thread->busy || hp_is_left(thread->busy);
 }
 
 static inline __attribute__((always_inline)) void hp_busy_begin(struct hp_thread *thread)

@@ -10,8 +10,7 @@
 #include <stdint.h>
 
 #include "ledger/ledger.h"
-
-enum hp_engine { HP_ENGINE_CFI, HP_ENGINE_LIBUNWIND, HP_ENGINE_FP };
+#include "unwind/unwind.h"
 
 /* Paths come last, so that what a process touches at its start lies in few pages. */
 struct hp_options {

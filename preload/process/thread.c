@@ -3,6 +3,8 @@
 #include "ledger/region.h"
 #include "ledger/sys.h"
 
+__thread struct hp_thread hp_thread __attribute__((tls_model("initial-exec"), visibility("hidden")));
+
 #define NOT_A_TID (1u << 31) /* the kernel's are smaller */
 
 uint32_t hp_thread_tid(struct hp_thread *thread)

@@ -8,26 +8,27 @@
 #define HP_PRELOAD_STACK_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
-
-#include "kinds/heap/sampler.h"
 
 struct hp_stack_range {
     uintptr_t low, high; /* words in [low, high) can be read */
     uintptr_t end;       /* beyond high: pages to be asked about, up to here */
-    struct hp_thread *thread;
 };
 
 /* The stack that `pointer` lies on. */
-void hp_stack_find(struct hp_stack_range *range, struct hp_thread *thread, uintptr_t pointer);
-/* The same for a frame that a signal interrupted, coming from `range`; false if its stack can't be read. In the middle of its epilogue, registers that it has just popped are
- * still looked for below its stack pointer: in the red zone. */
-bool hp_stack_find_interrupted(struct hp_stack_range *range, struct hp_thread *thread, uintptr_t pointer);
+void hp_stack_find(struct hp_stack_range *range, uintptr_t pointer);
+/* The same for a frame that a signal interrupted, coming from `range`; false if its stack can't be read. In the middle of
+ * its epilogue, registers that it has just popped are still looked for below its stack pointer: in the red zone. */
+bool hp_stack_find_interrupted(struct hp_stack_range *range, uintptr_t pointer);
 /* Extend a foreign range so that it covers the word at `address`, if that is near and can be read. */
 bool hp_stack_extend(struct hp_stack_range *range, uintptr_t address);
 
-/* True if both addresses lie on one stack that the thread is known to own. */
-bool hp_stack_is_same(struct hp_thread *thread, uintptr_t a, uintptr_t b);
+/* True if both addresses lie on one stack that the calling thread is known to own. */
+bool hp_stack_is_same(uintptr_t a, uintptr_t b);
+
+/* Bytes of stack left below the calling function; 0: not known (a foreign stack). */
+size_t hp_stack_room(void);
 
 static inline bool hp_stack_read(struct hp_stack_range *range, uintptr_t address, uintptr_t *word)
 {

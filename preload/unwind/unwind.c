@@ -35,7 +35,7 @@ static bool leave_signal_frame(struct walk *walk)
     walk->sp = sp;
     walk->fp = fp;
     walk->exact = true;
-    return hp_stack_find_interrupted(&walk->range, walk->range.thread, sp);
+    return hp_stack_find_interrupted(&walk->range, sp);
 }
 
 static inline bool take_step(struct walk *walk, const struct hp_step *step)
@@ -141,8 +141,7 @@ static bool apply_row(struct full_walk *walk, const struct hp_row *row)
     memcpy(walk->registers, registers, sizeof registers);
     walk->exact = row->signal_frame;
     walk->signal |= row->signal_frame;
-    if (row->signal_frame &&
-        !hp_stack_find_interrupted(&walk->range, walk->range.thread, registers[HP_REG_SP]))
+    if (row->signal_frame && !hp_stack_find_interrupted(&walk->range, registers[HP_REG_SP]))
         return false;
     return registers[HP_REG_PC] && (row->signal_frame || registers[HP_REG_SP] > old_sp);
 }
@@ -165,7 +164,7 @@ static __attribute__((noinline)) unsigned walk_fully(uintptr_t start_sp, uint64_
     uintptr_t *r = walk.registers;
     unsigned count = 0;
     hp_registers_now(r);
-    hp_stack_find(&walk.range, &hp_thread, r[HP_REG_SP]);
+    hp_stack_find(&walk.range, r[HP_REG_SP]);
     while (step_full(&walk)) {
         if (r[HP_REG_SP] < start_sp && !count)
             continue;
@@ -230,7 +229,7 @@ static unsigned walk_cfi(const void *frame_address, uint64_t *frames, unsigned m
     uintptr_t start_sp = walk.sp;
     unsigned count = 0, sure = 0;
     bool guessed = false, guessing = false;
-    hp_stack_find(&walk.range, &hp_thread, walk.sp);
+    hp_stack_find(&walk.range, walk.sp);
     for (;;) {
         struct hp_step step;
         if (!guessing && !walk.exact)
@@ -270,7 +269,7 @@ static unsigned walk_frame_pointers(const void *frame_address, uint64_t *frames,
     struct hp_stack_range range;
     uintptr_t fp = (uintptr_t)frame_address, next, pc;
     unsigned count = 0;
-    hp_stack_find(&range, &hp_thread, fp);
+    hp_stack_find(&range, fp);
     while (hp_stack_read(&range, fp, &next) && hp_stack_read(&range, fp + 8, &pc) && pc) {
         struct hp_step step;
         hp_step_find(pc, false, &step);
@@ -340,14 +339,4 @@ int hp_unwind_init(enum hp_engine wanted)
     }
     engine = wanted;
     return 0;
-}
-
-size_t hp_stack_room(void)
-{
-    uintptr_t here = (uintptr_t)__builtin_frame_address(0);
-    struct hp_stack_range range;
-    hp_stack_find(&range, &hp_thread, here);
-    if (hp_thread.stack_high > 1 && here >= hp_thread.stack_low && here < hp_thread.stack_high)
-        return here - hp_thread.stack_low;
-    return range.end - range.high ? 0 : 1 << 20; /* the main stack grows */
 }

@@ -13,7 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "process/options.h"
+/* HEAPPROF_UNWINDER */
+enum hp_engine { HP_ENGINE_CFI, HP_ENGINE_LIBUNWIND, HP_ENGINE_FP };
 
 /* What a walk met on its way. */
 struct hp_met {
@@ -28,8 +29,5 @@ unsigned hp_unwind(const void *frame_address, uint64_t *frames, unsigned most, s
 /* Choose the engine. HP_ENGINE_LIBUNWIND loads libunwind.so.8: not in a signal handler. Returns 0, or -ENOENT when it
  * can't be loaded (the engine is then HP_ENGINE_CFI). */
 int hp_unwind_init(enum hp_engine engine);
-
-/* Bytes of stack left below the calling function; 0: not known (a foreign stack). */
-size_t hp_stack_room(void);
 
 #endif

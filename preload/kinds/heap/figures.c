@@ -16,6 +16,7 @@
 #include "life/library.h"
 #include "process/busy.h"
 #include "unwind/modules.h"
+#include "unwind/stack.h"
 
 #define AGE_LEAST_NS 10000000ull
 #define AGE_COSTS 500                 /* the figures are kept for this many times what it took to read them */

@@ -13,6 +13,7 @@
 #include "process/busy.h"
 #include "process/thread.h"
 #include "unwind/modules.h"
+#include "unwind/stack.h"
 #include "unwind/step.h"
 #include "unwind/unwind.h"
 

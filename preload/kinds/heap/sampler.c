@@ -5,8 +5,6 @@
 #include "ledger/region.h"
 #include "ledger/sys.h"
 
-__thread struct hp_thread hp_thread __attribute__((tls_model("initial-exec"), visibility("hidden")));
-
 uint64_t hp_sampler_seed(void)
 {
     static uint64_t calls;
