@@ -1,7 +1,6 @@
 #include "allocators/next.h"
 
 #include <errno.h>
-#include <gnu/libc-version.h>
 #include <string.h>
 
 #include "allocators/symbols.h"
@@ -109,11 +108,6 @@ enum {
     SYMBOL_SIGNAL,
     SYMBOL_SYSV_SIGNAL,
     SYMBOL_SIGSET,
-    SYMBOL_MALLCTL,
-    SYMBOL_TCMALLOC,
-    SYMBOL_TC_VERSION,
-    SYMBOL_MI_VERSION,
-    SYMBOL_GLIBC,
     SYMBOL_COUNT
 };
 
@@ -143,66 +137,7 @@ static const char *const names[SYMBOL_COUNT] = {"malloc",
                                                 "sigaction",
                                                 "signal",
                                                 "__sysv_signal",
-                                                "sigset",
-                                                "mallctl",
-                                                "MallocExtension_GetNumericProperty",
-                                                "tc_version",
-                                                "mi_version",
-                                                "gnu_get_libc_version"};
-
-static char version_text[64];
-
-static void set_version(const char *name, const char *version)
-{
-    size_t length = strlen(name), more = strlen(version);
-    if (length + more + 2 > sizeof version_text)
-        more = 0;
-    memcpy(version_text, name, length);
-    if (more) {
-        version_text[length] = ' ';
-        memcpy(version_text + length + 1, version, more + 1);
-    }
-    hp_next.version = version_text;
-}
-
-static void set_mimalloc_version(const struct hp_symbol *symbol)
-{
-    char text[16] = "";
-    int version = symbol->address ? ((int (*)(void))symbol->address)() : 0; /* 209: 2.0.9 */
-    if (version > 0 && version < 1000) {
-        const char digits[] = {(char)('0' + version / 100), '.', (char)('0' + version / 10 % 10), '.',
-                               (char)('0' + version % 10),  '\0'};
-        memcpy(text, digits, sizeof digits);
-    }
-    set_version("mimalloc", text);
-}
-
-/* The allocator is what the object that has malloc also has. */
-static void identify(const struct hp_symbol *symbols)
-{
-    uintptr_t object = symbols[SYMBOL_MALLOC].object;
-    if (symbols[SYMBOL_MALLCTL].address && symbols[SYMBOL_MALLCTL].object == object) {
-        hp_next.allocator = HP_ALLOCATOR_JEMALLOC;
-        hp_next.mallctl = (int (*)(const char *, void *, size_t *, void *, size_t))symbols[SYMBOL_MALLCTL].address;
-        set_version("jemalloc", ""); /* to ask for more takes half a millisecond the first time: figures.c does */
-    } else if (symbols[SYMBOL_TC_VERSION].address && symbols[SYMBOL_TC_VERSION].object == object) {
-        const char *(*version)(int *, int *, const char **) =
-            (const char *(*)(int *, int *, const char **))symbols[SYMBOL_TC_VERSION].address;
-        const char *text = version(NULL, NULL, NULL);
-        hp_next.allocator = HP_ALLOCATOR_TCMALLOC;
-        hp_next.tcmalloc_property = (int (*)(const char *, size_t *))symbols[SYMBOL_TCMALLOC].address;
-        set_version("tcmalloc", strncmp(text, "gperftools ", 11) ? text : text + 11);
-    } else if (symbols[SYMBOL_MI_VERSION].address && symbols[SYMBOL_MI_VERSION].object == object) {
-        hp_next.allocator = HP_ALLOCATOR_MIMALLOC;
-        set_mimalloc_version(&symbols[SYMBOL_MI_VERSION]);
-    } else if (symbols[SYMBOL_GLIBC].address && symbols[SYMBOL_GLIBC].object == object) {
-        hp_next.allocator = HP_ALLOCATOR_GLIBC;
-        set_version("glibc", gnu_get_libc_version());
-    } else {
-        hp_next.allocator = HP_ALLOCATOR_UNKNOWN;
-        set_version("unknown", "");
-    }
-}
+                                                "sigset"};
 
 static void *same_object(const struct hp_symbol *symbols, unsigned index)
 {
@@ -212,10 +147,10 @@ static void *same_object(const struct hp_symbol *symbols, unsigned index)
 
 void hp_next_resolve(void)
 {
-    struct hp_symbol symbols[SYMBOL_COUNT];
+    struct hp_symbol symbols[SYMBOL_COUNT + HP_ALLOCATOR_SYMBOLS];
     for (unsigned i = 0; i < SYMBOL_COUNT; i++)
         symbols[i] = (struct hp_symbol){.name = names[i]};
-    hp_find_symbols(symbols, SYMBOL_COUNT, HP_SYMBOLS_NEXT);
+    hp_find_symbols(symbols, SYMBOL_COUNT + hp_allocator_symbols(symbols + SYMBOL_COUNT), HP_SYMBOLS_NEXT);
     hp_next.malloc = (void *(*)(size_t))symbols[SYMBOL_MALLOC].address;
     hp_next.free = (void (*)(void *))symbols[SYMBOL_FREE].address;
     hp_next.calloc = (void *(*)(size_t, size_t))symbols[SYMBOL_CALLOC].address;
@@ -246,10 +181,11 @@ void hp_next_resolve(void)
     hp_next.sigset = (void (*(*)(int, void (*)(int)))(int))symbols[SYMBOL_SIGSET].address;
     if (hp_hot.malloc == first_malloc)
         hp_next_set_exact(false);
-    if (!hp_next.version)
-        identify(symbols);
+    if (!hp_next.allocator)
+        hp_next.allocator = hp_allocator_in(symbols[SYMBOL_MALLOC].object, symbols + SYMBOL_COUNT, hp_next.version,
+                                            sizeof hp_next.version);
     hp_next.reallocarray_is_allocators =
-        hp_next.allocator != HP_ALLOCATOR_GLIBC && same_object(symbols, SYMBOL_REALLOCARRAY);
+        !hp_next.allocator->arrays_by_realloc && same_object(symbols, SYMBOL_REALLOCARRAY);
 }
 
 void hp_next_set_exact(bool exact)

@@ -12,13 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum hp_allocator {
-    HP_ALLOCATOR_UNKNOWN,
-    HP_ALLOCATOR_GLIBC,
-    HP_ALLOCATOR_JEMALLOC,
-    HP_ALLOCATOR_TCMALLOC,
-    HP_ALLOCATOR_MIMALLOC
-};
+#include "allocators/allocators.h"
 
 struct hp_next {
     long (*syscall)(long, ...); /* first, for the hook that is written in assembler */
@@ -49,11 +43,9 @@ struct hp_next {
     void (*(*sysv_signal)(int, void (*)(int)))(int);
     void (*(*sigset)(int, void (*)(int)))(int);
 
-    enum hp_allocator allocator;
+    const struct hp_allocator *allocator; /* NULL: not looked up yet */
     bool reallocarray_is_allocators; /* it is of the same object as malloc, and does not call realloc by its name */
-    const char *version;
-    int (*mallctl)(const char *, void *, size_t *, void *, size_t);
-    int (*tcmalloc_property)(const char *, size_t *);
+    char version[64];                /* name and version of the allocator */
 };
 
 struct hp_hot {

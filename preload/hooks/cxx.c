@@ -152,7 +152,7 @@ static void *told_new(size_t size, uintptr_t b, uintptr_t c, uintptr_t which)
 
 static void learn_operators(void)
 {
-    if (!hp_next.version)
+    if (!hp_next.allocator)
         hp_next_resolve();
     if (!__atomic_load_n(&next[OPERATORS - 1], __ATOMIC_ACQUIRE))
         find_operators(true);

@@ -291,8 +291,7 @@ static bool start_ledger(uint64_t interval)
     ledger->start_time_ns = hp_library.start_time_ns;
     ledger->start_clock_ns = hp_library.start_clock_ns;
     ledger->armed_interval = hp_library.armed_interval;
-    if (hp_next.version)
-        memcpy(ledger->allocator, hp_next.version, strnlen(hp_next.version, sizeof ledger->allocator - 1));
+    memcpy(ledger->allocator, hp_next.version, strnlen(hp_next.version, sizeof ledger->allocator - 1));
     hp_describe_start(ledger, hp_library.directory);
     hp_modules_init(&hp_library.region.store, hp_library.directory);
     return true;
