@@ -180,7 +180,7 @@ void hp_next_resolve(void)
     hp_next.sysv_signal = (void (*(*)(int, void (*)(int)))(int))symbols[SYMBOL_SYSV_SIGNAL].address;
     hp_next.sigset = (void (*(*)(int, void (*)(int)))(int))symbols[SYMBOL_SIGSET].address;
     if (hp_hot.malloc == first_malloc)
-        hp_next_set_exact(false);
+        hp_next_set_hot(NULL);
     if (!hp_next.allocator)
         hp_next.allocator = hp_allocator_in(symbols[SYMBOL_MALLOC].object, symbols + SYMBOL_COUNT, hp_next.version,
                                             sizeof hp_next.version);
@@ -188,11 +188,11 @@ void hp_next_resolve(void)
         !hp_next.allocator->arrays_by_realloc && same_object(symbols, SYMBOL_REALLOCARRAY);
 }
 
-void hp_next_set_exact(bool exact)
+void hp_next_set_hot(const struct hp_hot *own)
 {
     const struct hp_hot plain = {
         .malloc = hp_next.malloc, .calloc = hp_next.calloc, .realloc = hp_next.realloc, .free = hp_next.free};
-    const struct hp_hot *wanted = exact ? &hp_exact_hooks : &plain;
+    const struct hp_hot *wanted = own ? own : &plain;
     if (__atomic_load_n(&hp_hot.malloc, __ATOMIC_RELAXED) == wanted->malloc) /* all threads read it all the time */
         return;
     __atomic_store_n(&hp_hot.malloc, wanted->malloc, __ATOMIC_RELEASE);

@@ -61,13 +61,7 @@ extern struct hp_hot hp_hot __attribute__((visibility("hidden")));
 /* Look all of them up. Any number of threads may do so at once; all find the same. */
 void hp_next_resolve(void);
 
-/* What the hooks jump to: the allocator's functions, or with `exact` hp_exact_hooks, the hooks' own. */
-void hp_next_set_exact(bool exact);
-extern const struct hp_hot hp_exact_hooks __attribute__((visibility("hidden")));
-
-static inline bool hp_is_exact(void)
-{
-    return hp_hot.free == hp_exact_hooks.free;
-}
+/* What the hooks jump to: the allocator's functions, or (not NULL) the hooks' own. */
+void hp_next_set_hot(const struct hp_hot *own);
 
 #endif

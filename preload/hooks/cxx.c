@@ -12,11 +12,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "allocators/next.h"
 #include "allocators/symbols.h"
 #include "kinds/heap/filter.h"
 #include "kinds/heap/operator_frames.h"
-#include "kinds/heap/record.h"
 #include "kinds/heap/sampler.h"
 
 enum {
@@ -128,7 +126,7 @@ static void call_delete(uintptr_t which, void *pointer, uintptr_t b, uintptr_t c
 
 static HP_COLD void *sampled_new(size_t size, uintptr_t b, uintptr_t c, uintptr_t which)
 {
-    bool due = hp_due(size);
+    bool due = hp_hook_due(size);
     void *pointer = call_new(which, size, b, c); /* may throw: nothing of ours is open */
     if (due && pointer)
         hp_record(pointer, size, HP_FRAME);
@@ -198,7 +196,7 @@ static HP_UNSEEN HP_COLD void *first_new(size_t size, uintptr_t b, uintptr_t c, 
     }
     choose_deletes(true); /* before the first sample gets out */
     __atomic_store_n(&hot_new[which], counted_new, __ATOMIC_RELEASE);
-    if (pointer && hp_charge(size) && hp_due(size))
+    if (pointer && hp_charge(size) && hp_hook_due(size))
         hp_record(pointer, size, HP_FRAME);
     return pointer;
 }

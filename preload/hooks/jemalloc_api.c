@@ -9,9 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "allocators/next.h"
 #include "kinds/heap/filter.h"
-#include "kinds/heap/record.h"
 #include "kinds/heap/sampler.h"
 
 #define FLAG_ALIGN_MASK 63 /* the logarithm of the alignment */
@@ -41,7 +39,7 @@ static void *next_mallocx(size_t size, int flags)
 
 static HP_COLD void *sampled_mallocx(size_t size, int flags)
 {
-    bool due = hp_due(size);
+    bool due = hp_hook_due(size);
     void *pointer = next_mallocx(size, flags);
     if (due && pointer)
         hp_record(pointer, size, HP_FRAME);
@@ -80,7 +78,7 @@ static void *next_rallocx(void *pointer, size_t size, int flags)
 void *rallocx(void *pointer, size_t size, int flags)
 {
     struct hp_live_ref ref;
-    bool due = hp_charge(size) && hp_due(size);
+    bool due = hp_charge(size) && hp_hook_due(size);
     bool sampled = (due || hp_maybe_sampled(pointer)) && hp_take(pointer, &ref);
     void *moved = next_rallocx(pointer, size, flags);
     hp_resized(sampled, &ref, moved != NULL);
@@ -91,7 +89,7 @@ void *rallocx(void *pointer, size_t size, int flags)
 
 size_t xallocx(void *pointer, size_t size, size_t extra, int flags)
 {
-    bool due = hp_charge(size) && hp_due(size);
+    bool due = hp_charge(size) && hp_hook_due(size);
     size_t before = usable_size(pointer);
     size_t now = hp_next.xallocx ? hp_next.xallocx(pointer, size, extra, flags) : before;
     if (now >= size && now != before) {

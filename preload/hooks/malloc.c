@@ -12,10 +12,9 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-#include "allocators/next.h"
 #include "kinds/heap/filter.h"
-#include "kinds/heap/record.h"
 #include "kinds/heap/sampler.h"
+#include "process/library.h"
 
 void free_sized(void *pointer, size_t size);
 void free_aligned_sized(void *pointer, size_t alignment, size_t size);
@@ -24,7 +23,7 @@ void *memalign(size_t alignment, size_t size);
 
 static HP_COLD void *sampled_malloc(size_t size)
 {
-    bool due = hp_due(size);
+    bool due = hp_hook_due(size);
     void *pointer = hp_next.malloc(size);
     if (due && pointer)
         hp_record(pointer, size, HP_FRAME);
@@ -54,7 +53,7 @@ HP_HOOK void free(void *pointer)
 static HP_COLD void *sampled_calloc(size_t count, size_t size)
 {
     size_t bytes;
-    bool due = !__builtin_mul_overflow(count, size, &bytes) && hp_due(bytes);
+    bool due = !__builtin_mul_overflow(count, size, &bytes) && hp_hook_due(bytes);
     void *pointer = hp_next.calloc(count, size);
     if (due && pointer)
         hp_record(pointer, bytes, HP_FRAME);
@@ -85,7 +84,7 @@ static HP_COLD void *moved_realloc(void *pointer, size_t size)
 
 static HP_COLD void *sampled_realloc(void *pointer, size_t size)
 {
-    bool due = hp_due(size);
+    bool due = hp_hook_due(size);
     void *moved = resize(pointer, size);
     if (due && moved)
         hp_record(moved, size, HP_FRAME);
@@ -106,7 +105,7 @@ static HP_COLD void *sampled_reallocarray(void *pointer, size_t count, size_t si
     struct hp_live_ref ref;
     size_t bytes;
     bool fits = !__builtin_mul_overflow(count, size, &bytes);
-    bool due = fits && hp_due(bytes);
+    bool due = fits && hp_hook_due(bytes);
     bool sampled = fits && hp_maybe_sampled(pointer) && hp_take(pointer, &ref);
     void *moved = hp_next.reallocarray(pointer, count, size);
     hp_resized(sampled, &ref, moved || bytes == 0);
@@ -128,6 +127,13 @@ HP_HOOK void *reallocarray(void *pointer, size_t count, size_t size)
 const struct hp_hot hp_exact_hooks = {
     .malloc = sampled_malloc, .calloc = sampled_calloc, .realloc = sampled_realloc, .free = sampled_free};
 
+HP_COLD void hp_hooks_follow(void)
+{
+    const struct hp_ledger *ledger = hp_ledger_now();
+    if (ledger && hp_is_exact() != (hp_interval_now(ledger) == 1))
+        hp_next_set_hot(hp_is_exact() ? NULL : &hp_exact_hooks);
+}
+
 /* The aligned family. */
 
 /* What the target asked for: less than the size when operator new rounded that up. */
@@ -141,7 +147,7 @@ static size_t take_asked(size_t alignment, size_t size)
 HP_HOOK void *memalign(size_t alignment, size_t size)
 {
     size_t asked = take_asked(alignment, size);
-    bool due = hp_charge(asked) && hp_due(asked);
+    bool due = hp_charge(asked) && hp_hook_due(asked);
     void *pointer = hp_next.memalign(alignment, size);
     if (due && pointer)
         hp_record(pointer, asked, HP_FRAME);
@@ -151,7 +157,7 @@ HP_HOOK void *memalign(size_t alignment, size_t size)
 HP_HOOK void *aligned_alloc(size_t alignment, size_t size)
 {
     size_t asked = take_asked(alignment, size);
-    bool due = hp_charge(asked) && hp_due(asked);
+    bool due = hp_charge(asked) && hp_hook_due(asked);
     void *pointer = hp_next.aligned_alloc(alignment, size);
     if (due && pointer)
         hp_record(pointer, asked, HP_FRAME);
@@ -161,7 +167,7 @@ HP_HOOK void *aligned_alloc(size_t alignment, size_t size)
 HP_HOOK int posix_memalign(void **pointer, size_t alignment, size_t size)
 {
     size_t asked = take_asked(alignment, size);
-    bool due = hp_charge(asked) && hp_due(asked);
+    bool due = hp_charge(asked) && hp_hook_due(asked);
     int error = hp_next.posix_memalign(pointer, alignment, size);
     if (due && !error && *pointer)
         hp_record(*pointer, asked, HP_FRAME);
@@ -170,7 +176,7 @@ HP_HOOK int posix_memalign(void **pointer, size_t alignment, size_t size)
 
 HP_HOOK void *valloc(size_t size)
 {
-    bool due = hp_charge(size) && hp_due(size);
+    bool due = hp_charge(size) && hp_hook_due(size);
     void *pointer = hp_next.valloc(size);
     if (due && pointer)
         hp_record(pointer, size, HP_FRAME);
@@ -179,7 +185,7 @@ HP_HOOK void *valloc(size_t size)
 
 HP_HOOK void *pvalloc(size_t size)
 {
-    bool due = hp_charge(size) && hp_due(size);
+    bool due = hp_charge(size) && hp_hook_due(size);
     void *pointer = hp_next.pvalloc(size);
     if (due && pointer)
         hp_record(pointer, size, HP_FRAME);

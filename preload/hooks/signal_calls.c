@@ -12,7 +12,8 @@
 #include <signal.h>
 
 #include "allocators/next.h"
-#include "life/library.h"
+#include "life/describe.h"
+#include "life/handler.h"
 
 typedef void handler(int);
 

@@ -16,7 +16,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "allocators/next.h"
 #include "hooks/hooks.h"
 #include "ledger/region.h"
 #include "ledger/snapshot.h"
@@ -45,8 +44,6 @@ static struct part parts[PARTS];
 static uint32_t parts_busy;
 static __thread uint64_t countdown __attribute__((tls_model("initial-exec")));
 static __thread bool inside __attribute__((tls_model("initial-exec")));
-
-const struct hp_hot hp_exact_hooks;
 
 /* Of the processor's counter where it has one: a call of the clock takes as long as a short stack. */
 static uint64_t ticks(void)

@@ -97,8 +97,8 @@ fault "realloc is not charged" truth-realloc preload/hooks/malloc.c \
 fault "realloc does not count as free" truth-realloc preload/kinds/heap/record.c \
     's|    hp_pair_add\(&row->freed, 1, data.size\);|    if (data.size % 4)\n        hp_pair_add(&row->freed, 1, data.size);|'
 fault "posix_memalign is not charged" truth-aligned preload/hooks/malloc.c \
-    's|(posix_memalign\(.*?)hp_charge\(asked\) && hp_due\(asked\)|$1 0|s'
-fault "sizes are those that the allocator rounds up to" truth-aligned preload/kinds/heap/record.c \
+    's|(posix_memalign\(.*?)hp_charge\(asked\) && hp_hook_due\(asked\)|$1 0|s'
+fault "sizes are those that the allocator rounds up to" truth-aligned preload/hooks/cold.c \
     's|void hp_record\(const void \*pointer, size_t n, const void \*frame_address\)\n\{|void hp_record(const void *pointer, size_t n, const void *frame_address)\n{\n    n = (n + 63) / 64 * 64;|'
 fault "one counter for all sizes of a stack" "estimates mixed*" src/ledger/ledger.c \
     's|(uint16_t hp_size_class\(uint64_t size\)\n\{)|$1 if (size) return 0;|'

@@ -5,11 +5,11 @@
 #include <sys/auxv.h>
 
 #include "allocators/next.h"
-#include "kinds/heap/sampler.h"
 #include "ledger/sys.h"
 #include "ledger/words.h"
-#include "life/library.h"
 #include "process/busy.h"
+#include "process/library.h"
+#include "process/thread.h"
 #include "unwind/modules.h"
 #include "unwind/stack.h"
 

@@ -1,16 +1,10 @@
 #include "kinds/heap/record.h"
 
-#include "allocators/next.h"
-#include "arch/arch.h"
 #include "kinds/heap/figures.h"
 #include "kinds/heap/filter.h"
 #include "kinds/heap/operator_frames.h"
 #include "kinds/heap/sampler.h"
-#include "kinds/heap/trace.h"
-#include "ledger/sys.h"
-#include "life/dump.h"
-#include "life/library.h"
-#include "process/busy.h"
+#include "process/library.h"
 #include "process/thread.h"
 #include "unwind/modules.h"
 #include "unwind/stack.h"
@@ -20,7 +14,6 @@
 /* Frames kept when little of the stack is left, or nobody knows how much. */
 #define SHALLOW_DEPTH 64
 #define DEEP_ROOM (24u << 10)
-#define TIMED_OF 64 /* calls of the cold path, one is timed */
 
 /* Samples that are given up without a look, after one for which there was no memory: to walk the stack for nothing would
  * cost as much as a sample that is kept. Nothing is given up any more as soon as a sample is freed. */
@@ -28,53 +21,6 @@
 static uint32_t to_give_up;
 
 uint8_t hp_filter[HP_FILTER_SLOTS] __attribute__((aligned(4096)));
-
-void hp_record_interval_changed(void)
-{
-    const struct hp_ledger *ledger = hp_ledger_now();
-    if (ledger)
-        hp_next_set_exact(hp_interval_now(ledger) == 1);
-}
-
-/* A signal handler in the middle of the cold path: leave left to that, and note if a sample was due. */
-static bool is_nested(struct hp_thread *thread, size_t n)
-{
-    struct hp_ledger *ledger = hp_ledger_now();
-    thread->left += n;
-    if (!thread->own_call && ledger && n <= PTRDIFF_MAX && n >= thread->left && thread->drawn && hp_interval_now(ledger))
-        hp_count(&ledger->audit.lost, 1u);
-    return false;
-}
-
-static __attribute__((noinline)) bool due(size_t n)
-{
-    struct hp_thread *thread = &hp_thread;
-    thread->cold_calls++;
-    if (thread->own_call || !hp_is_idle(thread))
-        return is_nested(thread, n);
-    if (!hp_library_start()) {
-        thread->left += n;
-        if (thread->left == 0 && hp_library_is_off())
-            thread->left = HP_STRIDE;
-        return false;
-    }
-    hp_library_check_fork();
-    struct hp_ledger *ledger = hp_ledger_now();
-    if (!ledger) /* of a child that has none yet: hp_record makes it */
-        return hp_library_is_child() ? hp_sampler_due(thread, n, hp_library.child_interval) : is_nested(thread, n);
-    uint64_t wanted = __atomic_load_n(&ledger->wanted_interval, __ATOMIC_RELAXED);
-    if (wanted != hp_interval_now(ledger))
-        hp_library_set_interval(wanted);
-    return hp_sampler_due(thread, n, hp_interval_now(ledger));
-}
-
-HP_ENTRY bool hp_due(size_t n)
-{
-    const uint64_t direction = hp_entry_begin();
-    const bool result = due(n);
-    hp_entry_end(direction);
-    return result;
-}
 
 static uint64_t weight_of(const struct hp_ledger_row *row, uint64_t size)
 {
@@ -90,7 +36,7 @@ static void count_thread(const struct hp_store *store, uint32_t number, int chan
 
 /* The row comes last: while the sample is in the live table, or not yet in `freed`, the row is not dead. What is needed of
  * the slot is read before it is given up. */
-static __attribute__((noinline)) void forget_taken(struct hp_live_ref *ref)
+void hp_heap_forget(struct hp_live_ref *ref)
 {
     const struct hp_store *store = &hp_library.region.store;
     const struct hp_live_data data = *ref->data;
@@ -102,67 +48,6 @@ static __attribute__((noinline)) void forget_taken(struct hp_live_ref *ref)
     hp_pair_add(&row->freed, 1, data.size);
     if (__atomic_load_n(&to_give_up, __ATOMIC_RELAXED))
         __atomic_store_n(&to_give_up, 0, __ATOMIC_RELAXED);
-}
-
-HP_ENTRY void hp_forget_taken(struct hp_live_ref *ref)
-{
-    const uint64_t direction = hp_entry_begin();
-    forget_taken(ref);
-    hp_entry_end(direction);
-}
-
-static __attribute__((noinline)) void put_back(struct hp_live_ref *ref)
-{
-    hp_live_restore(ref);
-}
-
-HP_ENTRY void hp_put_back(struct hp_live_ref *ref)
-{
-    const uint64_t direction = hp_entry_begin();
-    put_back(ref);
-    hp_entry_end(direction);
-}
-
-static __attribute__((noinline)) bool take(const void *pointer, struct hp_live_ref *ref)
-{
-    if (!pointer)
-        return false;
-    if (hp_is_idle(&hp_thread))
-        hp_sampler_mend(&hp_thread);
-    hp_library_check_fork();
-    struct hp_ledger *ledger = hp_library_ledger();
-    if (!ledger)
-        return false;
-    if (hp_live_take(&hp_library.region.store, (uint64_t)(uintptr_t)pointer, ref))
-        return true;
-    if (hp_is_exact() && hp_thread.forgotten != (uintptr_t)pointer)
-        hp_count(&ledger->audit.unmatched_frees, 1u);
-    return false;
-}
-
-HP_ENTRY bool hp_take(const void *pointer, struct hp_live_ref *ref)
-{
-    const uint64_t direction = hp_entry_begin();
-    const bool result = take(pointer, ref);
-    hp_entry_end(direction);
-    return result;
-}
-
-static __attribute__((noinline)) bool forget(const void *pointer)
-{
-    struct hp_live_ref ref;
-    if (!take(pointer, &ref))
-        return false;
-    forget_taken(&ref);
-    return true;
-}
-
-HP_ENTRY bool hp_forget(const void *pointer)
-{
-    const uint64_t direction = hp_entry_begin();
-    const bool result = forget(pointer);
-    hp_entry_end(direction);
-    return result;
 }
 
 /* A sample on its way into the ledger. */
@@ -195,7 +80,7 @@ static bool add_object(const struct sample *sample, hp_offset row_at)
                                       .thread = hp_thread.number};
     if (hp_maybe_sampled(sample->pointer) && hp_live_take(store, address, &stale)) {
         /* It was freed by a way around the hooks: the allocator gives its address out again. */
-        forget_taken(&stale);
+        hp_heap_forget(&stale);
         hp_count(&store->ledger->audit.unmatched_frees, 1u);
     }
     hp_filter_change(address, 1);
@@ -257,65 +142,46 @@ static __attribute__((noinline)) bool count_shallow(const struct sample *sample)
     return count(sample, frames, depth < SHALLOW_DEPTH ? depth : SHALLOW_DEPTH);
 }
 
-static bool record(const struct sample *sample)
+void hp_heap_record(const void *pointer, size_t n, const void *frame_address)
 {
+    const struct sample sample = {
+        .store = &hp_library.region.store, .frame_address = frame_address, .pointer = pointer, .size = n};
+    const uint32_t depth = sample.store->ledger->depth;
+    struct hp_audit *audit = &sample.store->ledger->audit;
     const size_t room = hp_stack_room();
-    hp_thread_enter(sample->store, &hp_thread);
-    hp_library_describe();
-    return room < DEEP_ROOM                          ? count_shallow(sample)
-           : sample->store->ledger->depth > 128 ? count_deep(sample)
-                                                     : count_usual(sample);
+    hp_thread_enter(sample.store, &hp_thread);
+    const bool kept = room < DEEP_ROOM ? count_shallow(&sample)
+                      : depth > 128    ? count_deep(&sample)
+                                       : count_usual(&sample);
+    hp_count(kept ? &audit->samples : &audit->lost, 1u);
+    if (!kept)
+        __atomic_store_n(&to_give_up, GIVE_UP, __ATOMIC_RELAXED);
+    hp_figures_refresh(sample.store->ledger, false);
 }
 
-#define LONG_TIMES 16      /* the mean: who takes longer had lost its processor */
-#define LONG_FIRST_NS 20000 /* before there is a mean */
-
-/* By a clock that runs on while the thread does not; the one of its CPU time is a system call. */
-static void add_time(struct hp_audit *audit, bool first, uint64_t ns)
+bool hp_heap_gives_up(struct hp_audit *audit)
 {
-    const uint64_t timed = __atomic_load_n(&audit->timed, __ATOMIC_RELAXED);
-    const uint64_t most =
-        timed < LONG_TIMES ? LONG_FIRST_NS : __atomic_load_n(&audit->timed_ns, __ATOMIC_RELAXED) / timed * LONG_TIMES;
-    hp_count(first ? &audit->other_ns : &audit->timed_ns, first || ns < most ? ns : most);
-    hp_count(&audit->timed, !first);
-}
-
-static __attribute__((noinline)) void record_timed(const void *pointer, size_t n, const void *frame_address)
-{
-    struct hp_thread *thread = &hp_thread;
-    struct hp_ledger *ledger = hp_library_ledger();
-    if (!ledger)
-        return;
-    struct hp_audit *audit = &ledger->audit;
-    uint32_t left = __atomic_load_n(&to_give_up, __ATOMIC_RELAXED);
+    const uint32_t left = __atomic_load_n(&to_give_up, __ATOMIC_RELAXED);
     if (left) { /* of two threads at once, one is given up more or less */
         __atomic_store_n(&to_give_up, left - 1, __ATOMIC_RELAXED);
         hp_count(&audit->lost, 1u);
-        return;
     }
-    const uint64_t call = __atomic_fetch_add(&audit->calls, 1, __ATOMIC_RELAXED);
-    const bool timed = (call % TIMED_OF == TIMED_OF / 2 || !call) && hp_library_may_time();
-    const uint64_t start = timed ? hp_fine_ns() : 0;
-    const struct sample sample = {
-        .store = &hp_library.region.store, .frame_address = frame_address, .pointer = pointer, .size = n};
-    hp_busy_begin(thread);
-    if (record(&sample)) {
-        hp_count(&audit->samples, 1u);
-    } else {
-        hp_count(&audit->lost, 1u);
-        __atomic_store_n(&to_give_up, GIVE_UP, __ATOMIC_RELAXED);
-    }
-    hp_figures_refresh(ledger, false);
-    hp_busy_end(thread);
-    if (timed)
-        add_time(audit, !call, hp_fine_ns() - start);
-    hp_dump_triggers(ledger);
-    hp_trace_trigger(ledger);
+    return left;
 }
 
-HP_ENTRY void hp_record(const void *pointer, size_t n, const void *frame_address)
+static bool is_sample(uint64_t address)
 {
-    const uint64_t direction = hp_entry_begin();
-    record_timed(pointer, n, frame_address);
-    hp_entry_end(direction);
+    return hp_maybe_sampled((const void *)(uintptr_t)address);
+}
+
+static void add_weight(void *state, uint64_t address, const struct hp_live_data *data)
+{
+    const struct hp_store *store = state;
+    store->ledger->live_estimate += weight_of(hp_row_at(store, data->row), data->size);
+}
+
+void hp_heap_inherit(struct hp_heritage *heritage, const struct hp_store *store)
+{
+    hp_count(&store->ledger->audit.lost, hp_heritage_build(heritage, store, is_sample));
+    hp_live_each(store, add_weight, (void *)(uintptr_t)store);
 }

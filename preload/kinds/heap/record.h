@@ -1,42 +1,27 @@
-/* record.h - the cold path: what is done for a sampled object, and for an object that may have been sampled.
+/* record.h - samples of the heap on their way into the ledger and out of it.
  *
- * All functions keep errno, take no lock, call no allocator function, and are safe in a signal handler (a nested
- * sample is counted as lost). `frame_address` is the __builtin_frame_address(0) of the hook.
+ * All functions keep errno, take no lock, call no allocator function but as figures.h says, and are safe in a signal handler.
+ * There is a ledger. `frame_address` is the __builtin_frame_address(0) of the hook.
  */
 #ifndef HP_PRELOAD_RECORD_H
 #define HP_PRELOAD_RECORD_H
 
 #include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
 
+#include "ledger/inherit.h"
 #include "ledger/ledger.h"
 
-/* After hp_charge(n) said so: is this allocation to be sampled? If yes, the caller allocates and calls hp_record. */
-bool hp_due(size_t n);
+/* Walk the stack, and record an object of n bytes (as the target asked) at `pointer`. The thread is busy (busy.h). */
+void hp_heap_record(const void *pointer, size_t n, const void *frame_address);
 
-/* Record an object of n bytes (as the target asked) at `pointer`. */
-void hp_record(const void *pointer, size_t n, const void *frame_address);
+/* True: there was no memory for the last sample, and this one is not worth a try; it is counted as lost. */
+bool hp_heap_gives_up(struct hp_audit *audit);
 
-/* The object at `pointer` is being freed: forget it if it was sampled (true). Before the allocator gets it back. */
-bool hp_forget(const void *pointer);
+/* The sample was taken out of the live table (hp_live_take), and is gone. */
+void hp_heap_forget(struct hp_live_ref *ref);
 
-/* For realloc: take the object out of sight, then either forget it (hp_forget_taken) or put it back (it survived). Another
- * thread may get its address before realloc returns, and it must reappear if realloc fails. */
-bool hp_take(const void *pointer, struct hp_live_ref *ref);
-void hp_forget_taken(struct hp_live_ref *ref);
-void hp_put_back(struct hp_live_ref *ref);
-
-/* After realloc: `taken` is what hp_take said, `gone`: the object is not at its old place any more, or freed. */
-static inline void hp_resized(bool taken, struct hp_live_ref *ref, bool gone)
-{
-    if (taken && gone)
-        hp_forget_taken(ref);
-    else if (taken)
-        hp_put_back(ref);
-}
-
-/* Take over the interval in force: which hooks record, and which only charge. */
-void hp_record_interval_changed(void);
+/* What of its parent's samples is alive in a child, into its new ledger. */
+void hp_heap_inherit(struct hp_heritage *heritage, const struct hp_store *store);
 
 #endif

@@ -5,7 +5,8 @@
 #include "kinds/heap/figures.h"
 #include "ledger/snapshot.h"
 #include "ledger/sys.h"
-#include "life/library.h"
+#include "process/complain.h"
+#include "process/library.h"
 
 #define MIB 1048576.0
 #define WALK_NS 1000000ull /* at most, for HeapInuse and HeapIdle */
