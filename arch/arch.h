@@ -1,4 +1,5 @@
-/* arch.h - what knows the processor: the one place that asks which it is. README.md says what each file here defines. */
+/* arch.h - what knows the processor: the one place that asks which it is. README.md says what each file here
+ * defines. */
 #ifndef HP_ARCH_H
 #define HP_ARCH_H
 

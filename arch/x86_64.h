@@ -1,4 +1,5 @@
-/* x86_64.h - x86-64 with Linux's calling convention (System V ABI, AMD64 supplement; section numbers below are its own).
+/* x86_64.h - x86-64 with Linux's calling convention (System V ABI, AMD64 supplement; section numbers below are its
+ * own).
  *
  * Terms
  *   CFA   canonical frame address: the stack pointer before the call that made the frame (DWARF 5, section 6.4)
@@ -29,8 +30,8 @@ static inline long hp_syscall(long number, long a, long b, long c, long d, long 
     return result;
 }
 
-/* A function `syscall` that passes all its arguments on by a jump to the address at `next`, because clone returns twice.
- * Before that it calls `called` with them, where that is 0 yet or the number is that of seccomp or prctl. */
+/* A function `syscall` that passes all its arguments on by a jump to the address at `next`, because clone returns
+ * twice. Before that it calls `called` with them, where that is 0 yet or the number is that of seccomp or prctl. */
 #define HP_SYS_SECCOMP 317
 #define HP_SYS_PRCTL 157
 #define HP_SYSCALL_HOOK(called, next)                                                                                  \
@@ -65,8 +66,8 @@ static inline void hp_spin(void)
 
 __extension__ typedef unsigned __int128 hp_wide;
 
-/* Two words at once, at a place that is aligned to 16 bytes. __sync, because __atomic of this size calls libatomic, which
- * the target need not have. */
+/* Two words at once, at a place that is aligned to 16 bytes. __sync, because __atomic of this size calls libatomic,
+ * which the target need not have. */
 static inline bool hp_swap_two(void *place, const uint64_t expected[2], const uint64_t desired[2])
 {
     return __sync_bool_compare_and_swap((hp_wide *)place, (hp_wide)expected[1] << 64 | expected[0],
@@ -75,8 +76,8 @@ static inline bool hp_swap_two(void *place, const uint64_t expected[2], const ui
 
 /* --- Hooks --- */
 
-/* Take n off `left`; true: that was all there was, or more. One instruction, so that a signal handler sees it done or not
- * done. */
+/* Take n off `left`; true: that was all there was, or more. One instruction, so that a signal handler sees it done or
+ * not done. */
 static inline __attribute__((always_inline)) bool hp_subtract(uint64_t *left, size_t n)
 {
     bool out;
@@ -84,9 +85,9 @@ static inline __attribute__((always_inline)) bool hp_subtract(uint64_t *left, si
     return out;
 }
 
-/* What the hooks call: the target may have its stack at an odd place (code that was never meant to be called from C), so
- * it is aligned here; and the direction flag set, which the ABI wants clear and the compiler's own copying needs so. Such a
- * function does nothing but call one that is not inlined into it, between these two. */
+/* What the hooks call: the target may have its stack at an odd place (code that was never meant to be called from C),
+ * so it is aligned here; and the direction flag set, which the ABI wants clear and the compiler's own copying needs so.
+ * Such a function does nothing but call one that is not inlined into it, between these two. */
 #define HP_ENTRY __attribute__((force_align_arg_pointer))
 #define HP_DIRECTION 0x400u
 
@@ -104,8 +105,8 @@ static inline __attribute__((always_inline)) void hp_entry_end(uint64_t directio
         __asm__ volatile("std" : : : "memory");
 }
 
-/* Between these two there is floating-point arithmetic of ours, in functions that are not inlined: the target's rounding and
- * traps are not for it, and its flags not for the target. */
+/* Between these two there is floating-point arithmetic of ours, in functions that are not inlined: the target's
+ * rounding and traps are not for it, and its flags not for the target. */
 #define HP_FLOAT_USUAL 0x1f80u
 
 static inline __attribute__((always_inline)) uint32_t hp_float_begin(void)
@@ -155,15 +156,15 @@ static inline __attribute__((always_inline)) void hp_registers_now(uintptr_t reg
  * uc_mcontext.gregs start at 40 (arch/x86/include/uapi/asm/sigcontext.h). */
 enum { HP_SIGNAL_FP = 120, HP_SIGNAL_SP = 160, HP_SIGNAL_PC = 168 };
 
-/* mov $15, %rax (rt_sigreturn); syscall: what a signal handler returns to. Other code may be marked as a signal frame in
- * its tables (.cfi_signal_frame), and is left as they say. */
+/* mov $15, %rax (rt_sigreturn); syscall: what a signal handler returns to. Other code may be marked as a signal frame
+ * in its tables (.cfi_signal_frame), and is left as they say. */
 static inline bool hp_is_sigreturn(uintptr_t pc)
 {
     return !memcmp((const char *)pc, "\x48\xc7\xc0\x0f\x00\x00\x00\x0f\x05", 9);
 }
 
-/* True if the instruction before `pc`, an address in code with tables, can be a call: e8 and four bytes, or ff with 2 in
- * the middle three bits of the next byte, and up to five more. */
+/* True if the instruction before `pc`, an address in code with tables, can be a call: e8 and four bytes, or ff with 2
+ * in the middle three bits of the next byte, and up to five more. */
 static inline bool hp_follows_call(uintptr_t pc)
 {
     const uint8_t *code = (const uint8_t *)pc;
@@ -177,8 +178,8 @@ static inline bool hp_follows_call(uintptr_t pc)
     return false;
 }
 
-/* CFA expressions that compilers and linkers write. A PLT's: rsp + 8 + ((rip & 15) >= 11 or so) * 8, which is constant for
- * one address. */
+/* CFA expressions that compilers and linkers write. A PLT's: rsp + 8 + ((rip & 15) >= 11 or so) * 8, which is constant
+ * for one address. */
 static inline bool hp_is_plt_cfa(const uint8_t *code, size_t size, uintptr_t pc, int32_t *from_sp)
 {
     if (size != 11 || memcmp(code, "\x77\x08\x80\x00\x3f\x1a", 6) || code[6] < 0x30 || code[6] > 0x4f ||
@@ -203,8 +204,8 @@ static inline bool hp_is_at_fp(const uint8_t *code, size_t size)
     return size == 2 && !memcmp(code, "\x76\x00", 2);
 }
 
-/* glibc's struct pthread of the calling thread, which begins at the thread pointer (TLS variant II: memory for thread-local
- * variables lies below it), at the top of the thread's stack. */
+/* glibc's struct pthread of the calling thread, which begins at the thread pointer (TLS variant II: memory for
+ * thread-local variables lies below it), at the top of the thread's stack. */
 static inline const uintptr_t *hp_thread_block(void)
 {
     return __builtin_thread_pointer();

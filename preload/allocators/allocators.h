@@ -1,7 +1,8 @@
-/* allocators.h - what is particular to one allocator, as a descriptor: how it is recognised, and how its figures are read.
+/* allocators.h - what is particular to one allocator, as a descriptor: how it is recognised, and how its figures are
+ * read.
  *
- * HeapAlloc, HeapInuse, HeapSys and the like (hp_figures in ledger.h) come in one of three ways, none of which may hold up
- * the target:
+ * HeapAlloc, HeapInuse, HeapSys and the like (hp_figures in ledger.h) come in one of three ways, none of which may hold
+ * up the target:
  *   ask    the allocator is asked, which takes its locks; who may be asked, when and from where is in figures.h
  *   load   plain loads of the allocator's own counters, at a sample
  *   walk   its heap is walked, for a bounded time, at a dump
@@ -23,15 +24,15 @@ struct hp_allocator {
     const char *name; /* as profiles have it */
     /* The first is what no other has: the allocator is this one if the object with malloc has it. */
     const char *functions[HP_ALLOCATOR_FUNCTIONS];
-    /* Called when the library starts, with their addresses (NULL: not there), to keep what it takes to ask. Puts the version
-     * into `version` where that can be had at once, else "". */
+    /* Called when the library starts, with their addresses (NULL: not there), to keep what it takes to ask. Puts the
+     * version into `version` where that can be had at once, else "". */
     void (*recognised)(void *const addresses[HP_ALLOCATOR_FUNCTIONS], char *version, size_t size);
     bool arrays_by_realloc; /* its reallocarray calls realloc by that name, so comes by our hook */
 
-    /* Each may be NULL. ask: the figures' sys stays 0 if the allocator knows nothing yet; `name` is its name in the ledger,
-     * of `size` bytes, which the version may be added to. All signals are blocked. */
+    /* Each may be NULL. ask: the figures' sys stays 0 if the allocator knows nothing yet; `name` is its name in the
+     * ledger, of `size` bytes, which the version may be added to. All signals are blocked. */
     void (*ask)(struct hp_figures *figures, char *name, size_t size);
-    uint64_t first_ask_ns; /* after the start; 0: at once. Of processes that leave profiles by themselves it does not count */
+    uint64_t first_ask_ns; /* after the start; 0: at once, as where the process leaves profiles by itself */
     /* Async-signal-safe. */
     void (*load)(struct hp_ledger *ledger);
     /* False: its heap is not understood, or there is no memory. Async-signal-safe. */

@@ -1,5 +1,5 @@
-/* glibc's malloc: samples read HeapSys by plain loads, dumps walk the heap (glibc_heap.h). Its mallinfo2 would take the locks
- * of all arenas, one after the other, for as long as it takes to count their free chunks. */
+/* glibc's malloc: samples read HeapSys by plain loads, dumps walk the heap (glibc_heap.h). Its mallinfo2 would take the
+ * locks of all arenas, one after the other, for as long as it takes to count their free chunks. */
 #include <dlfcn.h>
 #include <elf.h>
 #include <gnu/libc-version.h>
@@ -55,7 +55,8 @@ static void publish(struct hp_glibc *to, const struct hp_glibc *from)
     __atomic_store_n(&to->arena, from->arena, __ATOMIC_RELEASE);
 }
 
-/* glibc makes its structures as it needs them: while they aren't there they are looked for at the 1st, 2nd, 4th, 8th time. */
+/* glibc makes its structures as it needs them: while they aren't there they are looked for at the 1st, 2nd, 4th, 8th
+ * time. */
 static bool find(void)
 {
     struct hp_glibc found;

@@ -1,8 +1,9 @@
 /* next.h - the allocator behind the library: the functions that the target would have called without it.
  *
  * hp_next holds them; before they are looked up, each leads to a stub that looks them all up and goes on. hp_hot holds
- * what the hooks jump to: the same functions, or, at interval 1, the library's own that record, because a signal handler
- * may find its thread's counter in the middle of a change, and because frees of unknown objects are counted then.
+ * what the hooks jump to: the same functions, or, at interval 1, the library's own that record, because a signal
+ * handler may find its thread's counter in the middle of a change, and because frees of unknown objects are counted
+ * then.
  */
 #ifndef HP_PRELOAD_NEXT_H
 #define HP_PRELOAD_NEXT_H

@@ -7,7 +7,7 @@
 #include <sys/auxv.h>
 
 struct tables {
-    const ElfW(Sym) *symbols;
+    const ElfW(Sym) * symbols;
     const char *strings;
     const uint32_t *gnu_hash;
     const uint32_t *hash;
@@ -16,14 +16,14 @@ struct tables {
 
 extern const ElfW(Ehdr) __ehdr_start __attribute__((visibility("hidden")));
 
-/* Some loaders turn d_ptr into addresses when they load an object (glibc), others leave them (musl): seen in our own, whose
- * load address is larger than any offset in it. */
+/* Some loaders turn d_ptr into addresses when they load an object (glibc), others leave them (musl): seen in our own,
+ * whose load address is larger than any offset in it. */
 static bool loader_relocates(void)
 {
     const ElfW(Dyn) *dynamic = _DYNAMIC;
     while (dynamic->d_tag != DT_NULL && dynamic->d_tag != DT_STRTAB)
         dynamic++;
-    return dynamic->d_un.d_ptr >= (ElfW(Addr))&__ehdr_start;
+    return dynamic->d_un.d_ptr >= (uintptr_t)&__ehdr_start;
 }
 
 /* The kernel's object is left as it is by all. */
@@ -60,8 +60,9 @@ static bool read_tables(const struct link_map *map, struct tables *tables)
     return tables->symbols && tables->strings && (tables->gnu_hash || tables->hash);
 }
 
-/* `hidden`: also a version that only those get who ask for it by its name, as programs do that were linked with libc's malloc:
- * libc_malloc_debug.so has no other. Elsewhere these are old ones, kept for old programs, and stand beside the usual one. */
+/* `hidden`: also a version that only those get who ask for it by its name, as programs do that were linked with libc's
+ * malloc: libc_malloc_debug.so has no other. Elsewhere these are old ones, kept for old programs, and stand beside the
+ * usual one. */
 static bool is_match(const struct tables *tables, uint32_t index, const char *name, bool hidden)
 {
     const ElfW(Sym) *symbol = &tables->symbols[index];
@@ -156,10 +157,11 @@ void hp_find_symbols(struct hp_symbol *symbols, unsigned count, enum hp_symbol_s
     const struct link_map *own = _r_debug.r_map;
     for (unsigned i = 0; i < count; i++)
         symbols[i].hash = hash_gnu(symbols[i].name);
-    while (own && own->l_addr != (ElfW(Addr))&__ehdr_start)
+    while (own && own->l_addr != (uintptr_t)&__ehdr_start)
         own = own->l_next;
     for (const struct link_map *map = own ? own->l_next : NULL; map; map = map->l_next)
         search_object(map, symbols, count);
-    for (const struct link_map *map = scope == HP_SYMBOLS_ANY ? _r_debug.r_map : NULL; map && map != own; map = map->l_next)
+    for (const struct link_map *map = scope == HP_SYMBOLS_ANY ? _r_debug.r_map : NULL; map && map != own;
+         map = map->l_next)
         search_object(map, symbols, count);
 }

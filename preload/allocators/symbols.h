@@ -1,9 +1,10 @@
 /* symbols.h - find functions of the libraries that come after ours, without dlsym.
  *
- * dlsym allocates (through our own hooks) when it fails, and leaves its error to the target's dlerror(); dl_iterate_phdr
- * takes a lock of the loader, and may be the target's own, with a cache on the heap. This reads the dynamic symbol tables
- * of the objects on the loader's list for debuggers (_r_debug, link.h). Not for a moment at which another thread may
- * unload an object: called when the library starts, and at the first use of a C++ operator that came later.
+ * dlsym allocates (through our own hooks) when it fails, and leaves its error to the target's dlerror();
+ * dl_iterate_phdr takes a lock of the loader, and may be the target's own, with a cache on the heap. This reads the
+ * dynamic symbol tables of the objects on the loader's list for debuggers (_r_debug, link.h). Not for a moment at which
+ * another thread may unload an object: called when the library starts, and at the first use of a C++ operator that came
+ * later.
  */
 #ifndef HP_PRELOAD_SYMBOLS_H
 #define HP_PRELOAD_SYMBOLS_H
@@ -16,8 +17,8 @@ enum hp_symbol_scope {
     HP_SYMBOLS_ANY,  /* then, all others but this library: a libstdc++ that came with a plugin, for example */
 };
 
-/* What to look up; `address`, `object` (load address of the object that has it) and `size` are filled in, NULL and 0 if it
- * is nowhere. */
+/* What to look up; `address`, `object` (load address of the object that has it) and `size` are filled in, NULL and 0 if
+ * it is nowhere. */
 struct hp_symbol {
     const char *name;
     void *address;

@@ -7,8 +7,7 @@ static int (*property)(const char *, size_t *);
 
 static void recognised(void *const addresses[], char *version, size_t size)
 {
-    const char *(*tc_version)(int *, int *, const char **) =
-        (const char *(*)(int *, int *, const char **))addresses[0];
+    const char *(*tc_version)(int *, int *, const char **) = (const char *(*)(int *, int *, const char **))addresses[0];
     const char *text = tc_version(NULL, NULL, NULL);
     if (!strncmp(text, "gperftools ", 11))
         text += 11;

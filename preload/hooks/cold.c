@@ -1,5 +1,5 @@
-/* The way from a hook into the library: the stack and the flags as compilers expect them, the library started, a child of a
- * fork out of its parent's ledger, and nobody interrupted in here; then what the kind of the sample does.
+/* The way from a hook into the library: the stack and the flags as compilers expect them, the library started, a child
+ * of a fork out of its parent's ledger, and nobody interrupted in here; then what the kind of the sample does.
  */
 #include "hooks/cold.h"
 
@@ -24,7 +24,8 @@ static bool is_nested(struct hp_thread *thread, size_t n)
 {
     struct hp_ledger *ledger = hp_ledger_now();
     thread->left += n;
-    if (!thread->own_call && ledger && n <= PTRDIFF_MAX && n >= thread->left && thread->drawn && hp_interval_now(ledger))
+    if (!thread->own_call && ledger && n <= PTRDIFF_MAX && n >= thread->left && thread->drawn &&
+        hp_interval_now(ledger))
         hp_count(&ledger->audit.lost, 1u);
     return false;
 }
@@ -125,7 +126,7 @@ HP_ENTRY bool hp_forget(const void *pointer)
     return result;
 }
 
-#define LONG_TIMES 16      /* the mean: who takes longer had lost its processor */
+#define LONG_TIMES 16       /* the mean: who takes longer had lost its processor */
 #define LONG_FIRST_NS 20000 /* before there is a mean */
 
 /* By a clock that runs on while the thread does not; the one of its CPU time is a system call. */

@@ -1,4 +1,5 @@
-/* cold.h - the cold path, as the hooks call it: what is done for a sampled object, and for an object that may have been sampled.
+/* cold.h - the cold path, as the hooks call it: what is done for a sampled object, and for an object that may have been
+ * sampled.
  *
  * All functions keep errno, take no lock, call no allocator function, and are safe in a signal handler (a nested
  * sample is counted as lost). `frame_address` is the __builtin_frame_address(0) of the hook.
@@ -21,8 +22,8 @@ void hp_record(const void *pointer, size_t n, const void *frame_address);
 /* The object at `pointer` is being freed: forget it if it was sampled (true). Before the allocator gets it back. */
 bool hp_forget(const void *pointer);
 
-/* For realloc: take the object out of sight, then either forget it (hp_forget_taken) or put it back (it survived). Another
- * thread may get its address before realloc returns, and it must reappear if realloc fails. */
+/* For realloc: take the object out of sight, then either forget it (hp_forget_taken) or put it back (it survived).
+ * Another thread may get its address before realloc returns, and it must reappear if realloc fails. */
 bool hp_take(const void *pointer, struct hp_live_ref *ref);
 void hp_forget_taken(struct hp_live_ref *ref);
 void hp_put_back(struct hp_live_ref *ref);

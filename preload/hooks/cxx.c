@@ -1,8 +1,8 @@
 /* The hooks of C++'s operator new and delete.
  *
  * libstdc++'s operators call malloc and free, and are counted there; those of tcmalloc, jemalloc and mimalloc go to the
- * allocator directly, and must be counted here. Which kind is behind us shows when the target calls it: the call comes by our
- * malloc, or it does not. Names of libraries tell nothing about a program with its own operators.
+ * allocator directly, and must be counted here. Which kind is behind us shows when the target calls it: the call comes
+ * by our malloc, or it does not. Names of libraries tell nothing about a program with its own operators.
  *
  * The symbols are those of the Itanium C++ ABI. All forms of new take a size, then an alignment or nothing, then a
  * nothrow_t reference or nothing; each is called with three words, of which the callee takes what it knows.
@@ -140,8 +140,8 @@ static void *counted_new(size_t size, uintptr_t b, uintptr_t c, uintptr_t which)
     return call_new(which, size, b, c);
 }
 
-/* libstdc++ rounds the size up to a multiple of the alignment before it calls aligned_alloc, which has to count what the
- * program asked for. */
+/* libstdc++ rounds the size up to a multiple of the alignment before it calls aligned_alloc, which has to count what
+ * the program asked for. */
 static void *told_new(size_t size, uintptr_t b, uintptr_t c, uintptr_t which)
 {
     hp_thread.asked = size + 1;
@@ -156,8 +156,8 @@ static void learn_operators(void)
         find_operators(true);
 }
 
-/* How often each form was seen to come by our hooks of malloc. A signal handler that allocates in just that moment looks the
- * same: it is believed the second time. */
+/* How often each form was seen to come by our hooks of malloc. A signal handler that allocates in just that moment
+ * looks the same: it is believed the second time. */
 static uint8_t forwards[DELETE];
 
 static delete_function looked_delete;
@@ -175,8 +175,8 @@ static void choose_deletes(bool counted)
                          __ATOMIC_RELEASE);
 }
 
-/* The target's own call shows which kind the operator is: the thread's counter moves, or its cold path is entered, when the
- * operator comes by our malloc. Nothing is asked of an allocator that the target didn't ask. */
+/* The target's own call shows which kind the operator is: the thread's counter moves, or its cold path is entered, when
+ * the operator comes by our malloc. Nothing is asked of an allocator that the target didn't ask. */
 static HP_UNSEEN HP_COLD void *first_new(size_t size, uintptr_t b, uintptr_t c, uintptr_t which)
 {
     struct hp_thread *thread = &hp_thread;
@@ -201,7 +201,8 @@ static HP_UNSEEN HP_COLD void *first_new(size_t size, uintptr_t b, uintptr_t c, 
     return pointer;
 }
 
-/* Where this delete comes by our free, too, that finds the object gone, and must not take it for one that it never saw. */
+/* Where this delete comes by our free, too, that finds the object gone, and must not take it for one that it never
+ * saw. */
 static HP_COLD void sampled_delete(void *pointer, uintptr_t b, uintptr_t c, uintptr_t which)
 {
     hp_forget(pointer);

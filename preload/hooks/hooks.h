@@ -23,7 +23,8 @@ static inline bool hp_is_exact(void)
     return hp_hot.free == hp_exact_hooks.free;
 }
 
-/* Jump to these, or to the allocator, as the interval in force wants it: after whatever may have changed that. (malloc.c) */
+/* Jump to these, or to the allocator, as the interval in force wants it: after whatever may have changed that.
+ * (malloc.c) */
 void hp_hooks_follow(void);
 
 /* hp_due, which may take over a new interval. */

@@ -1,8 +1,8 @@
 /* The hooks of malloc and its family.
  *
- * A hook charges the size to its thread and jumps on to the allocator; a free looks at one byte of a table and jumps on.
- * The rest is in cold twins, named sampled_x. No initialisation is tested for: hp_next and the thread's zero-filled state
- * lead to it by themselves.
+ * A hook charges the size to its thread and jumps on to the allocator; a free looks at one byte of a table and jumps
+ * on. The rest is in cold twins, named sampled_x. No initialisation is tested for: hp_next and the thread's zero-filled
+ * state lead to it by themselves.
  *
  * Each call of the target goes to the allocator once, with the arguments that the target gave, whether it is sampled or
  * not: what the allocator answers is what the target gets.

@@ -1,5 +1,5 @@
-/* The hooks that are not about memory: ways to end a process that run no destructors, the way into a seccomp filter, and
- * the end of a library. */
+/* The hooks that are not about memory: ways to end a process that run no destructors, the way into a seccomp filter,
+ * and the end of a library. */
 #include "hooks/hooks.h"
 
 #include <dlfcn.h>
@@ -58,8 +58,8 @@ HP_HOOK int prctl(int operation, ...)
     return hp_next.prctl(operation, a[0], a[1], a[2], a[3]);
 }
 
-/* seccomp(2) has no function of its own in libc, and libseccomp calls it by this one. hp_next.syscall is looked up when the
- * library starts, or here. */
+/* seccomp(2) has no function of its own in libc, and libseccomp calls it by this one. hp_next.syscall is looked up when
+ * the library starts, or here. */
 void hp_syscall_called(long number, long first, unsigned long second);
 void hp_syscall_called(long number, long first, unsigned long second)
 {

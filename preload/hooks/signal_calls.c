@@ -1,11 +1,11 @@
 /* The hooks by which the target installs handlers of signals.
  *
- * Of the library's handler the target sees what would be there without it: the default action. What it installs stays, the
- * default action too: a program may mean to end by it. Only where it puts back just what it was told, the library's handler
- * comes back: the struct has a member that programs don't look at. And what they see is for `heapprof ps`, which tells whether the
- * signal that asks for a dump is still answered by the library: kill(1) at a program that has taken it over does whatever
- * that program means by it. Rejected: to ask the kernel in the cold path, a system call that a seccomp filter may not know;
- * from outside, /proc tells only that there is some handler.
+ * Of the library's handler the target sees what would be there without it: the default action. What it installs stays,
+ * the default action too: a program may mean to end by it. Only where it puts back just what it was told, the library's
+ * handler comes back: the struct has a member that programs don't look at. And what they see is for `heapprof ps`,
+ * which tells whether the signal that asks for a dump is still answered by the library: kill(1) at a program that has
+ * taken it over does whatever that program means by it. Rejected: to ask the kernel in the cold path, a system call
+ * that a seccomp filter may not know; from outside, /proc tells only that there is some handler.
  */
 #include "hooks/hooks.h"
 
@@ -19,8 +19,8 @@ typedef void handler(int);
 
 handler *__sysv_signal(int number, handler *wanted); /* signal(3) of programs that ask for System V */
 
-/* As sa_restorer, of a default action that stands for ours. It is never called: the kernel looks at it for handlers only, and
- * libc sets its own. */
+/* As sa_restorer, of a default action that stands for ours. It is never called: the kernel looks at it for handlers
+ * only, and libc sets its own. */
 static void told(void) {}
 
 HP_HOOK int sigaction(int number, const struct sigaction *action, struct sigaction *old)

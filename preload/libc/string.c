@@ -1,6 +1,6 @@
-/* The functions of <string.h> that the library uses, also those that gcc calls for copies and comparisons, and zlib. Hidden:
- * libc's may be replaced by the target or by another library, with ones that allocate or take locks, and inside the cold
- * path, a dump and the start nothing may be called that can be. Plain loops; what is copied there is short.
+/* The functions of <string.h> that the library uses, also those that gcc calls for copies and comparisons, and zlib.
+ * Hidden: libc's may be replaced by the target or by another library, with ones that allocate or take locks, and inside
+ * the cold path, a dump and the start nothing may be called that can be. Plain loops; what is copied there is short.
  */
 #include <stddef.h>
 #include <stdint.h>
@@ -25,7 +25,8 @@ void *memmove(void *to, const void *from, size_t size)
     char *t = to;
     const char *f = from;
     if (t <= f || t >= f + size) {
-        for (; size >= sizeof(word) && f >= t + sizeof(word); size -= sizeof(word), t += sizeof(word), f += sizeof(word))
+        for (; size >= sizeof(word) && f >= t + sizeof(word);
+             size -= sizeof(word), t += sizeof(word), f += sizeof(word))
             *(word *)t = *(const word *)f;
         while (size--)
             *t++ = *f++;

@@ -9,8 +9,8 @@
 /* The program. `directory`: where the process started. */
 void hp_describe_start(struct hp_ledger *ledger, const char *directory);
 
-/* Put into the ledger, once, the rest of what the process executes: before the first sample and before a dump, not at the
- * start, which it would make 80 us longer. Async-signal-safe. */
+/* Put into the ledger, once, the rest of what the process executes: before the first sample and before a dump, not at
+ * the start, which it would make 80 us longer. Async-signal-safe. */
 void hp_library_describe(void);
 
 /* Note in the ledger whether this signal's handler is the library's, if it is the one that asks for a dump: after each

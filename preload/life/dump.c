@@ -38,8 +38,8 @@ struct output {
 static uint64_t next_every_ns; /* CLOCK_MONOTONIC */
 static uint64_t growth_base;   /* live estimate at the last dump for growth */
 
-/* Each piece at its place, so that a child that was forked in the middle (by a signal handler that interrupted the dump)
- * writes what its parent writes there, if anything at all. */
+/* Each piece at its place, so that a child that was forked in the middle (by a signal handler that interrupted the
+ * dump) writes what its parent writes there, if anything at all. */
 static int write_all(void *state, const void *data, size_t size)
 {
     struct output *output = state;
@@ -148,8 +148,8 @@ static void complain_of_dump(const char *path, int error)
 static int expand(struct work *work, const struct hp_ledger *ledger, const char *path)
 {
     if (!path)
-        return hp_expand_pattern(work->file.path, hp_library.options.output, ledger->program, hp_library.pid, work->file.sequence,
-                                 hp_clock_ns(CLOCK_REALTIME) / 1000000000);
+        return hp_expand_pattern(work->file.path, hp_library.options.output, ledger->program, hp_library.pid,
+                                 work->file.sequence, hp_clock_ns(CLOCK_REALTIME) / 1000000000);
     if (strlen(path) >= sizeof work->file.path)
         return -ENAMETOOLONG;
     memcpy(work->file.path, path, strlen(path) + 1);

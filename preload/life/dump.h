@@ -11,8 +11,8 @@
 /* To `path`, or (NULL) to the name that HEAPPROF_OUTPUT makes. Returns 0 or -errno. */
 int hp_dump(const char *path);
 
-/* A signal asked for a dump: made now, or by the thread that is making one for an earlier request. Failure gets a line on
- * standard error. */
+/* A signal asked for a dump: made now, or by the thread that is making one for an earlier request. Failure gets a line
+ * on standard error. */
 void hp_dump_requested(void);
 
 /* After a sample: HEAPPROF_EVERY and HEAPPROF_GROWTH. */

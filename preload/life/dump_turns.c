@@ -56,9 +56,9 @@ void hp_dump_turn_end(uint32_t tid)
     __atomic_compare_exchange_n(&requests.owner, &tid, 0, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
 }
 
-/* A child that a handler forks must not leave its parent's ledger before the dump has come to its end. Not in the thread's
- * own memory: a dump may come on a thread that has none of ours. A slot that somebody jumped away from is known by its mark
- * (busy.h). */
+/* A child that a handler forks must not leave its parent's ledger before the dump has come to its end. Not in the
+ * thread's own memory: a dump may come on a thread that has none of ours. A slot that somebody jumped away from is
+ * known by its mark (busy.h). */
 #define SLOTS 16u
 static struct {
     uint32_t tid; /* 0: free */

@@ -2,7 +2,8 @@
 #ifndef HP_PRELOAD_FINISH_H
 #define HP_PRELOAD_FINISH_H
 
-/* What happens when the process ends, from the destructor, _exit, _Exit and quick_exit; does nothing the second time. */
+/* What happens when the process ends, from the destructor, _exit, _Exit and quick_exit; does nothing the second
+ * time. */
 void hp_library_exit(void);
 
 /* The target is about to give up system calls: reserve memory now. */

@@ -50,8 +50,8 @@ static void become_child(struct hp_heritage *heritage)
     __atomic_store_n(&hp_library.state, HP_LIBRARY_CHILD, __ATOMIC_RELEASE);
 }
 
-/* One whose cold path or dump was interrupted by the handler that forked is left with its parent's ledger until that has
- * ended; it does not write to it any more (hp_library_was_forked). */
+/* One whose cold path or dump was interrupted by the handler that forked is left with its parent's ledger until that
+ * has ended; it does not write to it any more (hp_library_was_forked). */
 static bool is_between(void)
 {
     return hp_is_idle(&hp_thread) && !hp_dump_is_under_way(&hp_thread);

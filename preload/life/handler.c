@@ -7,8 +7,8 @@
 #include "life/dump.h"
 #include "process/library.h"
 
-/* Nothing here touches thread-local memory: the signal may reach a thread that was made by clone(2) with no such memory, or
- * with its own. The ledger can be read at any moment, also in the middle of the cold path. */
+/* Nothing here touches thread-local memory: the signal may reach a thread that was made by clone(2) with no such
+ * memory, or with its own. The ledger can be read at any moment, also in the middle of the cold path. */
 void hp_library_handler(int number)
 {
     /* A vfork child shares this memory, but is another process: the signal was not for us. */

@@ -118,7 +118,8 @@ static int publish_visibly(struct hp_new_file *file)
     return error;
 }
 
-/* No handler comes between, which might jump away and leave what has the temporary name; nor does the end of the process. */
+/* No handler comes between, which might jump away and leave what has the temporary name; nor does the end of the
+ * process. */
 int hp_new_file_publish(struct hp_new_file *file)
 {
     uint64_t before = 0;

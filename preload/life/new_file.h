@@ -8,9 +8,10 @@
 #include "ledger/ledger.h"
 
 struct hp_new_file {
-    char path[HP_PATH_MAX];      /* the final name; set by the caller, as is `sequence` */
-    char temporary[HP_PATH_MAX]; /* PATH.PID.SEQUENCE.tmp: a parent and its children, or several threads, may write to one name */
-    uint32_t sequence;           /* of the dump in the process */
+    char path[HP_PATH_MAX]; /* the final name; set by the caller, as is `sequence` */
+    /* PATH.PID.SEQUENCE.tmp: a parent and its children, or several threads, may write to one name. */
+    char temporary[HP_PATH_MAX];
+    uint32_t sequence; /* of the dump in the process */
     int fd;
     bool is_named; /* it has the temporary name; else it has none */
 };
@@ -18,7 +19,8 @@ struct hp_new_file {
 /* Returns 0 or -errno. */
 int hp_new_file_open(struct hp_new_file *file);
 
-/* Give it its final name. Returns 0 or -errno; -ENOENT with !is_named: it can't be named here, try hp_new_file_reopen. */
+/* Give it its final name. Returns 0 or -errno; -ENOENT with !is_named: it can't be named here, try
+ * hp_new_file_reopen. */
 int hp_new_file_publish(struct hp_new_file *file);
 
 /* Once more from the start, as a file that has the temporary name. Returns 0 or -errno. */

@@ -8,8 +8,9 @@
 
 #define NEAR (1ul << 20) /* bytes of stack that a handler and what it calls take at most */
 
-/* On a stack that the thread is known to own, who is above the mark has left its frame. On another one, of a fiber or of
- * handlers (sigaltstack), the kernel knows whether a handler is running; where it may not be asked any more, one is. */
+/* On a stack that the thread is known to own, who is above the mark has left its frame. On another one, of a fiber or
+ * of handlers (sigaltstack), the kernel knows whether a handler is running; where it may not be asked any more, one
+ * is. */
 bool hp_is_left(uintptr_t mark)
 {
     const uintptr_t here = (uintptr_t)__builtin_frame_address(0);

@@ -1,7 +1,8 @@
 /* busy.h - whether the calling thread is inside the cold path already: in a signal handler that interrupted it.
  *
- * The cold path is marked by an address in its own stack frame, so that nobody has to reset the mark: one who jumped out
- * of a handler (siglongjmp) has left the frame, and the next to come finds the mark below itself, on the same stack.
+ * The cold path is marked by an address in its own stack frame, so that nobody has to reset the mark: one who jumped
+ * out of a handler (siglongjmp) has left the frame, and the next to come finds the mark below itself, on the same
+ * stack.
  */
 #ifndef HP_PRELOAD_BUSY_H
 #define HP_PRELOAD_BUSY_H

@@ -7,7 +7,8 @@
 #include "process/library.h"
 
 /* A line fits into a pipe that is ready, so the write does not wait; and a pipe that nobody reads any more must not end
- * a target that itself never wrote to it. A file is always ready; with RLIMIT_NOFILE 0 ppoll would say nothing of it. */
+ * a target that itself never wrote to it. A file is always ready; with RLIMIT_NOFILE 0 ppoll would say nothing of
+ * it. */
 void hp_say(const char *line, size_t size)
 {
     struct pollfd ready = {.fd = 2, .events = POLLOUT};

@@ -11,7 +11,8 @@ const char *hp_error_text(int error);
  * start, or can't take it at once. */
 void hp_say(const char *line, size_t size);
 
-/* One line on standard error, "heapprof: " and the parts; nothing if descriptor 2 is no longer what it was at the start.
+/* One line on standard error, "heapprof: " and the parts; nothing if descriptor 2 is no longer what it was at the
+ * start.
  * */
 void hp_complain(const char *const *parts, unsigned count);
 

@@ -1,7 +1,7 @@
 /* library.h - the library's own state in the process. Its life is in life/: start, signals, fork, exit.
  *
- * Everything is zero before hp_library_start() (start.h), which the constructor or the first sampled allocation calls; until then
- * the hooks forward. After exit the hooks go on forwarding, and objects stay known.
+ * Everything is zero before hp_library_start() (start.h), which the constructor or the first sampled allocation calls;
+ * until then the hooks forward. After exit the hooks go on forwarding, and objects stay known.
  */
 #ifndef HP_PRELOAD_LIBRARY_H
 #define HP_PRELOAD_LIBRARY_H

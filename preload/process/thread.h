@@ -1,4 +1,5 @@
-/* thread.h - what the library knows of the calling thread. Async-signal-safe; at most one system call in a thread's life. */
+/* thread.h - what the library knows of the calling thread. Async-signal-safe; at most one system call in a thread's
+ * life. */
 #ifndef HP_PRELOAD_THREAD_H
 #define HP_PRELOAD_THREAD_H
 
@@ -20,10 +21,10 @@ struct hp_thread {
     uint32_t cold_calls;   /* hp_due was entered so often */
     uintptr_t busy;        /* address in the stack of who is inside the cold path; 0: nobody (busy.h) */
     uintptr_t forgotten;   /* the object whose operator delete is running, after its sample was forgotten */
-    bool may_ask;          /* the last sample's stack tells that the thread holds no lock of the allocator (figures.h) */
-    bool own_call;         /* the library itself calls the allocator: not the target's allocations */
+    bool may_ask;  /* the last sample's stack tells that the thread holds no lock of the allocator (figures.h) */
+    bool own_call; /* the library itself calls the allocator: not the target's allocations */
     struct hp_heritage *heritage; /* between the handlers of fork: for the child */
-    uint64_t asked; /* of an aligned operator new that is about to call the allocator, plus 1; 0: none */
+    uint64_t asked;               /* of an aligned operator new that is about to call the allocator, plus 1; 0: none */
 };
 
 extern __thread struct hp_thread hp_thread __attribute__((tls_model("initial-exec"), visibility("hidden")));

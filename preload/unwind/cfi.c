@@ -1,5 +1,5 @@
-/* The instructions of unwind tables, which make a row; the records that they are in are found by cfi_records.c, expressions
- * evaluated by cfi_expression.c. */
+/* The instructions of unwind tables, which make a row; the records that they are in are found by cfi_records.c,
+ * expressions evaluated by cfi_expression.c. */
 #include "unwind/cfi.h"
 
 #include "unwind/cfi_records.h"
@@ -21,7 +21,8 @@ static void set_rule(struct machine *machine, uint64_t reg, enum hp_rule_kind ki
         machine->row->rules[reg] = (struct hp_rule){.kind = (uint8_t)kind, .value = (int32_t)value};
 }
 
-static void set_expression(struct machine *machine, struct hp_cursor *cursor, struct hp_rule *rule, enum hp_rule_kind kind)
+static void set_expression(struct machine *machine, struct hp_cursor *cursor, struct hp_rule *rule,
+                           enum hp_rule_kind kind)
 {
     struct hp_rule unused;
     if (!rule)
@@ -186,7 +187,8 @@ bool hp_cfi_row(const struct dl_find_object *object, uintptr_t pc, struct hp_row
     machine.depth = 0;
     machine.pc = pc;
     machine.common = &function.common;
-    *row = (struct hp_row){.record = function.record, .limit = object->dlfo_map_end, .signal_frame = function.common.signal_frame};
+    *row = (struct hp_row){
+        .record = function.record, .limit = object->dlfo_map_end, .signal_frame = function.common.signal_frame};
     machine.initial = *row;
     machine.location = 0; /* the CIE's instructions apply everywhere */
     if (!execute(&machine, function.common.instructions))

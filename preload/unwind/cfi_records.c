@@ -1,5 +1,5 @@
-/* Finding the record of an address: by the search table of .eh_frame_hdr, or, where an object has none, by looking for its
- * records. */
+/* Finding the record of an address: by the search table of .eh_frame_hdr, or, where an object has none, by looking for
+ * its records. */
 #include "unwind/cfi_records.h"
 
 #include <elf.h>
@@ -134,15 +134,15 @@ static const uint8_t *search_records(const uint8_t *table, const uint8_t *limit,
     return NULL;
 }
 
-/* Where the tables of objects begin that have no .eh_frame_hdr (linked with --no-eh-frame-hdr). By the object's start; what
- * does not look like a table any more is looked for again. */
+/* Where the tables of objects begin that have no .eh_frame_hdr (linked with --no-eh-frame-hdr). By the object's start;
+ * what does not look like a table any more is looked for again. */
 static struct {
     uintptr_t object;
     const uint8_t *table;
 } bare_tables[16];
 
-/* Without a header to tell where .eh_frame is, its first CIE is looked for in the read-only segments: version, augmentation
- * and return register say what it is. Slow, but steps are remembered (step.h). */
+/* Without a header to tell where .eh_frame is, its first CIE is looked for in the read-only segments: version,
+ * augmentation and return register say what it is. Slow, but steps are remembered (step.h). */
 static const uint8_t *find_bare_fde(const struct dl_find_object *object, uintptr_t pc)
 {
     const uint8_t *start = object->dlfo_map_start, *limit = object->dlfo_map_end, *fde;

@@ -40,9 +40,9 @@ static struct load *make_load(uint32_t index)
     return load_at(index);
 }
 
-/* Modules that were there when the library started are never unloaded. The others come and go, also without a call that a
- * hook could see (libc's own of iconv and NSS), and the next one may come to stand at the same place, with a link map at
- * the same place: they are told by their names as well. */
+/* Modules that were there when the library started are never unloaded. The others come and go, also without a call that
+ * a hook could see (libc's own of iconv and NSS), and the next one may come to stand at the same place, with a link map
+ * at the same place: they are told by their names as well. */
 static const struct link_map *last_at_start;
 static uint8_t permanent[HP_MODULES / 8 + 1];
 

@@ -31,8 +31,8 @@ uintptr_t hp_module_address(uint64_t frame);
 /* After an object was unloaded: look at all of them again, by their contents. */
 void hp_modules_forget(void);
 
-/* True if the modules that the frames name are still those at their addresses: one is not when it was unloaded and something
- * else was loaded there after the frame was cached. */
+/* True if the modules that the frames name are still those at their addresses: one is not when it was unloaded and
+ * something else was loaded there after the frame was cached. */
 bool hp_modules_hold(const uint64_t *frames, size_t depth);
 
 #endif

@@ -88,8 +88,8 @@ bool hp_stack_find_interrupted(struct hp_stack_range *range, uintptr_t pointer)
     return known || can_read(page);
 }
 
-/* Asked anew in each walk: the page may have been unmapped since the last one. What lies between is not asked about where
- * a frame is larger than a page; then only the word's own page is known, for this once. */
+/* Asked anew in each walk: the page may have been unmapped since the last one. What lies between is not asked about
+ * where a frame is larger than a page; then only the word's own page is known, for this once. */
 bool hp_stack_extend(struct hp_stack_range *range, uintptr_t address)
 {
     const uintptr_t page = (address + sizeof(uintptr_t) - 1) & ~(HP_PAGE - 1);

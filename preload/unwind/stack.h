@@ -2,7 +2,8 @@
  *
  * A thread's own stack reaches from the stack pointer up to the thread control block, which glibc puts at its top, and
  * the main thread's up to __libc_stack_end; all of it is mapped. On any other stack (sigaltstack, fibers, clone without
- * pthreads), and on a main stack of more than 128 MiB, nothing is known, and each page is asked about before its first use.
+ * pthreads), and on a main stack of more than 128 MiB, nothing is known, and each page is asked about before its first
+ * use.
  */
 #ifndef HP_PRELOAD_STACK_H
 #define HP_PRELOAD_STACK_H
@@ -18,8 +19,8 @@ struct hp_stack_range {
 
 /* The stack that `pointer` lies on. */
 void hp_stack_find(struct hp_stack_range *range, uintptr_t pointer);
-/* The same for a frame that a signal interrupted, coming from `range`; false if its stack can't be read. In the middle of
- * its epilogue, registers that it has just popped are still looked for below its stack pointer: in the red zone. */
+/* The same for a frame that a signal interrupted, coming from `range`; false if its stack can't be read. In the middle
+ * of its epilogue, registers that it has just popped are still looked for below its stack pointer: in the red zone. */
 bool hp_stack_find_interrupted(struct hp_stack_range *range, uintptr_t pointer);
 /* Extend a foreign range so that it covers the word at `address`, if that is near and can be read. */
 bool hp_stack_extend(struct hp_stack_range *range, uintptr_t address);

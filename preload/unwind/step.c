@@ -55,7 +55,7 @@ static bool simplify_fp(const struct hp_row *row, struct hp_step *step)
 
 static uint8_t simple_flags(const struct hp_step *step)
 {
-    int32_t least = step->kind == HP_STEP_SP ? -step->cfa : HP_SAVED_FP_AT; /* of fp's place, so that it is not below sp */
+    const int32_t least = step->kind == HP_STEP_SP ? -step->cfa : HP_SAVED_FP_AT; /* so that fp is not below sp */
     if ((step->kind != HP_STEP_SP && step->kind != HP_STEP_FP) || step->fp_kind == HP_FP_AT_FP || step->cfa < 16 ||
         step->cfa % 8 || step->fp % 8 || step->fp > -8 || step->fp < least)
         return 0;
@@ -103,8 +103,8 @@ static void store_step(uint64_t key, const struct hp_step *step)
 {
     struct hp_cached_step *slot = hp_step_slot(key);
     uint64_t before = __atomic_load_n(&slot->key, __ATOMIC_RELAXED);
-    if (before == HP_STEP_BUSY || !__atomic_compare_exchange_n(&slot->key, &before, HP_STEP_BUSY, false, __ATOMIC_ACQUIRE,
-                                                       __ATOMIC_RELAXED))
+    if (before == HP_STEP_BUSY ||
+        !__atomic_compare_exchange_n(&slot->key, &before, HP_STEP_BUSY, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
         return; /* another thread is writing it */
     __atomic_thread_fence(__ATOMIC_RELEASE);
     uint64_t words[2];

@@ -22,8 +22,8 @@ enum hp_step_kind {
 
 enum hp_fp_kind { HP_FP_SAME, HP_FP_AT_CFA, HP_FP_AT_FP };
 
-/* What walk_simple takes: CFA counted from sp or fp and at least 16 bytes beyond sp, as it is at every call; fp kept, or
- * saved between sp and the CFA. All offsets multiples of 8. */
+/* What walk_simple takes: CFA counted from sp or fp and at least 16 bytes beyond sp, as it is at every call; fp kept,
+ * or saved between sp and the CFA. All offsets multiples of 8. */
 enum { HP_SIMPLE = 1, HP_SIMPLE_FROM_FP = 2, HP_SIMPLE_RESTORES_FP = 4 };
 
 struct hp_step {
@@ -34,10 +34,10 @@ struct hp_step {
     uint8_t simple;
 };
 
-/* Direct-mapped. key: the return address, the generation in which the step was found, HP_STEP_EXACT when it is no return
- * address, and HP_STEP_SIMPLE when walk_simple takes it: so it need not ask. A step is written only while its key is
- * HP_STEP_BUSY, and is always the same for the same key: a reader that finds the key before and after it read the step has
- * the right one. Zero-filled is valid: no key is 0. */
+/* Direct-mapped. key: the return address, the generation in which the step was found, HP_STEP_EXACT when it is no
+ * return address, and HP_STEP_SIMPLE when walk_simple takes it: so it need not ask. A step is written only while its
+ * key is HP_STEP_BUSY, and is always the same for the same key: a reader that finds the key before and after it read
+ * the step has the right one. Zero-filled is valid: no key is 0. */
 struct hp_cached_step {
     uint64_t key;
     union {

@@ -124,8 +124,8 @@ static bool apply_row(struct full_walk *walk, const struct hp_row *row)
                 registers[i] = walk->registers[rule->value];
             break;
         case HP_RULE_EXPRESSION:
-            good = evaluate_at(walk, row, rule->value, &cfa, &value) &&
-                   hp_stack_read(&walk->range, value, &registers[i]);
+            good =
+                evaluate_at(walk, row, rule->value, &cfa, &value) && hp_stack_read(&walk->range, value, &registers[i]);
             break;
         case HP_RULE_VAL_EXPRESSION:
             good = evaluate_at(walk, row, rule->value, &cfa, &registers[i]);
@@ -184,10 +184,11 @@ static __attribute__((noinline)) unsigned walk_fully(uintptr_t start_sp, uint64_
     return count;
 }
 
-/* As hp_step_find and take_step, for as many frames as are of the most common kinds, are in the cache, and lie in memory
- * that is known to be readable; nine of ten are. A function of its own, so that its variables stay in registers. A caller
- * of 0 ends it; that is found when it is looked for, for it is in no cache. */
-static __attribute__((noinline)) unsigned walk_simple(struct walk *walk, uint64_t *frames, unsigned count, unsigned most)
+/* As hp_step_find and take_step, for as many frames as are of the most common kinds, are in the cache, and lie in
+ * memory that is known to be readable; nine of ten are. A function of its own, so that its variables stay in registers.
+ * A caller of 0 ends it; that is found when it is looked for, for it is in no cache. */
+static __attribute__((noinline)) unsigned walk_simple(struct walk *walk, uint64_t *frames, unsigned count,
+                                                      unsigned most)
 {
     uintptr_t pc = walk->pc, sp = walk->sp, fp = walk->fp;
     const uintptr_t high = walk->range.high;
@@ -291,7 +292,8 @@ static unsigned walk_frame_pointers(const void *frame_address, uint64_t *frames,
 }
 
 /* Not inlined: the other engines have no 4 KiB of stack to spare. */
-static __attribute__((noinline)) unsigned walk_libunwind(const void *frame_address, uint64_t *frames, unsigned most, struct hp_met *met)
+static __attribute__((noinline)) unsigned walk_libunwind(const void *frame_address, uint64_t *frames, unsigned most,
+                                                         struct hp_met *met)
 {
     uintptr_t caller = ((const uintptr_t *)frame_address)[1];
     void *addresses[HP_DEPTH_MAX];

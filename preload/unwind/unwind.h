@@ -23,7 +23,8 @@ struct hp_met {
     bool signal;    /* a signal handler's frame: something was interrupted */
 };
 
-/* The frames above the function whose __builtin_frame_address(0) is `frame_address`: its caller first. At most `most`. */
+/* The frames above the function whose __builtin_frame_address(0) is `frame_address`: its caller first. At most
+ * `most`. */
 unsigned hp_unwind(const void *frame_address, uint64_t *frames, unsigned most, struct hp_met *met);
 
 /* Choose the engine. HP_ENGINE_LIBUNWIND loads libunwind.so.8: not in a signal handler. Returns 0, or -ENOENT when it

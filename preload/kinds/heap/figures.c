@@ -113,8 +113,9 @@ static void ask_unblocked(struct hp_ledger *ledger)
     __atomic_store_n(&asking_since, 0, __ATOMIC_RELEASE);
 }
 
-/* The caller is in the cold path, and holds no lock of the allocator. The allocator takes its own while it answers, which
- * no handler may meet that allocates, forks or jumps away; where signals can't be blocked any more, it is not asked. */
+/* The caller is in the cold path, and holds no lock of the allocator. The allocator takes its own while it answers,
+ * which no handler may meet that allocates, forks or jumps away; where signals can't be blocked any more, it is not
+ * asked. */
 static __attribute__((noinline)) void ask(struct hp_ledger *ledger)
 {
     uint64_t before = 0;

@@ -1,16 +1,16 @@
 /* filter.h - which addresses may be those of live samples: what every free looks at.
  *
  * One byte for each KiB of 4 GiB of addresses, folded: how many live samples start there. A free whose byte is 0 is no
- * sample's, and jumps on to the allocator; the others are looked up in the ledger. Nothing about an object is changed to
- * make it stand out, so the target's allocator sees the calls that it would see without us.
+ * sample's, and jumps on to the allocator; the others are looked up in the ledger. Nothing about an object is changed
+ * to make it stand out, so the target's allocator sees the calls that it would see without us.
  *
  * The table lies in zero pages, so only the pages of addresses at which samples live take memory, and neighbours in the
- * heap are neighbours in the table. At 512 KiB one free in 500 is looked up in vain; a heap of N live samples adds one in
- * 4M / N. 4 MiB is what a program that locks its memory pays. A byte that reaches 255 stays there: it takes 255 live
+ * heap are neighbours in the table. At 512 KiB one free in 500 is looked up in vain; a heap of N live samples adds one
+ * in 4M / N. 4 MiB is what a program that locks its memory pays. A byte that reaches 255 stays there: it takes 255 live
  * samples within one KiB of four GiB, which only a heap of many GiB recorded at interval 1 can have, in few places.
  *
- * Order: a sample is counted here before its address gets out to the target, and counted out after it left the ledger, so
- * a byte is never below the number of samples that a free could meet. The target itself orders what it does with one
+ * Order: a sample is counted here before its address gets out to the target, and counted out after it left the ledger,
+ * so a byte is never below the number of samples that a free could meet. The target itself orders what it does with one
  * address (an object is freed after it was allocated, also by another thread); relaxed operations do for the rest.
  */
 #ifndef HP_PRELOAD_FILTER_H

@@ -1,10 +1,10 @@
-/* operator_frames.h - where C++'s forms of operator new behind the library are, so that stacks begin with the function that
- * used new.
+/* operator_frames.h - where C++'s forms of operator new behind the library are, so that stacks begin with the function
+ * that used new.
  *
- * libstdc++'s operators call malloc, so that a walk from there meets them first; those of tcmalloc and jemalloc, which do
- * not, are counted in the hook of the operator itself. Readers of dumps drop operator new by its name, but go tool pprof
- * has names from debug information only, which libstdc++ comes without, and the Perl tools see a name with a version
- * (operator new@@GLIBCXX_3.4), which none of their patterns is.
+ * libstdc++'s operators call malloc, so that a walk from there meets them first; those of tcmalloc and jemalloc, which
+ * do not, are counted in the hook of the operator itself. Readers of dumps drop operator new by its name, but go tool
+ * pprof has names from debug information only, which libstdc++ comes without, and the Perl tools see a name with a
+ * version (operator new@@GLIBCXX_3.4), which none of their patterns is.
  */
 #ifndef HP_PRELOAD_OPERATOR_FRAMES_H
 #define HP_PRELOAD_OPERATOR_FRAMES_H

@@ -15,8 +15,8 @@
 #define SHALLOW_DEPTH 64
 #define DEEP_ROOM (24u << 10)
 
-/* Samples that are given up without a look, after one for which there was no memory: to walk the stack for nothing would
- * cost as much as a sample that is kept. Nothing is given up any more as soon as a sample is freed. */
+/* Samples that are given up without a look, after one for which there was no memory: to walk the stack for nothing
+ * would cost as much as a sample that is kept. Nothing is given up any more as soon as a sample is freed. */
 #define GIVE_UP 63
 static uint32_t to_give_up;
 
@@ -34,8 +34,8 @@ static void count_thread(const struct hp_store *store, uint32_t number, int chan
         __atomic_fetch_add(&thread->live, (uint32_t)change, __ATOMIC_RELAXED);
 }
 
-/* The row comes last: while the sample is in the live table, or not yet in `freed`, the row is not dead. What is needed of
- * the slot is read before it is given up. */
+/* The row comes last: while the sample is in the live table, or not yet in `freed`, the row is not dead. What is needed
+ * of the slot is read before it is given up. */
 void hp_heap_forget(struct hp_live_ref *ref)
 {
     const struct hp_store *store = &hp_library.region.store;
@@ -74,10 +74,8 @@ static bool add_object(const struct sample *sample, hp_offset row_at)
     const uintptr_t address = (uintptr_t)sample->pointer;
     struct hp_ledger_row *row = hp_row_at(store, row_at);
     struct hp_live_ref stale;
-    const struct hp_live_data data = {.size = sample->size,
-                                      .row = row_at,
-                                      .time_ms = store->ways.now_ms(store->ledger),
-                                      .thread = hp_thread.number};
+    const struct hp_live_data data = {
+        .size = sample->size, .row = row_at, .time_ms = store->ways.now_ms(store->ledger), .thread = hp_thread.number};
     if (hp_maybe_sampled(sample->pointer) && hp_live_take(store, address, &stale)) {
         /* It was freed by a way around the hooks: the allocator gives its address out again. */
         hp_heap_forget(&stale);

@@ -1,7 +1,7 @@
 /* record.h - samples of the heap on their way into the ledger and out of it.
  *
- * All functions keep errno, take no lock, call no allocator function but as figures.h says, and are safe in a signal handler.
- * There is a ledger. `frame_address` is the __builtin_frame_address(0) of the hook.
+ * All functions keep errno, take no lock, call no allocator function but as figures.h says, and are safe in a signal
+ * handler. There is a ledger. `frame_address` is the __builtin_frame_address(0) of the hook.
  */
 #ifndef HP_PRELOAD_RECORD_H
 #define HP_PRELOAD_RECORD_H

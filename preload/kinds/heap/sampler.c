@@ -13,7 +13,7 @@ uint64_t hp_sampler_seed(void)
     if (given)
         seed ^= given[0] + given[1];
     seed += hp_coarse_ns() * 0x9e3779b97f4a7c15ull; /* AT_RANDOM is the same in a forked child */
-    if (!hp_region_is_sealed()) /* a filter may kill whoever asks; such a child has the clock */
+    if (!hp_region_is_sealed())                     /* a filter may kill whoever asks; such a child has the clock */
         seed += (uint64_t)hp_sys_getpid() << 32;
     seed += __atomic_add_fetch(&calls, 0xd1b54a32d192ed03ull, __ATOMIC_RELAXED);
     return seed ? seed : 1;
@@ -47,7 +47,7 @@ static uint64_t exponential(uint64_t random)
     uint64_t square = multiply_high(w, w), sum = 0;
     for (int i = 29; i > 0; i -= 2)
         sum = (1ull << 62) / (unsigned)i + multiply_high(square, sum);
-    uint64_t series = multiply_high(w, sum); /* atanh(-z) 2^62 */
+    uint64_t series = multiply_high(w, sum);  /* atanh(-z) 2^62 */
     const uint64_t ln2 = 0xb17217f7d1cf79ull; /* ln 2 * 2^56 */
     return k * ln2 + (series >> 5);
 }

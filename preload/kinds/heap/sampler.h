@@ -27,9 +27,9 @@
 #define HP_NEVER UINT64_MAX
 
 /* Charge n bytes; true: left ran out (or was never drawn), go and see hp_due(n). One instruction that touches memory,
- * so that a signal handler sees it done or not done. Who jumps out of a handler that came between this and hp_due leaves
- * left below 0, which as an unsigned number is more than there can be: hp_sampler_mend. Rejected: to test the sign, which
- * requests beyond PTRDIFF_MAX make positive. */
+ * so that a signal handler sees it done or not done. Who jumps out of a handler that came between this and hp_due
+ * leaves left below 0, which as an unsigned number is more than there can be: hp_sampler_mend. Rejected: to test the
+ * sign, which requests beyond PTRDIFF_MAX make positive. */
 static inline __attribute__((always_inline)) bool hp_charge(size_t n)
 {
     return hp_subtract(&hp_thread.left, n);

@@ -12,10 +12,10 @@
 #define WALK_NS 1000000ull /* at most, for HeapInuse and HeapIdle */
 
 /* All but `tracing` and `due_ns` is guarded by `tracing`. */
-static uint32_t tracing;  /* 1: a thread is at it; others leave the line to it */
-static uint64_t due_ns;   /* CLOCK_MONOTONIC; 0: one period after the start */
-static uint64_t number;   /* of the last line */
-static uint64_t last_ns;  /* CLOCK_MONOTONIC of the last line; 0: the start */
+static uint32_t tracing;             /* 1: a thread is at it; others leave the line to it */
+static uint64_t due_ns;              /* CLOCK_MONOTONIC; 0: one period after the start */
+static uint64_t number;              /* of the last line */
+static uint64_t last_ns;             /* CLOCK_MONOTONIC of the last line; 0: the start */
 static double last_live, last_alloc; /* bytes, as of the last line */
 
 struct line {
