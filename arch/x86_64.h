@@ -80,7 +80,7 @@ static inline bool hp_swap_two(void *place, const uint64_t expected[2], const ui
  * not done. */
 static inline __attribute__((always_inline)) bool hp_subtract(uint64_t *left, size_t n)
 {
-    bool out;
+    bool out = false;
     __asm__("subq %2, %0" : "+m"(*left), "=@ccbe"(out) : "re"(n));
     return out;
 }
