@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """layers.py BUILD: who uses whom, by the symbols that the object files in BUILD define and want.
 
-Fails if files of preload/ use each other in a circle, or folders do, or a folder of preload/ uses one that the table in
-CONTRIBUTING.md does not give it. Inline functions and types of headers are not seen. The library and the command are two
-programs: what the command calls malloc is not the library's.
+Fails if files of preload/ use each other in a circle, or folders do, or a folder of preload/ uses one that the table
+in CONTRIBUTING.md does not give it. Inline functions and types of headers are not seen. The library and the command
+are two programs: what the command calls malloc is not the library's.
 """
 import json
 import os
@@ -20,7 +20,8 @@ def objects(build, program):
         for command in json.load(commands):
             source = os.path.relpath(os.path.join(command["directory"], command["file"]), ROOT)
             path = os.path.join(command["directory"], command["output"])
-            if command["output"].startswith(program) and source.startswith(("preload/", "src/")) and os.path.exists(path):
+            ours = command["output"].startswith(program) and source.startswith(("preload/", "src/"))
+            if ours and os.path.exists(path):
                 yield path, source
 
 
@@ -87,14 +88,19 @@ def told(graph, way):
 
 
 def table():
-    """{folder of preload/: what it may use}, from CONTRIBUTING.md."""
+    """{folder of preload/: what it may use}, from CONTRIBUTING.md; a folder may use what the one it is in may."""
     rows = {}
     with open(os.path.join(ROOT, "CONTRIBUTING.md")) as document:
         for line in document:
-            row = re.match(r"\| `(preload/[^`]*)/` \|.*\| ([^|]*) \|$", line)
+            row = re.match(r"\| `(preload(?:/[^`]*)?)/` \|.*\| ([^|]*) \|$", line)
             if row:
-                rows[row[1]] = re.findall(r"`([^`]*)/`", row[2])
+                rows[row[1]] = re.findall(r"(all of )?`([^`]*)/`", row[2])
     return rows
+
+
+def may_use(rows, folder, other):
+    return any(other == given or (everything and other.startswith(given + "/"))
+               for row in (rows[folder], rows["preload"]) for everything, given in row)
 
 
 def check(build):
@@ -109,12 +115,15 @@ def check(build):
         way = circle(graph)
         if way:
             faults.append(f"a circle of {what}: {told(graph, way)}")
-    may = table()
+    rows = table()
     for folder, used in sorted(by_folder(library).items()):
-        if folder.startswith("preload/") and folder not in may:
+        if not folder.startswith("preload/"):
+            continue
+        if folder not in rows:
             faults.append(f"{folder}/ has no row in the table of CONTRIBUTING.md")
+            continue
         faults += [f"{folder}/ uses {other}/, which CONTRIBUTING.md does not give it ({name})"
-                   for other, name in sorted(used.items()) if other not in may.get(folder, used)]
+                   for other, name in sorted(used.items()) if not may_use(rows, folder, other)]
     return faults
 
 
