@@ -21,20 +21,21 @@ handler *__sysv_signal(int number, handler *wanted); /* signal(3) of programs th
 
 /* As sa_restorer, of a default action that stands for ours. It is never called: the kernel looks at it for handlers
  * only, and libc sets its own. */
-static void told(void) {}
+static void stands_for_ours(void) {}
 
 HP_HOOK int sigaction(int number, const struct sigaction *action, struct sigaction *old)
 {
     struct sigaction own;
     if (!hp_next.sigaction)
         hp_next_resolve();
-    if (action && hp_library_answers(number) && action->sa_handler == SIG_DFL && action->sa_restorer == told) {
+    if (action && hp_library_answers(number) && action->sa_handler == SIG_DFL &&
+        action->sa_restorer == stands_for_ours) {
         hp_library_own_action(&own);
         action = &own;
     }
     int result = hp_next.sigaction(number, action, old);
     if (result == 0 && old && hp_library_answers(number) && old->sa_handler == hp_library_handler)
-        *old = (struct sigaction){.sa_handler = SIG_DFL, .sa_restorer = told};
+        *old = (struct sigaction){.sa_handler = SIG_DFL, .sa_restorer = stands_for_ours};
     if (action)
         hp_library_note_handler(number);
     return result;

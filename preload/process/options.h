@@ -1,4 +1,4 @@
-/* options.h - the settings of spec.md 2, from the environment.
+/* options.h - the settings, from the environment.
  *
  * Read once, before the target's main. No malloc, no stdio, no locale. A value that cannot be read keeps its default
  * and leaves a complaint, which hp_options_read reports through `complain` in one line.
