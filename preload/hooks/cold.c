@@ -60,27 +60,17 @@ HP_ENTRY bool hp_due(size_t n)
     return result;
 }
 
-static __attribute__((noinline)) void forget_taken(struct hp_live_ref *ref)
-{
-    hp_heap_forget(ref);
-}
-
 HP_ENTRY void hp_forget_taken(struct hp_live_ref *ref)
 {
     const uint64_t direction = hp_entry_begin();
-    forget_taken(ref);
+    hp_heap_forget(ref);
     hp_entry_end(direction);
-}
-
-static __attribute__((noinline)) void put_back(struct hp_live_ref *ref)
-{
-    hp_live_restore(ref);
 }
 
 HP_ENTRY void hp_put_back(struct hp_live_ref *ref)
 {
     const uint64_t direction = hp_entry_begin();
-    put_back(ref);
+    hp_live_restore(ref);
     hp_entry_end(direction);
 }
 

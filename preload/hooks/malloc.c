@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 
+#include "arch/arch.h"
 #include "kinds/heap/filter.h"
 #include "kinds/heap/sampler.h"
 #include "process/library.h"
@@ -127,11 +128,18 @@ HP_HOOK void *reallocarray(void *pointer, size_t count, size_t size)
 const struct hp_hot hp_exact_hooks = {
     .malloc = sampled_malloc, .calloc = sampled_calloc, .realloc = sampled_realloc, .free = sampled_free};
 
-HP_COLD void hp_hooks_follow(void)
+static __attribute__((noinline)) void follow(void)
 {
     const struct hp_ledger *ledger = hp_ledger_now();
     if (ledger && hp_is_exact() != (hp_interval_now(ledger) == 1))
         hp_next_set_hot(hp_is_exact() ? NULL : &hp_exact_hooks);
+}
+
+HP_ENTRY void hp_hooks_follow(void)
+{
+    const uint64_t direction = hp_entry_begin();
+    follow();
+    hp_entry_end(direction);
 }
 
 /* The aligned family. */
