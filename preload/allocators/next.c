@@ -1,7 +1,6 @@
 #include "allocators/next.h"
 
-#include <errno.h>
-#include <string.h>
+#include <stddef.h>
 
 #include "allocators/symbols.h"
 
@@ -80,112 +79,71 @@ struct hp_next hp_next = {
 
 struct hp_hot hp_hot = {.malloc = first_malloc, .calloc = first_calloc, .realloc = first_realloc, .free = first_free};
 
-enum {
-    SYMBOL_MALLOC,
-    SYMBOL_FREE,
-    SYMBOL_CALLOC,
-    SYMBOL_REALLOC,
-    SYMBOL_REALLOCARRAY,
-    SYMBOL_MEMALIGN,
-    SYMBOL_ALIGNED_ALLOC,
-    SYMBOL_POSIX_MEMALIGN,
-    SYMBOL_VALLOC,
-    SYMBOL_PVALLOC,
-    SYMBOL_USABLE_SIZE,
-    SYMBOL_FREE_SIZED,
-    SYMBOL_FREE_ALIGNED_SIZED,
-    SYMBOL_MALLOCX,
-    SYMBOL_RALLOCX,
-    SYMBOL_XALLOCX,
-    SYMBOL_SALLOCX,
-    SYMBOL_DALLOCX,
-    SYMBOL_SDALLOCX,
-    SYMBOL_NALLOCX,
-    SYMBOL_PRCTL,
-    SYMBOL_DLCLOSE,
-    SYMBOL_SYSCALL,
-    SYMBOL_SIGACTION,
-    SYMBOL_SIGNAL,
-    SYMBOL_SYSV_SIGNAL,
-    SYMBOL_SIGSET,
-    SYMBOL_COUNT
+/* An allocator's extensions only belong to it: a jemalloc further behind must not get a glibc pointer. */
+enum owner { ANYBODY, ALLOCATOR };
+
+/* Of the two whose objects are compared, where in the table they are. */
+enum { MALLOC, REALLOCARRAY };
+
+static const struct {
+    const char *name;
+    size_t place; /* in struct hp_next */
+    enum owner owner;
+} functions[] = {
+    [MALLOC] = {"malloc", offsetof(struct hp_next, malloc), ANYBODY},
+    [REALLOCARRAY] = {"reallocarray", offsetof(struct hp_next, reallocarray), ANYBODY},
+    {"free", offsetof(struct hp_next, free), ANYBODY},
+    {"calloc", offsetof(struct hp_next, calloc), ANYBODY},
+    {"realloc", offsetof(struct hp_next, realloc), ANYBODY},
+    {"memalign", offsetof(struct hp_next, memalign), ANYBODY},
+    {"aligned_alloc", offsetof(struct hp_next, aligned_alloc), ANYBODY},
+    {"posix_memalign", offsetof(struct hp_next, posix_memalign), ANYBODY},
+    {"valloc", offsetof(struct hp_next, valloc), ANYBODY},
+    {"pvalloc", offsetof(struct hp_next, pvalloc), ANYBODY},
+    {"malloc_usable_size", offsetof(struct hp_next, malloc_usable_size), ALLOCATOR},
+    {"free_sized", offsetof(struct hp_next, free_sized), ALLOCATOR},
+    {"free_aligned_sized", offsetof(struct hp_next, free_aligned_sized), ALLOCATOR},
+    {"mallocx", offsetof(struct hp_next, mallocx), ALLOCATOR},
+    {"rallocx", offsetof(struct hp_next, rallocx), ALLOCATOR},
+    {"xallocx", offsetof(struct hp_next, xallocx), ALLOCATOR},
+    {"sallocx", offsetof(struct hp_next, sallocx), ALLOCATOR},
+    {"dallocx", offsetof(struct hp_next, dallocx), ALLOCATOR},
+    {"sdallocx", offsetof(struct hp_next, sdallocx), ALLOCATOR},
+    {"nallocx", offsetof(struct hp_next, nallocx), ALLOCATOR},
+    {"prctl", offsetof(struct hp_next, prctl), ANYBODY},
+    {"dlclose", offsetof(struct hp_next, dlclose), ANYBODY},
+    {"syscall", offsetof(struct hp_next, syscall), ANYBODY},
+    {"sigaction", offsetof(struct hp_next, sigaction), ANYBODY},
+    {"signal", offsetof(struct hp_next, signal), ANYBODY},
+    {"__sysv_signal", offsetof(struct hp_next, sysv_signal), ANYBODY},
+    {"sigset", offsetof(struct hp_next, sigset), ANYBODY},
 };
+enum { FUNCTIONS = sizeof functions / sizeof *functions };
 
-static const char *const names[SYMBOL_COUNT] = {"malloc",
-                                                "free",
-                                                "calloc",
-                                                "realloc",
-                                                "reallocarray",
-                                                "memalign",
-                                                "aligned_alloc",
-                                                "posix_memalign",
-                                                "valloc",
-                                                "pvalloc",
-                                                "malloc_usable_size",
-                                                "free_sized",
-                                                "free_aligned_sized",
-                                                "mallocx",
-                                                "rallocx",
-                                                "xallocx",
-                                                "sallocx",
-                                                "dallocx",
-                                                "sdallocx",
-                                                "nallocx",
-                                                "prctl",
-                                                "dlclose",
-                                                "syscall",
-                                                "sigaction",
-                                                "signal",
-                                                "__sysv_signal",
-                                                "sigset"};
+typedef uintptr_t __attribute__((may_alias)) any_function;
 
-static void *same_object(const struct hp_symbol *symbols, unsigned index)
+/* Other threads may be calling what is there, the same function or the stub that leads here: one store. */
+static void set(size_t place, void *function)
 {
-    /* An allocator's extensions only belong to it: a jemalloc further behind must not get a glibc pointer. */
-    return symbols[index].object == symbols[SYMBOL_MALLOC].object ? symbols[index].address : NULL;
+    __atomic_store_n((any_function *)(void *)((char *)&hp_next + place), (uintptr_t)function, __ATOMIC_RELAXED);
 }
 
 void hp_next_resolve(void)
 {
-    struct hp_symbol symbols[SYMBOL_COUNT + HP_ALLOCATOR_SYMBOLS];
-    for (unsigned i = 0; i < SYMBOL_COUNT; i++)
-        symbols[i] = (struct hp_symbol){.name = names[i]};
-    hp_find_symbols(symbols, SYMBOL_COUNT + hp_allocator_symbols(symbols + SYMBOL_COUNT), HP_SYMBOLS_NEXT);
-    hp_next.malloc = (void *(*)(size_t))symbols[SYMBOL_MALLOC].address;
-    hp_next.free = (void (*)(void *))symbols[SYMBOL_FREE].address;
-    hp_next.calloc = (void *(*)(size_t, size_t))symbols[SYMBOL_CALLOC].address;
-    hp_next.realloc = (void *(*)(void *, size_t))symbols[SYMBOL_REALLOC].address;
-    hp_next.reallocarray = (void *(*)(void *, size_t, size_t))symbols[SYMBOL_REALLOCARRAY].address;
-    hp_next.memalign = (void *(*)(size_t, size_t))symbols[SYMBOL_MEMALIGN].address;
-    hp_next.aligned_alloc = (void *(*)(size_t, size_t))symbols[SYMBOL_ALIGNED_ALLOC].address;
-    hp_next.posix_memalign = (int (*)(void **, size_t, size_t))symbols[SYMBOL_POSIX_MEMALIGN].address;
-    hp_next.valloc = (void *(*)(size_t))symbols[SYMBOL_VALLOC].address;
-    hp_next.pvalloc = (void *(*)(size_t))symbols[SYMBOL_PVALLOC].address;
-    hp_next.malloc_usable_size = (size_t(*)(void *))same_object(symbols, SYMBOL_USABLE_SIZE);
-    hp_next.free_sized = (void (*)(void *, size_t))same_object(symbols, SYMBOL_FREE_SIZED);
-    hp_next.free_aligned_sized = (void (*)(void *, size_t, size_t))same_object(symbols, SYMBOL_FREE_ALIGNED_SIZED);
-    hp_next.mallocx = (void *(*)(size_t, int))same_object(symbols, SYMBOL_MALLOCX);
-    hp_next.rallocx = (void *(*)(void *, size_t, int))same_object(symbols, SYMBOL_RALLOCX);
-    hp_next.xallocx = (size_t(*)(void *, size_t, size_t, int))same_object(symbols, SYMBOL_XALLOCX);
-    hp_next.sallocx = (size_t(*)(const void *, int))same_object(symbols, SYMBOL_SALLOCX);
-    hp_next.dallocx = (void (*)(void *, int))same_object(symbols, SYMBOL_DALLOCX);
-    hp_next.sdallocx = (void (*)(void *, size_t, int))same_object(symbols, SYMBOL_SDALLOCX);
-    hp_next.nallocx = (size_t(*)(size_t, int))same_object(symbols, SYMBOL_NALLOCX);
-    hp_next.prctl =
-        (int (*)(int, unsigned long, unsigned long, unsigned long, unsigned long))symbols[SYMBOL_PRCTL].address;
-    hp_next.dlclose = (int (*)(void *))symbols[SYMBOL_DLCLOSE].address;
-    hp_next.syscall = (long (*)(long, ...))symbols[SYMBOL_SYSCALL].address;
-    hp_next.sigaction = (int (*)(int, const struct sigaction *, struct sigaction *))symbols[SYMBOL_SIGACTION].address;
-    hp_next.signal = (void (*(*)(int, void (*)(int)))(int))symbols[SYMBOL_SIGNAL].address;
-    hp_next.sysv_signal = (void (*(*)(int, void (*)(int)))(int))symbols[SYMBOL_SYSV_SIGNAL].address;
-    hp_next.sigset = (void (*(*)(int, void (*)(int)))(int))symbols[SYMBOL_SIGSET].address;
+    struct hp_symbol symbols[FUNCTIONS + HP_ALLOCATOR_SYMBOLS];
+    for (unsigned i = 0; i < FUNCTIONS; i++)
+        symbols[i] = (struct hp_symbol){.name = functions[i].name};
+    hp_find_symbols(symbols, FUNCTIONS + hp_allocator_symbols(symbols + FUNCTIONS), HP_SYMBOLS_NEXT);
+    const uintptr_t object = symbols[MALLOC].object;
+    for (unsigned i = 0; i < FUNCTIONS; i++)
+        set(functions[i].place,
+            functions[i].owner == ANYBODY || symbols[i].object == object ? symbols[i].address : NULL);
     if (hp_hot.malloc == first_malloc)
         hp_next_set_hot(NULL);
     if (!hp_next.allocator)
-        hp_next.allocator = hp_allocator_in(symbols[SYMBOL_MALLOC].object, symbols + SYMBOL_COUNT, hp_next.version,
-                                            sizeof hp_next.version);
+        hp_next.allocator = hp_allocator_in(object, symbols + FUNCTIONS, hp_next.version, sizeof hp_next.version);
     hp_next.reallocarray_is_allocators =
-        !hp_next.allocator->arrays_by_realloc && same_object(symbols, SYMBOL_REALLOCARRAY);
+        !hp_next.allocator->arrays_by_realloc && symbols[REALLOCARRAY].object == object;
 }
 
 void hp_next_set_hot(const struct hp_hot *own)
