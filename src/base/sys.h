@@ -21,30 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#if defined(__x86_64__)
-static inline long hp_syscall(long number, long a, long b, long c, long d, long e, long f)
-{
-    long result;
-    register long r10 __asm__("r10") = d;
-    register long r8 __asm__("r8") = e;
-    register long r9 __asm__("r9") = f;
-    __asm__ volatile("syscall"
-                     : "=a"(result)
-                     : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
-                     : "rcx", "r11", "memory");
-    return result;
-}
-#else
-static inline long hp_syscall(long number, long a, long b, long c, long d, long e, long f)
-{
-    int kept = errno;
-    long result = syscall(number, a, b, c, d, e, f);
-    if (result < 0)
-        result = -errno;
-    errno = kept;
-    return result;
-}
-#endif
+#include "arch/arch.h"
 
 /* Exact; a system call. */
 static inline uint64_t hp_clock_ns(clockid_t clock)

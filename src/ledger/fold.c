@@ -12,6 +12,7 @@
  * from, and its fold finished by the journal, which can be done twice: the row is frozen by HP_ROW_DEAD, and the fold
  * row's counters before are known.
  */
+#include "arch/arch.h"
 #include "ledger/chain.h"
 #include "base/atomic_copy.h"
 
@@ -257,9 +258,7 @@ bool hp_fold_wait(const struct hp_store *store, uint32_t tid)
             return true;
         if ((uint32_t)(lock >> 32) == tid)
             return false;
-#if defined(__x86_64__)
-        __builtin_ia32_pause();
-#endif
+        hp_spin();
     }
     return true;
 }

@@ -35,7 +35,6 @@
 #define LAST_VERSION 2041
 #define LEAST_ADDRESS 65536u
 #define ADDRESS_LIMIT (1ull << 56)
-#define PAGE 4096u
 #define ARENAS_MOST 4096
 #define PREV_INUSE 1u
 #define IS_MAPPED 2u
@@ -77,7 +76,7 @@ static bool is_pointer(uint64_t value)
 
 static bool is_size(uint64_t now, uint64_t most)
 {
-    return now % PAGE == 0 && now <= most && most % PAGE == 0 && most < ADDRESS_LIMIT;
+    return now % HP_PAGE == 0 && now <= most && most % HP_PAGE == 0 && most < ADDRESS_LIMIT;
 }
 
 /* `bins_at`: of bins in data, which is at `address`. */
@@ -318,7 +317,7 @@ static bool add_heaps(struct walk *walk, uint64_t arena, uint64_t top, uint64_t 
     const uint64_t most = heap_most(walk), arena_size = walk->glibc->system_at + 16;
     uint64_t heap = most ? top & ~(most - 1) : 0, info[3], limit = top;
     while (heap) {
-        if (!read_all(walk, heap, info, sizeof info) || info[0] != arena || info[2] > most || info[2] < PAGE)
+        if (!read_all(walk, heap, info, sizeof info) || info[0] != arena || info[2] > most || info[2] < HP_PAGE)
             return false;
         bool first = arena - heap < most;
         uint64_t start = first ? align(arena + arena_size) : heap + HEAP_INFO(walk->glibc->version);

@@ -6,7 +6,6 @@
 #include "base/sys.h"
 #include "base/atomic_copy.h"
 
-#define PAGE 4096ull
 #define LIVE_MOST 16384u /* sorted in a millisecond or two */
 #define PRESENT (1ull << 63)
 
@@ -28,7 +27,8 @@ void hp_memory_close(const struct hp_memory *memory)
 /* Bytes from `address` on that lie in pages in memory. */
 static size_t present(const struct hp_memory *memory, uint64_t address, size_t size)
 {
-    uint64_t entries[66] = {0}, first = address / PAGE, pages = (address + size - 1) / PAGE - first + 1, count = 0;
+    uint64_t entries[66] = {0}, first = address / HP_PAGE, pages = (address + size - 1) / HP_PAGE - first + 1,
+             count = 0;
     if (memory->pagemap < 0)
         return size;
     if (pages > sizeof entries / sizeof *entries)
@@ -38,7 +38,7 @@ static size_t present(const struct hp_memory *memory, uint64_t address, size_t s
         return size;
     while (count < (uint64_t)n / sizeof *entries && entries[count] & PRESENT)
         count++;
-    uint64_t limit = (first + count) * PAGE;
+    uint64_t limit = (first + count) * HP_PAGE;
     return limit <= address ? 0 : limit - address < size ? (size_t)(limit - address) : size;
 }
 

@@ -1,3 +1,4 @@
+#include "arch/arch.h"
 #include "ledger/chain.h"
 
 #include <string.h>
@@ -156,13 +157,10 @@ uint32_t hp_thread_number(const struct hp_store *store, uint32_t tid)
     return 0;
 }
 
-__extension__ typedef unsigned __int128 hp_wide;
-
-bool hp_tally_swap(struct hp_tally *tally, struct hp_tally expected, struct hp_tally desired)
+bool hp_tally_swap(struct hp_tally *pair, struct hp_tally expected, struct hp_tally desired)
 {
-    /* __sync, because __atomic of this size calls libatomic, which the target need not have. */
-    return __sync_bool_compare_and_swap((hp_wide *)(void *)tally, (hp_wide)expected.bytes << 64 | expected.objects,
-                                        (hp_wide)desired.bytes << 64 | desired.objects);
+    const uint64_t from[2] = {expected.objects, expected.bytes}, to[2] = {desired.objects, desired.bytes};
+    return hp_swap_two(pair, from, to);
 }
 
 void hp_tally_add(struct hp_tally *tally, uint64_t objects, uint64_t bytes)

@@ -191,10 +191,15 @@ uint64_t hp_ledger_view_interval(const struct hp_ledger_view *view)
 void hp_ledger_view_expect(const struct hp_ledger_view *view, hp_offset row)
 {
     uint64_t at = (uint64_t)row * 16;
-    if (!view->chunks && at < view->size)
+    if (at >= view->size)
+        return;
+    if (!view->chunks) {
         __builtin_prefetch((const char *)view->ledger + at);
-    else if (at < view->size && view->chunks[at >> HP_CHUNK_SHIFT])
-        __builtin_prefetch(view->chunks[at >> HP_CHUNK_SHIFT] + (at & (HP_CHUNK - 1)));
+        return;
+    }
+    const char *chunk = __atomic_load_n(&view->chunks[at >> HP_CHUNK_SHIFT], __ATOMIC_RELAXED);
+    if (chunk)
+        __builtin_prefetch(chunk + (at & (HP_CHUNK - 1)));
 }
 
 /* The counters that a fold under way leaves in doubt: false if the row does not count. */

@@ -20,7 +20,7 @@ static bool sealed, is_shared;
 static int populate_by_futex(void *memory, uint64_t size)
 {
     const int add_nothing = FUTEX_OP(FUTEX_OP_ADD, 0, FUTEX_OP_CMP_EQ, 1);
-    for (uint64_t at = 0; at < size; at += 4096) {
+    for (uint64_t at = 0; at < size; at += HP_PAGE) {
         long word = (long)((char *)memory + at);
         long result = hp_syscall(SYS_futex, word, FUTEX_WAKE_OP | FUTEX_PRIVATE_FLAG, 0, 0, word, add_nothing);
         if (result < 0)

@@ -14,7 +14,6 @@
 /* Below a thread's stack lies a mapping without any right, of a page for most. */
 #define GUARD_MOST (64ull << 10)
 #define STACK_UNLIMITED (2ull << 20) /* what glibc takes where RLIMIT_STACK is none */
-#define PAGE 4096ull
 #define RSS_MOST (1ull << 62) /* so that no sum overflows, whatever the text says */
 /* Linux maps programs below, and libraries and all other mappings above, where an anonymous mapping beside a file may be
  * anything. */
@@ -137,8 +136,8 @@ static void end_file(struct scan *scan)
 uint64_t hp_resident_pages(int pagemap, uint64_t start, uint64_t limit, uint64_t *entries, size_t count)
 {
     uint64_t pages = 0;
-    for (uint64_t at = start / PAGE; at < limit / PAGE;) {
-        uint64_t left = limit / PAGE - at, wanted = left < count ? left : count;
+    for (uint64_t at = start / HP_PAGE; at < limit / HP_PAGE;) {
+        uint64_t left = limit / HP_PAGE - at, wanted = left < count ? left : count;
         long n = hp_sys_pread(pagemap, entries, wanted * sizeof *entries, at * sizeof *entries);
         if (n < (long)sizeof *entries)
             break;
@@ -155,8 +154,8 @@ static uint64_t stack_part(const struct hp_resident_hints *hints, const struct m
 {
     if (!hints->stack_size || hints->pagemap < 0 || mapping->limit - mapping->start <= hints->stack_size)
         return mapping->rss;
-    uint64_t entries[64] = {0}, limit = mapping->start + hints->stack_size - PAGE;
-    uint64_t bytes = PAGE * hp_resident_pages(hints->pagemap, mapping->start, limit, entries, 64);
+    uint64_t entries[64] = {0}, limit = mapping->start + hints->stack_size - HP_PAGE;
+    uint64_t bytes = HP_PAGE * hp_resident_pages(hints->pagemap, mapping->start, limit, entries, 64);
     return bytes < mapping->rss ? bytes : mapping->rss;
 }
 

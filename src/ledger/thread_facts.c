@@ -5,8 +5,7 @@
 #include "base/decimal.h"
 #include "base/sys.h"
 
-#define PAGE 4096ull
-#define LARGE (64ull << 10)     /* smaller objects are touched, by what is written beside them if not by themselves */
+#define LARGE (64ull << 10)    /* smaller objects are touched, by what is written beside them if not by themselves */
 #define PAGES_MOST (1ull << 20) /* 4 GiB: a few ms */
 
 struct collection {
@@ -34,16 +33,16 @@ static struct hp_thread_sum *sum_of(struct hp_thread_sums *sums, uint32_t number
 static uint64_t untouched(struct collection *collection, uint64_t address, uint64_t size)
 {
     struct hp_thread_sums *sums = collection->sums;
-    uint64_t start = (address + PAGE - 1) / PAGE * PAGE, limit = (address + size) / PAGE * PAGE;
-    if (size < LARGE || (limit - start) / PAGE > sums->pages_left)
+    uint64_t start = (address + HP_PAGE - 1) / HP_PAGE * HP_PAGE, limit = (address + size) / HP_PAGE * HP_PAGE;
+    if (size < LARGE || (limit - start) / HP_PAGE > sums->pages_left)
         return 0;
     if (collection->pagemap == -EAGAIN)
         collection->pagemap = collection->process ? hp_proc_open(collection->process, "pagemap") : -ENOENT;
     if (collection->pagemap < 0)
         return 0;
-    sums->pages_left -= (limit - start) / PAGE;
-    uint64_t there = PAGE * hp_resident_pages(collection->pagemap, start, limit, sums->pagemap,
-                                              sizeof sums->pagemap / sizeof *sums->pagemap);
+    sums->pages_left -= (limit - start) / HP_PAGE;
+    uint64_t there = HP_PAGE * hp_resident_pages(collection->pagemap, start, limit, sums->pagemap,
+                                                 sizeof sums->pagemap / sizeof *sums->pagemap);
     return there < limit - start ? limit - start - there : 0;
 }
 

@@ -16,13 +16,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "hooks.h"
+#include "hooks/hooks.h"
 #include "ledger/region.h"
 #include "ledger/snapshot.h"
 #include "base/sys.h"
-#include "modules.h"
-#include "next.h"
-#include "unwind.h"
+#include "unwind/modules.h"
+#include "unwind/unwind.h"
 
 enum { DEPTH = 400, ROOM = 512, PARTS = 256 };
 enum verdict { EQUAL, LONGER, SHORTER, DIFFERENT, VERDICTS };
@@ -45,8 +44,6 @@ static struct part parts[PARTS];
 static uint32_t parts_busy;
 static __thread uint64_t countdown __attribute__((tls_model("initial-exec")));
 static __thread bool inside __attribute__((tls_model("initial-exec")));
-
-const struct hp_hot hp_exact_hooks;
 
 /* Of the processor's counter where it has one: a call of the clock takes as long as a short stack. */
 static uint64_t ticks(void)

@@ -65,7 +65,7 @@ fault() {
 set -f # the names of tests have stars
 only=${1-}
 
-sampler=preload/sampler.c
+sampler=preload/kinds/heap/sampler.c
 fault "the first allocation of each thread is sampled" "estimates short*" $sampler \
     's|(everything was sampled so far. \*/\n        draw\(thread, interval\);)|$1 thread->left = 0; thread->beyond = 0;|'
 fault "the same, in the real library" truth-threads $sampler \
@@ -86,19 +86,19 @@ fault "the same, in the real library" truth-intervals $sampler \
     's|if \(before && thread->beyond != HP_NEVER|if (before == 9999|'
 fault "a sample due at a change is given to the new interval" "estimates changed*" $sampler \
     's|thread->due_interval = before - 1;|thread->due_interval = interval;|'
-fault "a forked child goes on in its parent's gap, and loses its end" truth-fork preload/sampler.h \
+fault "a forked child goes on in its parent's gap, and loses its end" truth-fork preload/kinds/heap/sampler.h \
     's|    thread->left = thread->beyond = 0;\n||'
-fault "forked children draw the same numbers" truth-fork preload/sampler.h \
+fault "forked children draw the same numbers" truth-fork preload/kinds/heap/sampler.h \
     's|    thread->random = 0;\n||'
 fault "what children free of their parent's stays live" truth-fork tests/targets/truth.c \
     's|        free\(kept\[i\]\);\n        gone\(PARENT|        gone(PARENT|'
-fault "realloc is not charged" truth-realloc preload/hooks.c \
+fault "realloc is not charged" truth-realloc preload/hooks/malloc.c \
     's|(HP_HOOK void \*realloc\(.*?)__builtin_expect\(hp_charge\(size\), 0\)|$1 0|s'
-fault "realloc does not count as free" truth-realloc preload/record.c \
+fault "realloc does not count as free" truth-realloc preload/kinds/heap/record.c \
     's|    hp_tally_add\(&row->freed, 1, data.size\);|    if (data.size % 4)\n        hp_tally_add(&row->freed, 1, data.size);|'
-fault "posix_memalign is not charged" truth-aligned preload/hooks.c \
-    's|(posix_memalign\(.*?)hp_charge\(asked\) && hp_due\(asked\)|$1 0|s'
-fault "sizes are those that the allocator rounds up to" truth-aligned preload/record.c \
+fault "posix_memalign is not charged" truth-aligned preload/hooks/malloc.c \
+    's|(posix_memalign\(.*?)hp_charge\(asked\) && hp_hook_due\(asked\)|$1 0|s'
+fault "sizes are those that the allocator rounds up to" truth-aligned preload/hooks/cold.c \
     's|void hp_record\(const void \*pointer, size_t n, const void \*frame_address\)\n\{|void hp_record(const void *pointer, size_t n, const void *frame_address)\n{\n    n = (n + 63) / 64 * 64;|'
 fault "one counter for all sizes of a stack" "estimates mixed*" src/ledger/ledger.c \
     's|(uint16_t hp_size_class\(uint64_t size\)\n\{)|$1 if (size) return 0;|'

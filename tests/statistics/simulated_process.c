@@ -6,8 +6,8 @@
 
 #include "../unit/ledger/ledger_help.h"
 #include "../unit/profile/profile_help.h"
+#include "kinds/heap/sampler.h"
 #include "ledger/snapshot.h"
-#include "sampler.h"
 
 #define BUDGET (16ull << 20)
 #define SITE_BASE 0x100000ull
@@ -61,7 +61,7 @@ struct stream *stream_new(struct process *process, unsigned site, uint64_t size)
     return process->streams = stream;
 }
 
-/* What preload/record.c does with a sample, but for the stack. */
+/* What preload/kinds/heap/record.c does with a sample, but for the stack. */
 static void record(struct stream *stream)
 {
     struct process *process = stream->process;

@@ -17,7 +17,7 @@
 
 #include "../unit/profile/profile_help.h"
 #include "../unit/preload/uniform.h"
-#include "sampler.h"
+#include "kinds/heap/sampler.h"
 
 #define INTERVAL 524288
 #define SITES_MAX 64

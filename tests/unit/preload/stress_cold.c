@@ -8,22 +8,21 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-#include "dump.h"
-#include "figures.h"
-#include "filter.h"
+#include "hooks/cold.h"
+#include "kinds/heap/figures.h"
+#include "kinds/heap/filter.h"
+#include "kinds/heap/sampler.h"
 #include "ledger/snapshot.h"
 #include "../ledger/ledger_help.h"
-#include "library.h"
-#include "modules.h"
-#include "next.h"
-#include "record.h"
-#include "sampler.h"
-#include "step.h"
-#include "unwind.h"
+#include "life/dump.h"
+#include "life/interval.h"
+#include "life/start.h"
+#include "process/library.h"
+#include "unwind/modules.h"
+#include "unwind/step.h"
+#include "unwind/unwind.h"
 
 enum { THREADS = 6, ROUNDS = 20000, OWN = 64, DISTURBANCES = 2000, DEEPEST = 24 };
-
-const struct hp_hot hp_exact_hooks; /* the hooks are not linked in */
 
 static uint64_t recorded, forgotten;
 static unsigned working = THREADS;

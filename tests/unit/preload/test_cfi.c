@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cfi.h"
-#include "modules.h"
+#include "unwind/cfi.h"
+#include "unwind/modules.h"
 
 void plain_function(void);
 void framed_function(void);

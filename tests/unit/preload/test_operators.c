@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "operators.h"
+#include "kinds/heap/operator_frames.h"
 
 /* Absolute frames, of no module. */
 static void counts_the_innermost_frames(void **state)

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "options.h"
+#include "process/options.h"
 
 static unsigned complaints;
 static char complaint[3][8192];

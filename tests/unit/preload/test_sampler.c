@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "sampler.h"
+#include "kinds/heap/sampler.h"
 #include "uniform.h"
 
 /* As the hooks do it. */

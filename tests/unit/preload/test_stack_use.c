@@ -9,18 +9,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "library.h"
-#include "next.h"
-#include "record.h"
-#include "sampler.h"
-#include "step.h"
-#include "unwind.h"
+#include "hooks/cold.h"
+#include "kinds/heap/sampler.h"
+#include "life/start.h"
+#include "process/library.h"
+#include "unwind/step.h"
+#include "unwind/unwind.h"
 
 #define PROMISED 4096
 #define PATTERN 0x5aa5c33c6996f00full
 enum { LEVELS = 200, WINDOW = 64 << 10 };
-
-const struct hp_hot hp_exact_hooks; /* the hooks are not linked in */
 
 struct use {
     size_t size; /* of the object */

@@ -9,7 +9,7 @@
 #include <link.h>
 #include <string.h>
 
-#include "symbols.h"
+#include "allocators/symbols.h"
 
 static const char *const in_libc[] = {"malloc", "free", "calloc", "realloc", "memalign", "posix_memalign", "qsort",
                                       "prctl", "gnu_get_libc_version", "strlen", "memcpy", "time"};

@@ -18,9 +18,9 @@
 #include <unistd.h>
 
 #include "ledger/region.h"
-#include "modules.h"
-#include "step.h"
-#include "unwind.h"
+#include "unwind/modules.h"
+#include "unwind/step.h"
+#include "unwind/unwind.h"
 
 /* Called by name only, kept out of line, and not turned into jumps: each has its frame. */
 #if defined(__clang__)
