@@ -38,9 +38,10 @@ static clock_function *find_in(const char *vdso)
         }
     }
     /* Newer kernels leave DT_HASH out; the strings follow the symbols in all. */
-    uint64_t count = hash ? hash[1] : gnu_hash && strings > (const char *)symbols
-                                          ? (uint64_t)(strings - (const char *)symbols) / sizeof *symbols
-                                          : 0;
+    uint64_t count = hash ? hash[1]
+                     : gnu_hash && strings > (const char *)symbols
+                         ? (uint64_t)(strings - (const char *)symbols) / sizeof *symbols
+                         : 0;
     for (uint64_t i = 0; symbols && strings && i < count; i++)
         if (symbols[i].st_shndx != SHN_UNDEF && (!strcmp(strings + symbols[i].st_name, "__vdso_clock_gettime") ||
                                                  !strcmp(strings + symbols[i].st_name, "__kernel_clock_gettime")))

@@ -1,8 +1,8 @@
 /* parse.h - sizes, durations and patterns of names as people write them, for the library's settings and the command's
  * options alike: what one takes, the other takes for the same.
  *
- * No malloc, no locale, no call of any library: it runs at the start of other people's programs. All of the text must be
- * the value: no sign, no blanks, no fraction. What is no value leaves the result as it was.
+ * No malloc, no locale, no call of any library: it runs at the start of other people's programs. All of the text must
+ * be the value: no sign, no blanks, no fraction. What is no value leaves the result as it was.
  */
 #ifndef HP_BASE_PARSE_H
 #define HP_BASE_PARSE_H

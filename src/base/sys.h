@@ -38,8 +38,8 @@ uint64_t hp_coarse_ns(void);
 /* CLOCK_MONOTONIC, exact; no system call where the vDSO has it, but it may need the time stamp counter. */
 uint64_t hp_fine_ns(void);
 
-/* From here to hp_signals_restore() no signal handler runs in this thread: none jumps away from there, or forks. False: that
- * can't be had. */
+/* From here to hp_signals_restore() no signal handler runs in this thread: none jumps away from there, or forks.
+ * False: that can't be had. */
 static inline bool hp_signals_block(uint64_t *before)
 {
     const uint64_t all = ~0ull;

@@ -48,12 +48,13 @@ void hp_text_init(struct hp_text *text, hp_sink_fn *sink, void *sink_state, char
  * allocated, one is added to the allocated bytes: google/pprof drops the allocated columns otherwise. */
 void hp_text_header(struct hp_text *text, const struct hp_counts *total, uint64_t interval);
 
-/* `addresses` are return addresses, innermost first. None is put before them that readers would drop by its name, inside
- * the library's malloc for example: where the library has no debug information, go tool pprof has no name for it. */
+/* `addresses` are return addresses, innermost first. None is put before them that readers would drop by its name,
+ * inside the library's malloc for example: where the library has no debug information, go tool pprof has no name for
+ * it. */
 void hp_text_entry(struct hp_text *text, const struct hp_counts *counts, const uint64_t *addresses, size_t depth);
 
-/* `# heapprof.drawn = 1: 2 [3: 4] @ INTERVAL` after an entry: what was sampled, and at which interval, where that is not
- * the profile's. The entry itself is then converted to the profile's interval, for readers that know but one. */
+/* `# heapprof.drawn = 1: 2 [3: 4] @ INTERVAL` after an entry: what was sampled, and at which interval, where that is
+ * not the profile's. The entry itself is then converted to the profile's interval, for readers that know but one. */
 void hp_text_drawn(struct hp_text *text, const struct hp_counts *drawn, uint64_t interval);
 
 /* `#<TAB>0xPC<TAB>function+0xoffset<TAB>file:line`, as Go's debug=1. pc is the return address less one. `file` may be

@@ -37,8 +37,7 @@ static error_t parse_common(int key, char *argument, struct argp_state *state)
 static const struct argp_option *known_option(const struct argp *argp, const char *word)
 {
     size_t length = strcspn(word, "=");
-    for (const struct argp_option *option = argp->options; option && (option->name || option->key);
-         option++) {
+    for (const struct argp_option *option = argp->options; option && (option->name || option->key); option++) {
         if (!strncmp(word, "--", 2) && option->name && strlen(option->name) == length - 2 &&
             !strncmp(option->name, word + 2, length - 2))
             return option;
@@ -58,16 +57,15 @@ static void complain(const struct argp *argp, const char *word)
     hp_usage("option '%s' takes no value", word);
 }
 
-void hp_arguments_parse(const struct hp_verb *verb, const struct argp *argp, unsigned flags,
-                        int argc, char **argv, void *input)
+void hp_arguments_parse(const struct hp_verb *verb, const struct argp *argp, unsigned flags, int argc, char **argv,
+                        void *input)
 {
     static const struct argp_option common[] = {{"help", KEY_HELP, NULL, 0, NULL, 0}, {0}};
     const struct argp_child children[] = {{argp, 0, NULL, 0}, {0}};
     const struct argp whole = {.options = common, .parser = parse_common, .children = children};
     struct parsing parsing = {verb, input, 0};
     hp_usage_verb(verb->name);
-    error_t error = argp_parse(&whole, argc, argv,
-                               flags | ARGP_NO_HELP | ARGP_NO_ERRS | ARGP_NO_EXIT, NULL, &parsing);
+    error_t error = argp_parse(&whole, argc, argv, flags | ARGP_NO_HELP | ARGP_NO_ERRS | ARGP_NO_EXIT, NULL, &parsing);
     if (error)
         complain(argp, parsing.next > 0 && parsing.next <= argc ? argv[parsing.next - 1] : "");
 }

@@ -15,8 +15,8 @@
 
 void hp_sources_add(struct hp_directories *directories, const char *name)
 {
-    directories->names = hp_grow(directories->names, &directories->capacity, directories->count + 1,
-                                 sizeof *directories->names);
+    directories->names =
+        hp_grow(directories->names, &directories->capacity, directories->count + 1, sizeof *directories->names);
     directories->names[directories->count++] = name;
 }
 
@@ -73,8 +73,7 @@ static int read_one(const char *argument, struct hp_profile **profile)
     if (hp_argument_is_pid(argument, &pid)) {
         struct hp_byte_buffer memory = {0};
         status = hp_target_dump(pid, hp_byte_buffer_sink, &memory);
-        if (status == HP_DONE &&
-            hp_profile_read_memory(argument, memory.data, memory.size, profile, &error))
+        if (status == HP_DONE && hp_profile_read_memory(argument, memory.data, memory.size, profile, &error))
             status = hp_fail("%s", error.text);
         free(memory.data);
         return status;
@@ -124,8 +123,7 @@ int hp_load_numbers(char *const *arguments, size_t count, struct hp_profile **pr
 
 static int by_time(const void *a, const void *b)
 {
-    const struct hp_profile *left = *(struct hp_profile *const *)a,
-                            *right = *(struct hp_profile *const *)b;
+    const struct hp_profile *left = *(struct hp_profile *const *)a, *right = *(struct hp_profile *const *)b;
     return (left->time_ns > right->time_ns) - (left->time_ns < right->time_ns);
 }
 

@@ -22,8 +22,7 @@ void hp_sources_free(struct hp_sources *sources);
 /* What stays open while a verb works on its profiles. */
 struct hp_loader {
     struct hp_symbolizer *symbolizer;
-    struct hp_names
-        notes; /* about modules without symbols: each is said once, and only so many of them */
+    struct hp_names notes; /* about modules without symbols: each is said once, and only so many of them */
 };
 void hp_loader_open(struct hp_loader *loader, const struct hp_sources *sources);
 /* Says how many notes were left out, and closes. */

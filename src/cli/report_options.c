@@ -118,8 +118,7 @@ static unsigned option_set(int key)
     }
 }
 
-void hp_report_arguments_only(const struct hp_report_arguments *arguments, const char *what,
-                              unsigned takes)
+void hp_report_arguments_only(const struct hp_report_arguments *arguments, const char *what, unsigned takes)
 {
     static const struct {
         unsigned option;
@@ -162,8 +161,7 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
         report->rows = 10;
         return 0;
     case KEY_SAMPLE:
-        report->sample =
-            (enum hp_sample_type)choose("sample", value, hp_sample_type_names, HP_SAMPLE_TYPES);
+        report->sample = (enum hp_sample_type)choose("sample", value, hp_sample_type_names, HP_SAMPLE_TYPES);
         return 0;
     case KEY_SORT:
         report->by_cum = choose("sort", value, sort_names, 2);
@@ -173,8 +171,8 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
         report->rows_given = true;
         return 0;
     case KEY_GRANULARITY:
-        report->view.granularity = (enum hp_granularity)choose(
-            "granularity", value, hp_granularity_names, HP_GRANULARITIES);
+        report->view.granularity =
+            (enum hp_granularity)choose("granularity", value, hp_granularity_names, HP_GRANULARITIES);
         return 0;
     case KEY_FOCUS:
         report->view.focus = value;
@@ -220,8 +218,8 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
         arguments->color = (enum hp_color)choose("color", value, color_names, 3);
         return 0;
     case ARGP_KEY_ARG:
-        arguments->inputs = hp_grow(arguments->inputs, &arguments->input_capacity,
-                                    arguments->input_count + 1, sizeof *arguments->inputs);
+        arguments->inputs = hp_grow(arguments->inputs, &arguments->input_capacity, arguments->input_count + 1,
+                                    sizeof *arguments->inputs);
         arguments->inputs[arguments->input_count++] = value;
         return 0;
     case ARGP_KEY_END:

@@ -50,8 +50,7 @@ void hp_report_arguments_parse(const struct hp_verb *verb, unsigned takes, int a
                                struct hp_report_arguments *arguments);
 /* A usage error if any option was given that is not in the set `takes`. `what` takes them: "stats".
  */
-void hp_report_arguments_only(const struct hp_report_arguments *arguments, const char *what,
-                              unsigned takes);
+void hp_report_arguments_only(const struct hp_report_arguments *arguments, const char *what, unsigned takes);
 
 void hp_report_arguments_free(struct hp_report_arguments *arguments);
 

@@ -18,8 +18,7 @@ int hp_report_run(const struct hp_report *report, const struct hp_report_input *
     return hp_output_flush();
 }
 
-int hp_report_verb(const struct hp_verb *verb, const struct hp_report *report, unsigned takes,
-                   int argc, char **argv)
+int hp_report_verb(const struct hp_verb *verb, const struct hp_report *report, unsigned takes, int argc, char **argv)
 {
     struct hp_report_arguments arguments;
     hp_report_arguments_parse(verb, takes, argc, argv, &arguments);

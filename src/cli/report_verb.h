@@ -10,8 +10,7 @@
 
 /* Parses the arguments, reads and merges the inputs, writes the report to standard output. `takes`:
  * the options that mean anything to it (enum hp_report_option). Returns the exit status. */
-int hp_report_verb(const struct hp_verb *verb, const struct hp_report *report, unsigned takes,
-                   int argc, char **argv);
+int hp_report_verb(const struct hp_verb *verb, const struct hp_report *report, unsigned takes, int argc, char **argv);
 
 /* Writes `report`, and says what went wrong if it did. */
 int hp_report_run(const struct hp_report *report, const struct hp_report_input *input,

@@ -45,8 +45,7 @@ void hp_usage_verb(const char *name)
 void hp_usage(const char *format, ...)
 {
     char hint[128];
-    snprintf(hint, sizeof hint, " (try 'heapprof help%s%s')", *current_verb ? " " : "",
-             current_verb);
+    snprintf(hint, sizeof hint, " (try 'heapprof help%s%s')", *current_verb ? " " : "", current_verb);
     va_list arguments;
     va_start(arguments, format);
     say("heapprof", format, arguments, hint);

@@ -5,14 +5,17 @@
 #include "cli/load.h"
 #include "serve/server.h"
 
-#define HP_SERVING(address) {.where = (address), .listener = {.fd = -1}}
+#define HP_SERVING(address)                                                                                            \
+    {                                                                                                                  \
+        .where = (address), .listener = {.fd = -1 }                                                                    \
+    }
 #define HP_SERVING_WHERE "127.0.0.1:6060"
 
 /* Starts as HP_SERVING(where). */
 struct hp_serving {
     const char *where; /* NULL: nothing is served, and all functions here do nothing */
     struct hp_listener listener;
-    char *token; /* NULL: none */
+    char *token;       /* NULL: none */
     unsigned every_ms; /* between two moments of the page's time line; 0: as usual */
     struct hp_collector *collector;
     struct hp_history *history;

@@ -1,4 +1,5 @@
-/* verb.h - a verb of the command is a const descriptor in a file of its own, verbs/NAME.c, with its help in help/NAME.txt. */
+/* verb.h - a verb of the command is a const descriptor in a file of its own, verbs/NAME.c, with its help in
+ * help/NAME.txt. */
 #ifndef HP_CLI_VERB_H
 #define HP_CLI_VERB_H
 

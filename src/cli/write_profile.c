@@ -34,8 +34,7 @@ static ssize_t write_cookie(void *cookie, const char *data, size_t size)
 }
 
 static int write_report(const struct hp_report *report, const struct hp_report_input *input,
-                        const struct hp_report_options *options, struct hp_output *output,
-                        struct hp_error *error)
+                        const struct hp_report_options *options, struct hp_output *output, struct hp_error *error)
 {
     FILE *out = fopencookie(output, "w", (cookie_io_functions_t){.write = write_cookie});
     if (!out)
@@ -55,26 +54,22 @@ static int write_report(const struct hp_report *report, const struct hp_report_i
 const struct hp_format hp_format_text = {"text", false, 0, write_text, NULL};
 const struct hp_format hp_format_pprof = {"pprof", true, 0, write_pprof, NULL};
 static const struct hp_format folded = {"folded", false, MEASURED, NULL, &hp_report_folded};
-static const struct hp_format speedscope = {"speedscope", false, VIEWED | HP_TAKES_SAMPLE, NULL,
-                                            &hp_report_speedscope};
+static const struct hp_format speedscope = {"speedscope", false, VIEWED | HP_TAKES_SAMPLE, NULL, &hp_report_speedscope};
 static const struct hp_format whole = {"json", false, VIEWED, NULL, &hp_report_json_profile};
 static const struct hp_format svg = {"svg", false, MEASURED, NULL, &hp_report_svg};
-static const struct hp_format html = {"html", false, MEASURED | HP_TAKES_SERIES, NULL,
-                                      &hp_report_html};
+static const struct hp_format html = {"html", false, MEASURED | HP_TAKES_SERIES, NULL, &hp_report_html};
 static const struct hp_format dot = {"dot", false, MEASURED | HP_TAKES_ROWS, NULL, &hp_report_dot};
 const struct hp_format *const hp_formats[] = {
     &hp_format_pprof, &hp_format_text, &folded, &speedscope, &whole, &svg, &html, &dot, NULL};
 
 const struct hp_format *hp_format_of_name(const char *path)
 {
-    bool proto =
-        hp_ends_in(path, ".pb.gz") || hp_ends_in(path, ".pb") || hp_ends_in(path, ".pprof");
+    bool proto = hp_ends_in(path, ".pb.gz") || hp_ends_in(path, ".pb") || hp_ends_in(path, ".pprof");
     return proto ? &hp_format_pprof : &hp_format_text;
 }
 
-int hp_write_profile(struct hp_profile *profile, const struct hp_profile *base,
-                     const struct hp_series *series, const struct hp_format *format,
-                     const struct hp_report_options *options, const char *path)
+int hp_write_profile(struct hp_profile *profile, const struct hp_profile *base, const struct hp_series *series,
+                     const struct hp_format *format, const struct hp_report_options *options, const char *path)
 {
     bool to_stdout = !path || !strcmp(path, "-");
     if (to_stdout && format->binary && isatty(STDOUT_FILENO))
@@ -91,8 +86,7 @@ int hp_write_profile(struct hp_profile *profile, const struct hp_profile *base,
         hp_output_close(&output, false, false);
         if (status == -EINVAL && *error.text)
             hp_usage("%s", error.text);
-        return hp_fail("%s: %s", to_stdout ? "standard output" : path,
-                       *error.text ? error.text : strerror(-status));
+        return hp_fail("%s: %s", to_stdout ? "standard output" : path, *error.text ? error.text : strerror(-status));
     }
     return hp_output_close(&output, true, false);
 }

@@ -26,8 +26,7 @@ const struct hp_format *hp_format_of_name(const char *path);
  * `base`: to be subtracted, or NULL. To `path`, or NULL or "-": standard output. Names that end in
  * .gz are compressed. The exit status. */
 /* `series`: for html, then `profile` is its stacks; or NULL. */
-int hp_write_profile(struct hp_profile *profile, const struct hp_profile *base,
-                     const struct hp_series *series, const struct hp_format *format,
-                     const struct hp_report_options *options, const char *path);
+int hp_write_profile(struct hp_profile *profile, const struct hp_profile *base, const struct hp_series *series,
+                     const struct hp_format *format, const struct hp_report_options *options, const char *path);
 
 #endif

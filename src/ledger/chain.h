@@ -20,8 +20,8 @@ hp_offset *hp_chain_there(const struct hp_store *store, unsigned level, uint64_t
 
 /* Make a row of this key, with no objects, and put it into its chain unless an equal one came first: that one then. 0:
  * no memory. `may_fold`: dead rows may be folded for it. */
-hp_offset hp_row_add(const struct hp_store *store, const struct hp_key *key, bool may_fold, uint32_t tid, const void *here,
-                     bool *truncated);
+hp_offset hp_row_add(const struct hp_store *store, const struct hp_key *key, bool may_fold, uint32_t tid,
+                     const void *here, bool *truncated);
 
 /* A slot of the smallest class, which was never used; 0: no memory. */
 hp_offset hp_slot_make(const struct hp_store *store);

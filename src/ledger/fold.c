@@ -7,10 +7,10 @@
  * that totals by site stay right, and its slot is free. Where even fold rows find no memory, the innermost frame goes,
  * too.
  *
- * One folds at a time (fold.lock); others go on without, and nobody waits. The lock names its holder by thread and stack
- * address: a holder that is dead, or that left the frame in which it folds (a signal handler's siglongjmp), is taken over
- * from, and its fold finished by the journal, which can be done twice: the row is frozen by HP_ROW_DEAD, and the fold
- * row's counters before are known.
+ * One folds at a time (fold.lock); others go on without, and nobody waits. The lock names its holder by thread and
+ * stack address: a holder that is dead, or that left the frame in which it folds (a signal handler's siglongjmp), is
+ * taken over from, and its fold finished by the journal, which can be done twice: the row is frozen by HP_ROW_DEAD,
+ * and the fold row's counters before are known.
  */
 #include "arch/arch.h"
 #include "ledger/chain.h"
@@ -84,8 +84,8 @@ static void finish_journal(const struct hp_store *store)
                      sum(journal->before_freed, hp_tally_read(&row->freed)));
         __atomic_store_n(&journal->state, HP_JOURNAL_ADDED, __ATOMIC_RELEASE);
     }
-    /* One that is linked no more was on its way to the free slots when its folder went: it may be there already. A reader
-     * that stands on it goes on among free slots: they count nothing. */
+    /* One that is linked no more was on its way to the free slots when its folder went: it may be there already. A
+     * reader that stands on it goes on among free slots: they count nothing. */
     bool was_linked = unlink_row(store, journal->row);
     if (was_linked)
         set_counters(row, (struct hp_tally){0, 0}, (struct hp_tally){0, 0});
@@ -96,9 +96,9 @@ static void finish_journal(const struct hp_store *store)
         hp_slot_give_back(store, journal->row);
 }
 
-/* Fold rows of one frame have a share of memory, and of what rows could get where other things took it. While it is full
- * those of them that are cold go, too, and no new ones are made: a fold that needs a slot for each one that it gives back
- * makes no room. */
+/* Fold rows of one frame have a share of memory, and of what rows could get where other things took it. While it is
+ * full those of them that are cold go, too, and no new ones are made: a fold that needs a slot for each one that it
+ * gives back makes no room. */
 static bool has_room_for_frames(const struct hp_ledger *ledger)
 {
     const uint64_t size = sizeof(struct hp_ledger_row) + hp_slot_depth(0) * sizeof(uint64_t);
@@ -188,8 +188,8 @@ static bool is_left(const struct hp_store *store, uint64_t lock, uint32_t tid, c
 static void raise_since(struct hp_folding *fold, uint64_t now_ms)
 {
     uint64_t since = __atomic_load_n(&fold->since_ms, __ATOMIC_RELAXED);
-    while (since < now_ms && !__atomic_compare_exchange_n(&fold->since_ms, &since, now_ms, false, __ATOMIC_RELAXED,
-                                                          __ATOMIC_RELAXED)) {
+    while (since < now_ms &&
+           !__atomic_compare_exchange_n(&fold->since_ms, &since, now_ms, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
     }
 }
 
@@ -231,7 +231,8 @@ static uint64_t chain_count(const struct hp_ledger *ledger)
 bool hp_fold_is_vain(const struct hp_ledger *ledger)
 {
     uint64_t rows = __atomic_load_n(&ledger->row_count, __ATOMIC_RELAXED);
-    return __atomic_load_n(&ledger->fold.fruitless, __ATOMIC_RELAXED) > 2 * (chain_count(ledger) / CHAINS_A_LOOK + rows);
+    return __atomic_load_n(&ledger->fold.fruitless, __ATOMIC_RELAXED) >
+           2 * (chain_count(ledger) / CHAINS_A_LOOK + rows);
 }
 
 /* The chain that the hand points to, and the next one: NULL where nothing was ever put near. */

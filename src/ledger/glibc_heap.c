@@ -7,8 +7,8 @@
 #include "base/sys.h"
 
 /* struct malloc_state, all versions: a lock and flags; since 2.27 have_fastchunks and 4 bytes of padding; then
- *   fast[10], top, last_remainder, bins[254] (pairs of links, an empty one to itself), 16 bytes of binmap, next, next_free,
- *   attached_threads (since 2.23, and in updates of versions before), system_mem, max_system_mem
+ *   fast[10], top, last_remainder, bins[254] (pairs of links, an empty one to itself), 16 bytes of binmap, next,
+ *   next_free, attached_threads (since 2.23, and in updates of versions before), system_mem, max_system_mem
  */
 #define FAST_LISTS 10
 #define BINS 127
@@ -19,9 +19,9 @@
 #define FLAGS_AT 4
 #define NONCONTIGUOUS 2u
 
-/* struct malloc_par: trim_threshold, top_pad, mmap_threshold, arena_test, arena_max; since 2.35 thp_pagesize, hp_pagesize,
- * and hp_flags (32 bits); then four of 32 bits: n_mmaps, n_mmaps_max, max_n_mmaps, no_dyn_threshold; mmapped_mem,
- * max_mmapped_mem; until 2.24 or so max_total_mem; sbrk_base */
+/* struct malloc_par: trim_threshold, top_pad, mmap_threshold, arena_test, arena_max; since 2.35 thp_pagesize,
+ * hp_pagesize, and hp_flags (32 bits); then four of 32 bits: n_mmaps, n_mmaps_max, max_n_mmaps, no_dyn_threshold;
+ * mmapped_mem, max_mmapped_mem; until 2.24 or so max_total_mem; sbrk_base */
 #define HUGE_PAGE_AT 48
 #define MAPPED_AT(version) ((version) >= 2035 ? 80u : 56u)
 #define COUNTS_AT(version) ((version) >= 2035 ? 60u : 40u)
@@ -266,8 +266,8 @@ static bool read_link(struct walk *walk, uint64_t chunk, uint64_t *size, uint64_
     return true;
 }
 
-/* Each link may take a read of its own, and there may be a million: a quarter of the time at most. What isn't seen counts
- * as in use, and the figure as one of a part. */
+/* Each link may take a read of its own, and there may be a million: a quarter of the time at most. What isn't seen
+ * counts as in use, and the figure as one of a part. */
 static uint64_t sum_fast(struct walk *walk, uint64_t most)
 {
     const uint64_t deadline = walk->deadline_ns;
@@ -376,8 +376,8 @@ static bool add_arenas(struct walk *walk)
     return false;
 }
 
-/* The head of the chunk at `at`, of at most `limit` + 16: the size of the one before (if that is free), its own with its
- * flags. NULL: it can't be read, or time is over. Large chunks are jumped over: then little is read at once. */
+/* The head of the chunk at `at`, of at most `limit` + 16: the size of the one before (if that is free), its own with
+ * its flags. NULL: it can't be read, or time is over. Large chunks are jumped over: then little is read at once. */
 static const uint64_t *head_at(struct walk *walk, uint64_t at, uint64_t limit)
 {
     if (at < walk->copy_at || at + 16 > walk->copy_at + walk->copy_size) {
@@ -451,8 +451,8 @@ static bool is_chain(struct walk *walk, const struct hp_glibc_range *range, uint
     return head != NULL;
 }
 
-/* Where to go on after a chunk that made no sense at `at`: a place from which a chain of chunks starts, at the latest the
- * next live sample, of which that is known. */
+/* Where to go on after a chunk that made no sense at `at`: a place from which a chain of chunks starts, at the latest
+ * the next live sample, of which that is known. */
 static uint64_t resynchronise(struct walk *walk, const struct hp_glibc_range *range, uint64_t at, uint64_t limit)
 {
     uint64_t known = next_known(walk, at, limit);
@@ -562,9 +562,9 @@ static double quantile(unsigned count)
     return freedom < sizeof few / sizeof *few ? (double)few[freedom] : freedom < 30 ? 2.2 : 1.96;
 }
 
-/* Pieces are chosen in proportion to their size, evenly over the heap (multiples of the golden ratio), so that the mean of
- * their shares is the heap's (Hansen and Hurwitz 1943). One that isn't finished in time is left out, unless it is the only
- * one. */
+/* Pieces are chosen in proportion to their size, evenly over the heap (multiples of the golden ratio), so that the
+ * mean of their shares is the heap's (Hansen and Hurwitz 1943). One that isn't finished in time is left out, unless it
+ * is the only one. */
 static bool extrapolate(struct walk *walk)
 {
     double sum = 0, squares = 0;

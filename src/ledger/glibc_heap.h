@@ -1,13 +1,14 @@
 /* glibc_heap.h - how much of glibc's heap is in use, read from its own structures without its locks or its help.
  *
  * Terms (malloc/malloc.c and malloc/arena.c of glibc)
- *   arena    struct malloc_state; main_arena lies in libc's data, the others at the start of a heap of their own; a ring
- *   heap     what an arena other than the main one takes from the system at once: at a multiple of 64 MiB, with a
+ *   arena    struct malloc_state; main_arena lies in libc's data, the others at the start of a heap of their own; a
+ *   ring heap     what an arena other than the main one takes from the system at once: at a multiple of 64 MiB, with a
  *            struct heap_info at its start; the main arena has the memory from mp_.sbrk_base to the end of its top
  *   chunk    a size and three flags, and the bytes; chunks lie side by side, and the last one of an arena is its top
  *   fast     freed, but kept in one of ten lists per arena, and marked as in use
  *   mapped   objects with a mapping of their own, which mp_.mmapped_mem counts
- *   lost     bytes between a chunk whose size made no sense, because it was changed while it was read, and the next place
+ *   lost     bytes between a chunk whose size made no sense, because it was changed while it was read, and the next
+ *   place
  *            where a chunk is known to begin
  *
  * Invariants, as in mallinfo2 (which takes each arena's lock, and visits all free chunks)
@@ -44,9 +45,9 @@ struct hp_glibc {
 /* 2036 of "2.36" or "glibc 2.36"; 0: it can't be read. */
 uint32_t hp_glibc_version(const char *text);
 
-/* Look for main_arena and mp_ in libc's writable data: `size` bytes at `data`, which are at `address` in the process that
- * they are of. Other threads may write them meanwhile. False: one of them is not there (glibc makes them as they are
- * needed: another time it may be), more than one place looks like it, or the version is not known. */
+/* Look for main_arena and mp_ in libc's writable data: `size` bytes at `data`, which are at `address` in the process
+ * that they are of. Other threads may write them meanwhile. False: one of them is not there (glibc makes them as they
+ * are needed: another time it may be), more than one place looks like it, or the version is not known. */
 bool hp_glibc_find(struct hp_glibc *glibc, uint32_t version, const void *data, size_t size, uint64_t address);
 
 /* sys and mapped by plain loads, in the process itself: arenas are never given back. */
@@ -83,8 +84,8 @@ struct hp_glibc_figures {
     bool sampled; /* time ran out: inuse is extrapolated from parts of the heap */
 };
 
-/* False: the structures make no sense. Takes at most `budget_ns` of CPU time, and a read and a request for live addresses
- * more; five times that where the thread waits. */
+/* False: the structures make no sense. Takes at most `budget_ns` of CPU time, and a read and a request for live
+ * addresses more; five times that where the thread waits. */
 bool hp_glibc_walk(const struct hp_glibc *glibc, const struct hp_heap_source *source, uint64_t budget_ns,
                    struct hp_glibc_scratch *scratch, struct hp_glibc_figures *figures);
 

@@ -18,8 +18,8 @@ void hp_memory_close(const struct hp_memory *memory);
 /* `state`: a struct hp_memory; as hp_heap_source.read. */
 long hp_memory_read(void *state, uint64_t address, void *to, size_t size);
 
-/* HeapInuse and HeapSys now, in at most `budget_ns`. `process`: "self" (and pid 0) or a number, in /proc. `work`: zero pages
- * of hp_heap_work_size(). False: it is not glibc's, or not known where it is, or can't be read. */
+/* HeapInuse and HeapSys now, in at most `budget_ns`. `process`: "self" (and pid 0) or a number, in /proc. `work`: zero
+ * pages of hp_heap_work_size(). False: it is not glibc's, or not known where it is, or can't be read. */
 bool hp_heap_walk(const struct hp_ledger_view *view, const char *process, int pid, uint64_t budget_ns, void *work,
                   struct hp_figures *figures);
 size_t hp_heap_work_size(void);

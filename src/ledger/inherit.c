@@ -169,7 +169,8 @@ struct hp_heritage *hp_heritage_copy(const struct hp_store *store)
     struct hp_heritage *heritage = copy_with_room(store, 16);
     if (!heritage || !heritage->missed)
         return heritage;
-    /* A program whose live heap grows by more than an eighth meanwhile. What even this has no room for counts as lost. */
+    /* A program whose live heap grows by more than an eighth meanwhile. What even this has no room for counts as lost.
+     * */
     hp_heritage_free(heritage);
     return copy_with_room(store, 4096);
 }

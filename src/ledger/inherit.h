@@ -19,8 +19,8 @@ struct hp_heritage;
 struct hp_heritage *hp_heritage_copy(const struct hp_store *store);
 void hp_heritage_free(struct hp_heritage *heritage);
 
-/* Put it into a new ledger, by no thread that is known there. `keep` says of each object whether it is to go in. How many
- * objects there was no memory for, here or in the copy. */
+/* Put it into a new ledger, by no thread that is known there. `keep` says of each object whether it is to go in. How
+ * many objects there was no memory for, here or in the copy. */
 uint64_t hp_heritage_build(const struct hp_heritage *heritage, const struct hp_store *store,
                            bool (*keep)(uint64_t address));
 

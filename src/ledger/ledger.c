@@ -75,7 +75,8 @@ void hp_ledger_give_back(const struct hp_store *store, uint64_t at, uint64_t siz
 
 uint64_t hp_ledger_allocate(const struct hp_store *store, uint64_t size)
 {
-    /* Asked before, so that who is refused for want of memory uses up no offsets; the answer that counts is the second. */
+    /* Asked before, so that who is refused for want of memory uses up no offsets; the answer that counts is the second.
+     * */
     uint64_t end = __atomic_load_n(&store->ledger->end, __ATOMIC_RELAXED);
     if (end + size > store->ledger->size || !hp_ledger_reserve(store, end, 1))
         return 0;

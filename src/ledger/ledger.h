@@ -4,7 +4,8 @@
  *   file     what the ledger stands in: shared and sparse (or private memory, when no file can be had). It has its full
  *            size from the start and takes memory as it fills up
  *   chunk    HP_CHUNK bytes of it, mapped into the target when first needed
- *   block    HP_BLOCK bytes of it; memory is reserved block by block before it is touched, so that a full file system or
+ *   block    HP_BLOCK bytes of it; memory is reserved block by block before it is touched, so that a full file system
+ *   or
  *            budget loses samples instead of raising SIGBUS
  *   store    a ledger as a process sees it: the header, where its chunks are, how blocks are reserved
  *   frame    a code address as (module + 1) << 48 | return address - module base; module part 0: an absolute address
@@ -16,20 +17,20 @@
  *   live     sampled objects by address
  *
  * Invariants
- *   row.alloc and row.freed only grow while a row lives, each by one 16-byte compare-and-swap, so that objects and bytes
- *   never disagree;
- *   freed <= alloc as sets of objects: an object is counted in alloc before it is in the live table, and in freed after it
- *   left it; so a row that a live sample refers to is not dead, and is never folded;
+ *   row.alloc and row.freed only grow while a row lives, each by one 16-byte compare-and-swap, so that objects and
+ *   bytes never disagree;
+ *   freed <= alloc as sets of objects: an object is counted in alloc before it is in the live table, and in freed
+ *   after it left it; so a row that a live sample refers to is not dead, and is never folded;
  *   what was ever allocated and freed is the sum over all rows, before and after a fold.
  *
  * Concurrency: no locks but that of folding, which nobody waits for. Chain heads are published by compare-and-swap
  * (release) and read with acquire. Whether a row lives is decided by one word, alloc.objects: HP_ROW_DEAD, the slot's
- * generation, and the count. A sample is added by a compare-and-swap that expects the generation that was seen before the
- * row's key was compared, so one that meets a row that was folded meanwhile fails and looks for its row again. Only who
- * holds fold.lock unlinks rows. A row's `next` stays readable until its slot is used again; who strays into another chain
- * by it finds keys that don't match, and may at worst make a second row of one key, which readers add up.
- * A live slot belongs to whoever turned its key from 0 to address|1 or from address to address|1; an address is inserted
- * after the allocator handed it out and taken before it goes back, so operations on one address never overlap.
+ * generation, and the count. A sample is added by a compare-and-swap that expects the generation that was seen before
+ * the row's key was compared, so one that meets a row that was folded meanwhile fails and looks for its row again.
+ * Only who holds fold.lock unlinks rows. A row's `next` stays readable until its slot is used again; who strays into
+ * another chain by it finds keys that don't match, and may at worst make a second row of one key, which readers add up.
+ * A live slot belongs to whoever turned its key from 0 to address|1 or from address to address|1; an address is
+ * inserted after the allocator handed it out and taken before it goes back, so operations on one address never overlap.
  * A writer that dies anywhere leaves a ledger that can be read: at most its own last sample is missing, and a fold that
  * was under way is told by its journal.
  *
@@ -49,23 +50,24 @@
 #define HP_LEDGER_MAGIC 0x666f727070616568ull /* "heapprof" */
 #define HP_LEDGER_VERSION 4u
 
-#define HP_INTERVAL_USUAL (512u << 10) /* bytes a sample: where nobody says otherwise, or sampling is off and to be armed */
+#define HP_INTERVAL_USUAL                                                                                              \
+    (512u << 10) /* bytes a sample: where nobody says otherwise, or sampling is off and to be armed */
 
 #define HP_CHUNK_SHIFT 18
 #define HP_CHUNK (1ul << HP_CHUNK_SHIFT)
-#define HP_CHUNKS 32768u     /* in the largest ledger: 8 GiB of file, of which a part is ever reserved */
-#define HP_BLOCK 65536u      /* no smaller than any processor's page */
+#define HP_CHUNKS 32768u /* in the largest ledger: 8 GiB of file, of which a part is ever reserved */
+#define HP_BLOCK 65536u  /* no smaller than any processor's page */
 #define HP_BLOCKS (HP_CHUNKS * (HP_CHUNK / HP_BLOCK))
 #define HP_BUDGET_MOST (2ull << 30)
 #define HP_PATH_MAX 4096
-#define HP_LIVE_SLOTS 7      /* keys in one cache line, beside the line's overflow count */
+#define HP_LIVE_SLOTS 7 /* keys in one cache line, beside the line's overflow count */
 #define HP_LIVE_LEVELS 8
-#define HP_LIVE_PROBES 4     /* groups that an address may be in, per level */
+#define HP_LIVE_PROBES 4 /* groups that an address may be in, per level */
 #define HP_BUCKET_LEVELS 4
-#define HP_MODULES 65535u    /* what the module part of a frame can tell */
-#define HP_MODULE_PAGE 64u   /* modules whose memory is had at once */
+#define HP_MODULES 65535u  /* what the module part of a frame can tell */
+#define HP_MODULE_PAGE 64u /* modules whose memory is had at once */
 #define HP_MODULE_SEGMENTS 4
-#define HP_THREADS 65536u    /* with numbers of their own at one time */
+#define HP_THREADS 65536u /* with numbers of their own at one time */
 #define HP_THREAD_PAGE 1024u
 #define HP_DEPTH_MAX 512
 #define HP_ROW_CLASSES 24
@@ -148,10 +150,10 @@ enum hp_module_state { HP_MODULE_FREE, HP_MODULE_BEING_WRITTEN, HP_MODULE_LOADED
 struct hp_ledger_module {
     uint32_t state; /* enum hp_module_state; written last */
     uint32_t build_id_size;
-    uint64_t base;             /* what is added to the file's virtual addresses */
-    uint64_t start, limit;     /* its mappings */
-    uint64_t key;              /* tells one load of it from another at the same place */
-    uint64_t path_at;          /* byte offset of the NUL-terminated path */
+    uint64_t base;         /* what is added to the file's virtual addresses */
+    uint64_t start, limit; /* its mappings */
+    uint64_t key;          /* tells one load of it from another at the same place */
+    uint64_t path_at;      /* byte offset of the NUL-terminated path */
     uint8_t build_id[32];
     uint32_t segment_count;
     uint32_t unused;
@@ -180,23 +182,23 @@ enum hp_figures_source {
  * compare-and-swap). */
 struct hp_figures {
     uint32_t version;
-    uint32_t source;    /* enum hp_figures_source */
-    uint64_t time_ns;   /* CLOCK_MONOTONIC */
+    uint32_t source;            /* enum hp_figures_source */
+    uint64_t time_ns;           /* CLOCK_MONOTONIC */
     uint64_t alloc, inuse, sys; /* bytes */
     uint64_t released;          /* bytes; when not known: bytes in use outside of the arenas (mmapped chunks) */
-    uint64_t metadata;          /* bytes that the allocator took for itself, beside sys (tcmalloc) or in it (jemalloc) */
-    uint64_t lost;              /* bytes of a walk of which it is not known whether they are in use */
-    uint64_t error;             /* half-width of the 95 % interval of inuse, in bytes */
-    uint64_t live;              /* live_estimate at that moment: tells whether much has changed since */
-    uint32_t metadata_in_idle;  /* 1: it counts as idle, sys - inuse */
-    uint32_t released_known;    /* 0: the writer of the profile finds out how much of the arenas is resident */
+    uint64_t metadata;         /* bytes that the allocator took for itself, beside sys (tcmalloc) or in it (jemalloc) */
+    uint64_t lost;             /* bytes of a walk of which it is not known whether they are in use */
+    uint64_t error;            /* half-width of the 95 % interval of inuse, in bytes */
+    uint64_t live;             /* live_estimate at that moment: tells whether much has changed since */
+    uint32_t metadata_in_idle; /* 1: it counts as idle, sys - inuse */
+    uint32_t released_known;   /* 0: the writer of the profile finds out how much of the arenas is resident */
 };
 
 /* What samples read of glibc's heap by plain loads: each field a word of its own, changed at any time. */
 struct hp_heap_now {
-    struct hp_glibc glibc;  /* its `arena` is written last */
-    uint64_t sys, mapped;   /* bytes */
-    uint64_t time_ns;       /* CLOCK_MONOTONIC; 0: not known */
+    struct hp_glibc glibc; /* its `arena` is written last */
+    uint64_t sys, mapped;  /* bytes */
+    uint64_t time_ns;      /* CLOCK_MONOTONIC; 0: not known */
 };
 
 struct hp_audit {
@@ -221,14 +223,14 @@ struct hp_journal {
 };
 
 struct hp_folding {
-    uint64_t lock;  /* 0: free; else tid << 32 | stack address / 16, as 32 bits, of who folds */
-    uint64_t since_ms; /* when it was taken, since the ledger's start */
-    uint64_t hand;  /* chain that is looked at next */
-    uint64_t count; /* folds begun and ended: odd while one is under way */
-    uint64_t rows;  /* fold rows of one frame */
-    uint64_t fruitless; /* looks since a row was folded last */
+    uint64_t lock;       /* 0: free; else tid << 32 | stack address / 16, as 32 bits, of who folds */
+    uint64_t since_ms;   /* when it was taken, since the ledger's start */
+    uint64_t hand;       /* chain that is looked at next */
+    uint64_t count;      /* folds begun and ended: odd while one is under way */
+    uint64_t rows;       /* fold rows of one frame */
+    uint64_t fruitless;  /* looks since a row was folded last */
     uint64_t free_bytes; /* of the slots in free_slots */
-    hp_offset spare; /* a slot for a fold row, for when there is no memory at all; only who folds takes it */
+    hp_offset spare;     /* a slot for a fold row, for when there is no memory at all; only who folds takes it */
     uint32_t unused;
     struct hp_journal journal;
     uint64_t free_slots[HP_ROW_CLASSES]; /* lists by `next`: tag << 32 | hp_offset */
@@ -245,14 +247,14 @@ struct hp_ledger {
 
     int32_t pid;
     uint32_t uid;
-    int32_t parent_pid;      /* of a forked child: whose live objects it started with; 0 otherwise */
-    uint32_t closed;         /* 1: the process exited normally */
+    int32_t parent_pid;       /* of a forked child: whose live objects it started with; 0 otherwise */
+    uint32_t closed;          /* 1: the process exited normally */
     int32_t signal;           /* that asks for a dump; 0: none */
     uint32_t signal_answered; /* 1: its handler was the library's when the library last saw it change */
-    uint64_t start_time_ns;  /* CLOCK_REALTIME */
-    uint64_t start_clock_ns; /* CLOCK_MONOTONIC */
-    uint64_t made_ticks;     /* when the ledger was made: hp_boot_ticks() */
-    uint64_t pid_namespace;  /* inode of /proc/PID/ns/pid, in which pid counts; 0 if not known */
+    uint64_t start_time_ns;   /* CLOCK_REALTIME */
+    uint64_t start_clock_ns;  /* CLOCK_MONOTONIC */
+    uint64_t made_ticks;      /* when the ledger was made: hp_boot_ticks() */
+    uint64_t pid_namespace;   /* inode of /proc/PID/ns/pid, in which pid counts; 0 if not known */
 
     uint32_t depth;
     uint64_t interval;        /* in force, bytes; 0: nothing is sampled */
@@ -262,13 +264,14 @@ struct hp_ledger {
 
     struct hp_bucket_level buckets[HP_BUCKET_LEVELS];
     struct hp_live_level live[HP_LIVE_LEVELS];
-    uint64_t modules_at[(HP_MODULES + HP_MODULE_PAGE) / HP_MODULE_PAGE]; /* byte offsets of HP_MODULE_PAGE modules each */
-    uint64_t threads_at[HP_THREADS / HP_THREAD_PAGE]; /* byte offsets of HP_THREAD_PAGE threads each */
-    uint32_t module_count; /* slots handed out */
-    uint32_t thread_count; /* numbers handed out */
-    uint32_t thread_hand;  /* number that is tried next when all were handed out */
-    uint32_t row_count;    /* linked rows */
-    uint64_t row_bytes;    /* of slots, free ones too */
+    uint64_t
+        modules_at[(HP_MODULES + HP_MODULE_PAGE) / HP_MODULE_PAGE]; /* byte offsets of HP_MODULE_PAGE modules each */
+    uint64_t threads_at[HP_THREADS / HP_THREAD_PAGE];               /* byte offsets of HP_THREAD_PAGE threads each */
+    uint32_t module_count;                                          /* slots handed out */
+    uint32_t thread_count;                                          /* numbers handed out */
+    uint32_t thread_hand; /* number that is tried next when all were handed out */
+    uint32_t row_count;   /* linked rows */
+    uint64_t row_bytes;   /* of slots, free ones too */
     struct hp_folding fold;
 
     struct hp_audit audit;
@@ -281,8 +284,8 @@ struct hp_ledger {
     uint32_t unused;
 
     char exe[HP_PATH_MAX];
-    char program[64];   /* the name it was started by, which a link may make another than exe's */
-    char allocator[64]; /* "glibc 2.36" */
+    char program[64];                   /* the name it was started by, which a link may make another than exe's */
+    char allocator[64];                 /* "glibc 2.36" */
     uint64_t block_map[HP_BLOCKS / 64]; /* reserved blocks */
 };
 
@@ -328,7 +331,8 @@ static inline struct hp_ledger_module *hp_module_at(const struct hp_store *store
 uint64_t hp_ledger_size(uint64_t budget);
 /* Of the header, as blocks that are reserved when the ledger is made. */
 uint64_t hp_ledger_header_bytes(void);
-/* Make a ledger in zero-filled memory, of which the header's bytes are reserved. False: not even the first tables fit. */
+/* Make a ledger in zero-filled memory, of which the header's bytes are reserved. False: not even the first tables fit.
+ * */
 bool hp_ledger_init(struct hp_store *store, uint64_t budget, uint32_t depth, uint64_t interval);
 
 /* Bytes of memory that the ledger takes. */
@@ -363,8 +367,8 @@ hp_offset hp_row_find(const struct hp_store *store, const struct hp_key *key);
 /* Count an allocation of `size` bytes in the row of this key, which is made if need be; *truncated: there was only room
  * for fewer frames. The row, or 0 when memory is out. `here`: an address in the caller's stack frame, and `tid` its
  * thread, to tell who folds. */
-hp_offset hp_row_count(const struct hp_store *store, const struct hp_key *key, uint64_t size, uint32_t tid, const void *here,
-                       bool *truncated);
+hp_offset hp_row_count(const struct hp_store *store, const struct hp_key *key, uint64_t size, uint32_t tid,
+                       const void *here, bool *truncated);
 
 /* Objects and bytes of row.alloc, without what else is in it. */
 static inline struct hp_tally hp_row_counted(struct hp_tally alloc)
@@ -372,7 +376,8 @@ static inline struct hp_tally hp_row_counted(struct hp_tally alloc)
     return (struct hp_tally){alloc.objects & HP_ROW_COUNT_MASK, alloc.bytes};
 }
 
-/* Look at `looks` rows, or some more chains without any, and fold those that are dead and were not hit lately. False: somebody else is at it. (fold.c) */
+/* Look at `looks` rows, or some more chains without any, and fold those that are dead and were not hit lately. False:
+ * somebody else is at it. (fold.c) */
 bool hp_fold(const struct hp_store *store, unsigned looks, uint32_t tid, const void *here);
 /* Wait while another thread folds, for the time of a few samples at the most. False: it is this thread, interrupted. */
 bool hp_fold_wait(const struct hp_store *store, uint32_t tid);

@@ -4,13 +4,13 @@
  *
  * FOLDER is /dev/shm, /tmp, or what HEAPPROF_LEDGER says; UID the effective user at the start; PID the process as it
  * knows itself (in its pid namespace). A process takes the first name that is free: there may be ledgers of dead
- * processes that had its number, and of one in another pid namespace that has it. Over exec the program that is executed
- * takes over the name of the one before. Nothing has to be asked of /proc for this at the start of a process, where it
- * would take 50 us.
+ * processes that had its number, and of one in another pid namespace that has it. Over exec the program that is
+ * executed takes over the name of the one before. Nothing has to be asked of /proc for this at the start of a process,
+ * where it would take 50 us.
  *
  * A ledger is held from before it has a size until no process has it mapped any more: by a lock, flock(2), of the open
- * file, which outlives its descriptor for as long as the mapping does. Unlike /proc, which may not be there and knows one
- * pid namespace only, it tells in all of them, and also after exec.
+ * file, which outlives its descriptor for as long as the mapping does. Unlike /proc, which may not be there and knows
+ * one pid namespace only, it tells in all of them, and also after exec.
  *
  * No malloc, no stdio, no errno; async-signal-safe.
  */

@@ -222,7 +222,8 @@ static bool judge(const struct hp_ledger_view *view, struct hp_row_reading *read
     return true;
 }
 
-/* freed first: what is freed was allocated before, so live never comes out negative. All that is in a fold row is freed. */
+/* freed first: what is freed was allocated before, so live never comes out negative. All that is in a fold row is
+ * freed. */
 static bool read_row(const struct hp_ledger_view *view, const struct hp_ledger_row *row, hp_offset at, uint64_t life,
                      struct hp_row_reading *reading)
 {
@@ -247,11 +248,11 @@ static uint64_t life_at(const struct hp_ledger_row *row)
     return __atomic_load_n(&row->alloc.objects, __ATOMIC_ACQUIRE) & ~HP_ROW_COUNT_MASK;
 }
 
-/* A way along one chain while rows are taken out of it and their slots used again. Only a row that is DEAD is taken out, and
- * new ones come in at the head only. So a row that was met alive and still has the same life is still in the chain, and
- * its `next` leads on in it. What was read is believed if the words that led there, from such a row or the head on, are the
- * same after the life of the row that they led to was read; else the way goes on behind the latest row that still lives. All that
- * was met behind that one is gone, so no living row is visited twice, nor left out. */
+/* A way along one chain while rows are taken out of it and their slots used again. Only a row that is DEAD is taken
+ * out, and new ones come in at the head only. So a row that was met alive and still has the same life is still in the
+ * chain, and its `next` leads on in it. What was read is believed if the words that led there, from such a row or the
+ * head on, are the same after the life of the row that they led to was read; else the way goes on behind the latest
+ * row that still lives. All that was met behind that one is gone, so no living row is visited twice, nor left out. */
 #define REMEMBERED 32  /* rows that live; not one in 10^9 chains loses so many while it is read */
 #define DEAD_BETWEEN 4 /* one is folded at a time */
 #define SETBACKS 1000  /* each by a fold, or a new row, in this very chain */

@@ -1,8 +1,8 @@
 /* view.h - a ledger that is read and not trusted: the target's own, another process's, or a dead one's.
  *
- * Every offset that is found is checked, and unreserved blocks are never touched: they are holes in the file. Counters are
- * read while writers go on; a row whose slot went to another one meanwhile is left out, and rows that are being folded are
- * counted once (ledger.h).
+ * Every offset that is found is checked, and unreserved blocks are never touched: they are holes in the file. Counters
+ * are read while writers go on; a row whose slot went to another one meanwhile is left out, and rows that are being
+ * folded are counted once (ledger.h).
  *
  * No malloc, no stdio, no lock, no libm; async-signal-safe.
  */
@@ -22,9 +22,10 @@ struct hp_ledger_view {
     struct hp_journal journal;
 };
 
-/* 0; -EINVAL: no ledger; -EPROTONOSUPPORT: of another version; -EBADMSG: damaged. `chunks` NULL: it lies in one piece of
- * `size` bytes. */
-int hp_ledger_view_open(struct hp_ledger_view *view, const struct hp_ledger *ledger, char *const *chunks, uint64_t size);
+/* 0; -EINVAL: no ledger; -EPROTONOSUPPORT: of another version; -EBADMSG: damaged. `chunks` NULL: it lies in one piece
+ * of `size` bytes. */
+int hp_ledger_view_open(struct hp_ledger_view *view, const struct hp_ledger *ledger, char *const *chunks,
+                        uint64_t size);
 /* Tables that were made since are seen as well. */
 void hp_ledger_view_refresh(struct hp_ledger_view *view);
 
@@ -41,19 +42,20 @@ struct hp_row_reading {
     uint8_t kind, folded;
 };
 
-/* Calls `visit` for each row, in no order, until it returns false. Folds that come in between may have rows counted twice
- * or not at all: *view tells before and after (hp_ledger_view_folds). */
-void hp_ledger_view_each(const struct hp_ledger_view *view, bool (*visit)(void *state, const struct hp_row_reading *reading),
-                  void *state);
+/* Calls `visit` for each row, in no order, until it returns false. Folds that come in between may have rows counted
+ * twice or not at all: *view tells before and after (hp_ledger_view_folds). */
+void hp_ledger_view_each(const struct hp_ledger_view *view,
+                         bool (*visit)(void *state, const struct hp_row_reading *reading), void *state);
 /* Changes with each fold that begins or ends. */
 uint64_t hp_ledger_view_folds(const struct hp_ledger_view *view);
 
-/* The frames of a row, innermost first, into frames[HP_DEPTH_MAX]; how many. 0 also when its slot is another row's now. */
+/* The frames of a row, innermost first, into frames[HP_DEPTH_MAX]; how many. 0 also when its slot is another row's now.
+ * */
 unsigned hp_ledger_view_frames(const struct hp_ledger_view *view, hp_offset row, uint64_t life, uint64_t *frames);
 
 /* As hp_live_each; `data` may be of no object where the ledger is damaged. */
 void hp_ledger_view_live(const struct hp_ledger_view *view,
-                  void (*visit)(void *state, uint64_t address, const struct hp_live_data *data), void *state);
+                         void (*visit)(void *state, uint64_t address, const struct hp_live_data *data), void *state);
 /* The interval of the row that a live object belongs to; 0: there is no such row. */
 uint64_t hp_ledger_view_interval_of(const struct hp_ledger_view *view, hp_offset row);
 
@@ -82,8 +84,8 @@ struct hp_entry_row {
 uint64_t hp_rows_collect(const struct hp_ledger_view *view, struct hp_entry_row *rows, uint64_t most);
 /* By live bytes, then allocated bytes, descending. */
 void hp_rows_sort(struct hp_entry_row *rows, uint64_t count);
-/* Have the processor fetch what will be read in a moment: rows lie in the order in which they were made, and are read in
- * another. Any offset will do. HP_AHEAD: so many rows before. */
+/* Have the processor fetch what will be read in a moment: rows lie in the order in which they were made, and are read
+ * in another. Any offset will do. HP_AHEAD: so many rows before. */
 #define HP_AHEAD 32
 void hp_ledger_view_expect(const struct hp_ledger_view *view, hp_offset row);
 
@@ -100,7 +102,8 @@ struct hp_ledger_estimate {
     double alloc;            /* bytes, ever */
 };
 struct hp_ledger_estimate hp_ledger_view_estimate(const struct hp_ledger_view *view);
-/* Half-width of the 95 % interval: of a sum of estimates with this variance, and sum of the squares of their variances. */
+/* Half-width of the 95 % interval: of a sum of estimates with this variance, and sum of the squares of their variances.
+ * */
 double hp_error_of(double variance, double variance_squares);
 
 #endif

@@ -44,7 +44,8 @@ static struct hp_live_group *group_of(const struct hp_store *store, const struct
     return hp_store_at(store, place->at);
 }
 
-/* Byte offset of a slot's data. First slots lie beside each other, so that few objects in many groups need few blocks. */
+/* Byte offset of a slot's data. First slots lie beside each other, so that few objects in many groups need few blocks.
+ * */
 static uint64_t data_offset(const struct hp_live_level *live, uint64_t at, uint64_t group, unsigned slot)
 {
     return at + live->groups * sizeof(struct hp_live_group) +

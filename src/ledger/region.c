@@ -76,9 +76,9 @@ static char *map_private(uint64_t size)
     return NULL;
 }
 
-/* More of the file is had without a descriptor: mremap of 0 bytes of a shared mapping makes another one that starts at the
- * same place of the file, of any size. So from the last chunk before that is mapped; what is mapped twice is given back.
- * The copy of a locked one would be locked, and all of it be had at once. */
+/* More of the file is had without a descriptor: mremap of 0 bytes of a shared mapping makes another one that starts at
+ * the same place of the file, of any size. So from the last chunk before that is mapped; what is mapped twice is given
+ * back. The copy of a locked one would be locked, and all of it be had at once. */
 static char *map_more(uint64_t first, uint64_t count)
 {
     if (!is_shared)
@@ -228,7 +228,8 @@ static int fill_file(struct hp_region *region, int fd, uint64_t budget, uint32_t
     return error;
 }
 
-static int create_shared(struct hp_region *region, const char *folder, uint64_t budget, uint32_t depth, uint64_t interval)
+static int create_shared(struct hp_region *region, const char *folder, uint64_t budget, uint32_t depth,
+                         uint64_t interval)
 {
     int error = lower_to_affordable(folder, &budget);
     if (error < 0)
@@ -341,8 +342,8 @@ void hp_region_hints(const struct hp_region *region, struct hp_resident_hints *h
     for (uint64_t i = 0; !region->shared && i < chunk_limit && used < sizeof hints->own / sizeof *hints->own;
          i += chunks[i] ? run_of(i) : 1)
         if (chunks[i])
-            hints->own[used++] =
-                (struct hp_range){(uint64_t)(uintptr_t)chunks[i], (uint64_t)(uintptr_t)chunks[i] + run_of(i) * HP_CHUNK};
+            hints->own[used++] = (struct hp_range){(uint64_t)(uintptr_t)chunks[i],
+                                                   (uint64_t)(uintptr_t)chunks[i] + run_of(i) * HP_CHUNK};
 }
 
 void hp_region_leave(struct hp_region *region)

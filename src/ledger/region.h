@@ -12,7 +12,7 @@
 struct hp_region {
     struct hp_store store;
     bool shared;
-    uint64_t inode; /* of the file */
+    uint64_t inode;         /* of the file */
     char path[HP_PATH_MAX]; /* of the file; "" when private */
 };
 

@@ -14,9 +14,9 @@
 /* Below a thread's stack lies a mapping without any right, of a page for most. */
 #define GUARD_MOST (64ull << 10)
 #define STACK_UNLIMITED (2ull << 20) /* what glibc takes where RLIMIT_STACK is none */
-#define RSS_MOST (1ull << 62) /* so that no sum overflows, whatever the text says */
-/* Linux maps programs below, and libraries and all other mappings above, where an anonymous mapping beside a file may be
- * anything. */
+#define RSS_MOST (1ull << 62)        /* so that no sum overflows, whatever the text says */
+/* Linux maps programs below, and libraries and all other mappings above, where an anonymous mapping beside a file may
+ * be anything. */
 #define PROGRAMS_LIMIT 0x600000000000ull
 #define OWN_DATA_MOST (8ull << 20) /* bytes of the library's own variables, most of them untouched */
 
@@ -45,7 +45,9 @@ static bool parse_hex(const char **text, uint64_t *value)
     const char *start = *text;
     for (*value = 0;; (*text)++) {
         char c = **text;
-        unsigned digit = c >= '0' && c <= '9' ? (unsigned)(c - '0') : c >= 'a' && c <= 'f' ? (unsigned)(c - 'a') + 10 : 16;
+        unsigned digit = c >= '0' && c <= '9'   ? (unsigned)(c - '0')
+                         : c >= 'a' && c <= 'f' ? (unsigned)(c - 'a') + 10
+                                                : 16;
         if (digit > 15)
             return *text > start;
         *value = *value << 4 | digit;
@@ -96,33 +98,21 @@ static bool is_shared_memory(const char *name)
 }
 
 /* `mode`: "rwxp". */
-static enum class class_of(const struct scan *scan, const struct mapping *mapping, const char *mode, const char *name)
-{
-    const struct mapping *before = &scan->now;
-    bool writable = mode[0] == 'r' && mode[1] == 'w' && mode[3] == 'p';
+static enum class class_of(const struct scan *scan, const struct mapping *mapping, const char *mode, const char *name) {
+    const struct mapping *before = &scan->now; bool writable = mode[0] == 'r' && mode[1] == 'w' && mode[3] == 'p';
     bool follows = writable && !*name && before->limit == mapping->start;
-    if (is_own(scan->hints, mapping, name))
-        return OWN;
-    if (is_shared_memory(name))
-        return SHARED;
-    if (starts_with(name, "[heap]"))
-        return HEAP;
-    if (starts_with(name, "[stack"))
-        return STACK;
-    if (*name == '[' && !starts_with(name, "[anon"))
-        return PROGRAM; /* [vdso] and the like */
-    if (mapping->inode || *name == '/')
-        return FILE_OF_UNKNOWN_KIND;
-    if (writable && !*name && mapping->start >= HINTED_START && mapping->start < HINTED_LIMIT)
-        return HEAP;
-    if (writable && !*name && mapping->start % ARENA_ALIGNMENT == 0)
-        return ARENA;
-    if (follows && before->guard)
-        return STACK;
-    if (follows && before->library && mapping->limit - mapping->start <= OWN_DATA_MOST)
-        return OWN;
-    if (follows && scan->file_executable && mapping->start < PROGRAMS_LIMIT)
-        return PROGRAM; /* its zero-initialised data */
+    if (is_own(scan->hints, mapping, name)) return OWN;
+    if (is_shared_memory(name)) return SHARED;
+    if (starts_with(name, "[heap]")) return HEAP;
+    if (starts_with(name, "[stack")) return STACK;
+    if (*name == '[' && !starts_with(name, "[anon")) return PROGRAM; /* [vdso] and the like */
+    if (mapping->inode || *name == '/') return FILE_OF_UNKNOWN_KIND;
+    if (writable && !*name && mapping->start >= HINTED_START && mapping->start < HINTED_LIMIT) return HEAP;
+    if (writable && !*name && mapping->start % ARENA_ALIGNMENT == 0) return ARENA;
+    if (follows && before->guard) return STACK;
+    if (follows && before->library && mapping->limit - mapping->start <= OWN_DATA_MOST) return OWN;
+    if (follows && scan->file_executable &&
+        mapping->start < PROGRAMS_LIMIT) return PROGRAM; /* its zero-initialised data */
     return ANONYMOUS;
 }
 
@@ -220,11 +210,13 @@ static void begin_mapping(struct scan *scan, const char *line)
     while (*p == ' ')
         p++;
     uint64_t end = (scan->now.limit + ARENA_ALIGNMENT - 1) / ARENA_ALIGNMENT * ARENA_ALIGNMENT;
-    if (scan->now.class == ARENA && !strncmp(mode, "---p", 4) && !*p && next.start == scan->now.limit && next.limit >= end)
+    if (scan->now.class == ARENA && !strncmp(mode, "---p", 4) && !*p && next.start == scan->now.limit &&
+        next.limit >= end)
         scan->now.class = HEAP; /* what the arena may still grow by lies behind it, without rights */
     next.library = is_library(p);
     next.class = class_of(scan, &next, mode, p);
-    next.library |= next.class == OWN && !*p && scan->now.library && next.start == scan->now.limit; /* and what follows it */
+    next.library |=
+        next.class == OWN && !*p && scan->now.library && next.start == scan->now.limit; /* and what follows it */
     end_mapping(scan);
     if (next.inode != scan->now.inode || next.device != scan->now.device || !next.inode)
         end_file(scan);
@@ -367,8 +359,8 @@ void hp_resident_keep(struct hp_resident_kept *kept, uint64_t start_ns, uint64_t
                       const struct hp_resident *resident)
 {
     uint32_t version = __atomic_load_n(&kept->version, __ATOMIC_RELAXED);
-    if (version & 1 || !__atomic_compare_exchange_n(&kept->version, &version, version + 1, false, __ATOMIC_ACQUIRE,
-                                                    __ATOMIC_RELAXED))
+    if (version & 1 ||
+        !__atomic_compare_exchange_n(&kept->version, &version, version + 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
         return;
     __atomic_thread_fence(__ATOMIC_RELEASE);
     const struct hp_resident_kept next = {

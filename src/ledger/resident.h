@@ -17,16 +17,17 @@
 struct hp_resident {
     uint64_t known; /* 0: nothing is; no bool, which may have two values only, because others write it */
     uint64_t rss;
-    uint64_t heap;      /* what can be told for an allocator's by its place: [heap], glibc's other arenas, mimalloc's segments */
+    uint64_t
+        heap; /* what can be told for an allocator's by its place: [heap], glibc's other arenas, mimalloc's segments */
     uint64_t anonymous; /* the rest of what has no file: large blocks, jemalloc's memory, mmap, static data */
     uint64_t maybe;     /* of mappings like full arenas of glibc, which a program's own may be by chance */
     uint64_t heap_size, maybe_size; /* bytes mapped, resident or not */
     uint64_t stacks;
-    uint64_t program;   /* files of which a part is executable, and the kernel's own pages of code */
-    uint64_t files;     /* others */
-    uint64_t shared;    /* System V, POSIX, memfd, anonymous and shared */
-    uint64_t own;       /* the ledger, the library */
-    uint64_t swapped;   /* not part of rss */
+    uint64_t program; /* files of which a part is executable, and the kernel's own pages of code */
+    uint64_t files;   /* others */
+    uint64_t shared;  /* System V, POSIX, memfd, anonymous and shared */
+    uint64_t own;     /* the ledger, the library */
+    uint64_t swapped; /* not part of rss */
 };
 
 /* The last reading, for whoever writes the next profile, in the target or outside: reading takes the longest of all in
@@ -55,10 +56,10 @@ struct hp_range {
 
 /* What the mappings don't tell. */
 struct hp_resident_hints {
-    struct hp_range own[8];    /* memory of the profiler without a name */
-    uint64_t ledger_inode;     /* 0: not known */
-    uint64_t stack_size;       /* bytes of a thread's stack; 0: not known */
-    int pagemap;               /* descriptor of /proc/PID/pagemap, or -1 */
+    struct hp_range own[8]; /* memory of the profiler without a name */
+    uint64_t ledger_inode;  /* 0: not known */
+    uint64_t stack_size;    /* bytes of a thread's stack; 0: not known */
+    int pagemap;            /* descriptor of /proc/PID/pagemap, or -1 */
 };
 
 /* Reads `smaps` (a descriptor) to its end. `buffer` is scratch. Not known: it can't be read. */

@@ -8,7 +8,7 @@
 #define LOOKS 64 /* rows that are looked at for each new one, when memory is short */
 
 /* Four to an octave: a slot is at most a quarter larger than its row. Multiples of 4, so that slots are of 32 bytes. */
-static const uint16_t depths[HP_ROW_CLASSES] = {4,  8,  12, 16, 20,  24,  28,  32,  40,  48,  56,  64,
+static const uint16_t depths[HP_ROW_CLASSES] = {4,  8,  12,  16,  20,  24,  28,  32,  40,  48,  56,  64,
                                                 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512};
 
 unsigned hp_slot_depth(unsigned slot_class)
@@ -48,7 +48,8 @@ uint64_t hp_key_hash(const struct hp_key *key)
     return mix(hash);
 }
 
-/* The slot may be given to another row meanwhile: then this says something of no meaning, which the generation tells. */
+/* The slot may be given to another row meanwhile: then this says something of no meaning, which the generation tells.
+ * */
 static bool matches(const struct hp_ledger_row *row, const struct hp_key *key)
 {
     if (__atomic_load_n(&row->hash, __ATOMIC_RELAXED) != key->hash ||
@@ -78,7 +79,8 @@ static uint64_t life_of(const struct hp_ledger_row *row)
 }
 
 /* Search one chain from `from` up to, not including, `until`. */
-static struct found search_chain(const struct hp_store *store, hp_offset from, hp_offset until, const struct hp_key *key)
+static struct found search_chain(const struct hp_store *store, hp_offset from, hp_offset until,
+                                 const struct hp_key *key)
 {
     unsigned steps = 0;
     for (hp_offset at = from; at && at != until && steps < HP_CHAIN_MOST; steps++) {
@@ -148,8 +150,8 @@ void hp_slot_give_back(const struct hp_store *store, hp_offset slot)
     } while (!__atomic_compare_exchange_n(list, &head, after, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED));
 }
 
-/* A slot that was never used, born dead. Rows may fill half of the budget; a sixteenth more is for fold rows, which make
- * room for others. What is left is for live objects, and for the scratch memory of dumps. */
+/* A slot that was never used, born dead. Rows may fill half of the budget; a sixteenth more is for fold rows, which
+ * make room for others. What is left is for live objects, and for the scratch memory of dumps. */
 static hp_offset new_slot(const struct hp_store *store, unsigned slot_class, bool for_fold)
 {
     struct hp_ledger *ledger = store->ledger;
@@ -182,8 +184,8 @@ hp_offset hp_slot_make(const struct hp_store *store)
 #define ROUNDS 16 /* of LOOKS looks: what one new row may take when hardly any row is dead */
 #define LOOKS_AHEAD 16
 
-/* Folding begins when a quarter of the rows' share is left: the hand has to come around twice until all is found, while that
- * is filled, and who finds somebody else folding must find a slot all the same. */
+/* Folding begins when a quarter of the rows' share is left: the hand has to come around twice until all is found,
+ * while that is filled, and who finds somebody else folding must find a slot all the same. */
 static bool is_short(const struct hp_ledger *ledger)
 {
     const uint64_t share = __atomic_load_n(&ledger->budget, __ATOMIC_RELAXED) / 2;

@@ -9,11 +9,12 @@
 /* At the start of the scratch memory, because signal stacks are small. */
 struct bases {
     uint64_t frames[HP_DEPTH_MAX], addresses[HP_DEPTH_MAX]; /* of the row being written */
-    char path[HP_PATH_MAX];           /* of the module being written */
+    char path[HP_PATH_MAX];                                 /* of the module being written */
     struct hp_thread_sums threads;
-    uint32_t modules; /* that base has room for */
+    uint32_t modules;         /* that base has room for */
     struct hp_range *covered; /* as many, for give_addresses */
-    uint64_t base[];  /* the addresses that each module has in the profile; behind it, `covered` and the sums of threads */
+    uint64_t
+        base[]; /* the addresses that each module has in the profile; behind it, `covered` and the sums of threads */
 };
 
 /* Its latest place; nothing of no module. */
@@ -116,8 +117,8 @@ uint64_t hp_snapshot_scratch_size(const struct hp_ledger_view *view)
     return hp_snapshot_base_size(view) + hp_ledger_view_row_count(view) * sizeof(struct hp_entry_row);
 }
 
-static void write_entry(const struct hp_ledger_view *view, struct bases *bases, const struct hp_entry_row *row, uint64_t interval,
-                        struct hp_text *text)
+static void write_entry(const struct hp_ledger_view *view, struct bases *bases, const struct hp_entry_row *row,
+                        uint64_t interval, struct hp_text *text)
 {
     unsigned depth = hp_ledger_view_frames(view, row->row, row->life, bases->frames);
     for (unsigned i = 0; i < depth; i++)
@@ -222,8 +223,13 @@ struct hp_figures hp_figures_shown(const struct hp_ledger *ledger, const struct 
         figures.source = HP_FIGURES_NONE;
     if (figures.source > HP_FIGURES_ESTIMATED)
         return figures;
-    figures = (struct hp_figures){.source = HP_FIGURES_ESTIMATED, .time_ns = clock_ns, .alloc = live, .inuse = live,
-                                  .sys = live, .live = live, .released_known = 1};
+    figures = (struct hp_figures){.source = HP_FIGURES_ESTIMATED,
+                                  .time_ns = clock_ns,
+                                  .alloc = live,
+                                  .inuse = live,
+                                  .sys = live,
+                                  .live = live,
+                                  .released_known = 1};
     if (loaded_ns) {
         uint64_t sys = __atomic_load_n(&ledger->heap.sys, __ATOMIC_RELAXED);
         figures.sys = sys > live ? sys : live;
@@ -253,8 +259,8 @@ static uint64_t share_out(struct hp_resident *resident, const struct hp_figures 
 
 /* Where the figures are an estimate, or of a moment when another amount was live, nothing is subtracted from them: the
  * heap is what can be told by its place, and at least what is live; what of it is not live may be idle or in use. */
-static void share_out_live(struct hp_resident *resident, const struct hp_figures *figures, uint64_t live, uint64_t untouched,
-                           uint64_t *metadata)
+static void share_out_live(struct hp_resident *resident, const struct hp_figures *figures, uint64_t live,
+                           uint64_t untouched, uint64_t *metadata)
 {
     if (figures->source == HP_FIGURES_ESTIMATED && !figures->released_known) {
         hp_resident_add_arenas(resident, less(figures->sys, figures->released));
@@ -266,8 +272,8 @@ static void share_out_live(struct hp_resident *resident, const struct hp_figures
 }
 
 /* Bytes that are not resident: `released` of the allocator's idle memory, `untouched` of live objects. */
-static void write_resident(const struct hp_moment *moment, const struct hp_figures *figures, bool current, uint64_t live,
-                           uint64_t released, uint64_t untouched, struct hp_text *text)
+static void write_resident(const struct hp_moment *moment, const struct hp_figures *figures, bool current,
+                           uint64_t live, uint64_t released, uint64_t untouched, struct hp_text *text)
 {
     struct hp_resident copy = moment->resident, *resident = &copy;
     uint64_t metadata = figures->metadata, idle = 0;
@@ -302,8 +308,8 @@ static uint64_t age_ms(const struct hp_moment *moment, uint64_t time_ns)
 }
 
 /* "glibc 2.36 (age 12 ms; walked)" */
-static void write_allocator(const struct hp_ledger *ledger, const struct hp_moment *moment, const struct hp_figures *figures,
-                            struct hp_text *text)
+static void write_allocator(const struct hp_ledger *ledger, const struct hp_moment *moment,
+                            const struct hp_figures *figures, struct hp_text *text)
 {
     char name[sizeof ledger->allocator];
     memcpy(name, ledger->allocator, sizeof name);
@@ -331,8 +337,8 @@ static void put_source(struct hp_text *text, const char *name, const char *sourc
 }
 
 /* How each figure came about, and how old it is. */
-static void write_sources(const struct hp_ledger *ledger, const struct hp_moment *moment, const struct hp_figures *figures,
-                          bool raised, struct hp_text *text)
+static void write_sources(const struct hp_ledger *ledger, const struct hp_moment *moment,
+                          const struct hp_figures *figures, bool raised, struct hp_text *text)
 {
     const char *source = source_names[figures->source <= HP_FIGURES_SAMPLED ? figures->source : 0];
     const uint64_t age = age_ms(moment, figures->time_ns);
@@ -341,7 +347,10 @@ static void write_sources(const struct hp_ledger *ledger, const struct hp_moment
     hp_text_comment(text);
     put_source(text, "heapprof.sources = HeapAlloc=", source, age);
     put_source(text, " HeapInuse=", raised ? "raised_to_HeapAlloc" : source, age);
-    put_source(text, " HeapSys=", loaded ? "loaded" : figures->source == HP_FIGURES_SAMPLED ? "walked" : source,
+    put_source(text, " HeapSys=",
+               loaded                                  ? "loaded"
+               : figures->source == HP_FIGURES_SAMPLED ? "walked"
+                                                       : source,
                loaded ? age_ms(moment, loaded_ns) : age);
     if (figures->released_known)
         put_source(text, " HeapReleased=", source, age);
@@ -352,8 +361,8 @@ static void write_sources(const struct hp_ledger *ledger, const struct hp_moment
     hp_text_line_end(text);
 }
 
-static void write_memstats(const struct hp_ledger_view *view, const struct hp_moment *moment, const struct totals *totals,
-                           struct hp_text *text)
+static void write_memstats(const struct hp_ledger_view *view, const struct hp_moment *moment,
+                           const struct totals *totals, struct hp_text *text)
 {
     const uint64_t live = hp_whole(totals->live_bytes);
     struct hp_figures figures = hp_figures_shown(view->ledger, &moment->figures, live, moment->clock_ns);
@@ -388,7 +397,8 @@ static void write_memstats(const struct hp_ledger_view *view, const struct hp_mo
     write_allocator(view->ledger, moment, &figures, text);
     write_sources(view->ledger, moment, &figures, raised, text);
     if (moment->resident.known)
-        write_resident(moment, &figures, current, live, smaller(released, idle), hp_whole(totals->untouched + 0.5), text);
+        write_resident(moment, &figures, current, live, smaller(released, idle), hp_whole(totals->untouched + 0.5),
+                       text);
 }
 
 /* Copied, so that it ends where it ended when it was looked at. */
@@ -427,8 +437,8 @@ static void write_modules(const struct hp_ledger_view *view, struct bases *bases
     }
 }
 
-int hp_snapshot_write(const struct hp_ledger_view *view, const struct hp_moment *moment, struct hp_text *text, void *scratch,
-                      uint64_t scratch_size)
+int hp_snapshot_write(const struct hp_ledger_view *view, const struct hp_moment *moment, struct hp_text *text,
+                      void *scratch, uint64_t scratch_size)
 {
     const uint64_t base_size = hp_snapshot_base_size(view);
     struct hp_entry_row *rows = (struct hp_entry_row *)((char *)scratch + base_size);
@@ -439,8 +449,9 @@ int hp_snapshot_write(const struct hp_ledger_view *view, const struct hp_moment 
     return hp_snapshot_write_rows(view, moment, rows, count, text, scratch, base_size);
 }
 
-int hp_snapshot_write_rows(const struct hp_ledger_view *view, const struct hp_moment *moment, const struct hp_entry_row *rows,
-                           uint64_t count, struct hp_text *text, void *scratch, uint64_t scratch_size)
+int hp_snapshot_write_rows(const struct hp_ledger_view *view, const struct hp_moment *moment,
+                           const struct hp_entry_row *rows, uint64_t count, struct hp_text *text, void *scratch,
+                           uint64_t scratch_size)
 {
     struct bases *bases = scratch;
     if (!divide(view, bases, scratch_size))

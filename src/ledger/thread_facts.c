@@ -5,7 +5,7 @@
 #include "base/decimal.h"
 #include "base/sys.h"
 
-#define LARGE (64ull << 10)    /* smaller objects are touched, by what is written beside them if not by themselves */
+#define LARGE (64ull << 10)     /* smaller objects are touched, by what is written beside them if not by themselves */
 #define PAGES_MOST (1ull << 20) /* 4 GiB: a few ms */
 
 struct collection {

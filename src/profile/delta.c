@@ -13,8 +13,7 @@ static void prescale(struct hp_profile *profile, double sign)
         struct hp_sample *sample = &profile->samples[i];
         double values[HP_SAMPLE_TYPES] = {0};
         for (size_t type = 0; type < HP_SAMPLE_TYPES; type++)
-            values[type] =
-                sign * hp_sample_estimate(profile, sample, (enum hp_sample_type)type, false).value;
+            values[type] = sign * hp_sample_estimate(profile, sample, (enum hp_sample_type)type, false).value;
         sample->live_bytes = values[HP_INUSE_SPACE];
         sample->live_objects = values[HP_INUSE_OBJECTS];
         sample->alloc_bytes = values[HP_ALLOC_SPACE];
@@ -25,24 +24,21 @@ static void prescale(struct hp_profile *profile, double sign)
 
 static uint64_t key_of(const struct hp_profile *profile, const struct hp_sample *sample)
 {
-    const uint64_t key[] = {hp_hash_bytes(profile->frames + sample->first,
-                                          sample->depth * sizeof *profile->frames),
+    const uint64_t key[] = {hp_hash_bytes(profile->frames + sample->first, sample->depth * sizeof *profile->frames),
                             hp_size_label(&sample->counts)};
     return hp_hash_bytes(key, sizeof key);
 }
 
-static bool joins(const struct hp_profile *profile, const struct hp_sample *a,
-                  const struct hp_sample *b)
+static bool joins(const struct hp_profile *profile, const struct hp_sample *a, const struct hp_sample *b)
 {
     return a->depth == b->depth && hp_size_label(&a->counts) == hp_size_label(&b->counts) &&
-           memcmp(profile->frames + a->first, profile->frames + b->first,
-                  a->depth * sizeof *profile->frames) == 0;
+           memcmp(profile->frames + a->first, profile->frames + b->first, a->depth * sizeof *profile->frames) == 0;
 }
 
 static bool changed(const struct hp_sample *sample)
 {
-    return fabs(sample->live_objects) >= 0.5 || fabs(sample->live_bytes) >= 0.5 ||
-           fabs(sample->alloc_objects) >= 0.5 || fabs(sample->alloc_bytes) >= 0.5;
+    return fabs(sample->live_objects) >= 0.5 || fabs(sample->live_bytes) >= 0.5 || fabs(sample->alloc_objects) >= 0.5 ||
+           fabs(sample->alloc_bytes) >= 0.5;
 }
 
 /* Samples of one stack and mean size become one; those that came out as nothing go. */

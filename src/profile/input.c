@@ -22,8 +22,7 @@ int hp_input_error(const struct hp_input *input, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    return hp_error_set(input->error, -EINVAL, "%s:%llu: %s", input->name,
-                        (unsigned long long)input->line, text);
+    return hp_error_set(input->error, -EINVAL, "%s:%llu: %s", input->name, (unsigned long long)input->line, text);
 }
 
 /* Raw bytes of the source. Returns how many, 0 at the end, or -errno. */
@@ -44,8 +43,7 @@ static ssize_t read_source(struct hp_input *input, void *buffer, size_t size)
     } while (n < 0 && errno == EINTR);
     if (n < 0) {
         int code = -errno;
-        return hp_error_set(input->error, code, "%s: cannot read: %s", input->name,
-                            strerror(-code));
+        return hp_error_set(input->error, code, "%s: cannot read: %s", input->name, strerror(-code));
     }
     return n;
 }
@@ -99,8 +97,7 @@ static ssize_t unpack(struct hp_input *input, void *buffer, size_t size)
     size_t n = size - inflater->avail_out;
     input->unpacked_total += n;
     if (input->unpacked_total > HP_INPUT_MOST ||
-        (input->unpacked_total > HP_INPUT_FREE &&
-         input->unpacked_total / HP_INPUT_RATIO > input->packed_total))
+        (input->unpacked_total > HP_INPUT_FREE && input->unpacked_total / HP_INPUT_RATIO > input->packed_total))
         return hp_error_set(input->error, -EFBIG,
                             "%s: unpacks to more than %llu bytes, which no profile does; if it is "
                             "one, gunzip it first",
@@ -177,8 +174,7 @@ int hp_input_open(struct hp_input *input, const char *path, struct hp_error *err
 int hp_input_open_memory(struct hp_input *input, const char *name, const void *data, size_t size,
                          struct hp_error *error)
 {
-    *input = (struct hp_input){
-        .name = name, .error = error, .descriptor = -1, .memory = data, .memory_left = size};
+    *input = (struct hp_input){.name = name, .error = error, .descriptor = -1, .memory = data, .memory_left = size};
     int code = start(input);
     if (code)
         hp_input_close(input);
@@ -202,8 +198,7 @@ int hp_input_line(struct hp_input *input, char **line, size_t *size)
     char *newline;
     input->line++;
     while (!(newline = input->end > input->next + searched
-                           ? memchr(input->data + input->next + searched, '\n',
-                                    input->end - input->next - searched)
+                           ? memchr(input->data + input->next + searched, '\n', input->end - input->next - searched)
                            : NULL) &&
            !input->at_end) {
         searched = input->end - input->next;

@@ -48,7 +48,6 @@ int hp_input_line(struct hp_input *input, char **line, size_t *size);
 int hp_input_all(struct hp_input *input);
 
 /* hp_error_set with "NAME:LINE: " in front. */
-int hp_input_error(const struct hp_input *input, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
+int hp_input_error(const struct hp_input *input, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #endif

@@ -66,8 +66,7 @@ uint32_t hp_map_get(const struct hp_map *map, uint64_t key)
 uint32_t hp_map_add(struct hp_map *map, uint64_t key, uint32_t value)
 {
     if (map->count * 2 >= map->capacity) {
-        struct hp_map larger = {.capacity = map->capacity ? map->capacity * 2 : 64,
-                                .count = map->count};
+        struct hp_map larger = {.capacity = map->capacity ? map->capacity * 2 : 64, .count = map->count};
         larger.slots = hp_alloc(larger.capacity, sizeof *larger.slots);
         for (size_t i = 0; i < map->capacity; i++)
             if (map->slots[i].value_plus_one)

@@ -83,12 +83,11 @@ static void add_modules(struct merger *merger, const struct hp_profile *profile)
     }
 }
 
-static uint64_t location_key(const struct hp_profile *merged, const struct hp_location *location,
-                             const char *function)
+static uint64_t location_key(const struct hp_profile *merged, const struct hp_location *location, const char *function)
 {
     const char *name = location->module != HP_NO_MODULE ? identity(merged, location->module) : "";
-    const uint64_t key[] = {*name ? (uintptr_t)name : (uintptr_t)function,
-                            *name ? location->offset : location->address, *name != 0};
+    const uint64_t key[] = {*name ? (uintptr_t)name : (uintptr_t)function, *name ? location->offset : location->address,
+                            *name != 0};
     return hp_hash_bytes(key, sizeof key);
 }
 
@@ -107,12 +106,10 @@ static uint32_t merge_location(struct merger *merger, const struct hp_location *
             location.address = module->start + into;
     }
     uint32_t fresh = (uint32_t)merged->location_count;
-    uint32_t index =
-        hp_map_add(&merger->locations, location_key(merged, &location, function), fresh);
+    uint32_t index = hp_map_add(&merger->locations, location_key(merged, &location, function), fresh);
     if (index == fresh && function) {
         /* One profile may have the name of an address that the other one only knows as a number. */
-        uint32_t plain =
-            hp_map_add(&merger->locations, location_key(merged, &location, NULL), fresh);
+        uint32_t plain = hp_map_add(&merger->locations, location_key(merged, &location, NULL), fresh);
         if (plain != fresh && !merged->locations[plain].line_count)
             return plain;
     }
@@ -124,8 +121,7 @@ static uint32_t merge_location(struct merger *merger, const struct hp_location *
 static void add_locations(struct merger *merger, const struct hp_profile *profile)
 {
     struct hp_profile *merged = merger->merged;
-    merger->location_of =
-        hp_realloc(merger->location_of, profile->location_count, sizeof(uint32_t));
+    merger->location_of = hp_realloc(merger->location_of, profile->location_count, sizeof(uint32_t));
     for (size_t i = 0; i < profile->location_count; i++) {
         const struct hp_location *source = &profile->locations[i];
         uint32_t index = merge_location(merger, source);
@@ -140,17 +136,14 @@ static void add_locations(struct merger *merger, const struct hp_profile *profil
 
 static bool same_mean(uint64_t objects_a, uint64_t bytes_a, uint64_t objects_b, uint64_t bytes_b)
 {
-    return (unsigned __int128)objects_a * bytes_b == (unsigned __int128)objects_b * bytes_a &&
-           !objects_a == !objects_b;
+    return (unsigned __int128)objects_a * bytes_b == (unsigned __int128)objects_b * bytes_a && !objects_a == !objects_b;
 }
 
-static bool can_join(const struct hp_profile *merged, const struct hp_sample *a,
-                     const struct hp_sample *b)
+static bool can_join(const struct hp_profile *merged, const struct hp_sample *a, const struct hp_sample *b)
 {
     const struct hp_counts *x = &a->counts, *y = &b->counts;
     return a->depth == b->depth && a->interval == b->interval &&
-           memcmp(merged->frames + a->first, merged->frames + b->first,
-                  a->depth * sizeof *merged->frames) == 0 &&
+           memcmp(merged->frames + a->first, merged->frames + b->first, a->depth * sizeof *merged->frames) == 0 &&
            same_mean(x->live_objects, x->live_bytes, y->live_objects, y->live_bytes) &&
            same_mean(x->alloc_objects, x->alloc_bytes, y->alloc_objects, y->alloc_bytes);
 }
@@ -172,25 +165,21 @@ static void join(struct hp_sample *into, const struct hp_sample *from)
 static uint64_t sample_key(const struct merger *merger, const struct hp_sample *sample)
 {
     const struct hp_counts *counts = &sample->counts;
-    const uint64_t key[] = {
-        hp_hash_bytes(merger->stack.locations, sample->depth * sizeof(uint32_t)),
-        counts->live_objects ? counts->live_bytes / counts->live_objects : UINT64_MAX,
-        counts->alloc_objects ? counts->alloc_bytes / counts->alloc_objects : UINT64_MAX,
-        (uint64_t)sample->interval};
+    const uint64_t key[] = {hp_hash_bytes(merger->stack.locations, sample->depth * sizeof(uint32_t)),
+                            counts->live_objects ? counts->live_bytes / counts->live_objects : UINT64_MAX,
+                            counts->alloc_objects ? counts->alloc_bytes / counts->alloc_objects : UINT64_MAX,
+                            (uint64_t)sample->interval};
     return hp_hash_bytes(key, sizeof key);
 }
 
-static void add_sample(struct merger *merger, const struct hp_profile *profile,
-                       const struct hp_sample *source)
+static void add_sample(struct merger *merger, const struct hp_profile *profile, const struct hp_sample *source)
 {
     struct hp_profile *merged = merger->merged;
     struct hp_stack_copy *stack = &merger->stack;
-    stack->locations =
-        hp_grow(stack->locations, &stack->capacity, source->depth, sizeof *stack->locations);
+    stack->locations = hp_grow(stack->locations, &stack->capacity, source->depth, sizeof *stack->locations);
     for (uint32_t i = 0; i < source->depth; i++)
         stack->locations[i] = merger->location_of[profile->frames[source->first + i]];
-    struct hp_sample *sample =
-        hp_profile_add_sample(merged, stack->locations, source->depth, &source->counts);
+    struct hp_sample *sample = hp_profile_add_sample(merged, stack->locations, source->depth, &source->counts);
     if (merged->prescaled) {
         sample->live_objects = hp_sample_estimate(profile, source, HP_INUSE_OBJECTS, false).value;
         sample->live_bytes = hp_sample_estimate(profile, source, HP_INUSE_SPACE, false).value;
@@ -240,14 +229,13 @@ static bool is_counter(const char *name)
 static bool is_of_one(const char *name)
 {
     return strncmp(name, "heapprof.rss", 12) == 0 || strcmp(name, "heapprof.swapped") == 0 ||
-           strncmp(name, "heapprof.heap_", 14) == 0 ||
-           strcmp(name, "heapprof.thread") == 0;
+           strncmp(name, "heapprof.heap_", 14) == 0 || strcmp(name, "heapprof.thread") == 0;
 }
 
 /* The fact's value over all profiles, or NULL when they do not agree on one. `buffer` has room for
  * a number. */
-static const char *merge_fact(const struct hp_profile *const *profiles, size_t count,
-                              const struct hp_fact *fact, char buffer[24])
+static const char *merge_fact(const struct hp_profile *const *profiles, size_t count, const struct hp_fact *fact,
+                              char buffer[24])
 {
     bool sum = is_counter(fact->name), maximum = strcmp(fact->name, "MaxRSS") == 0;
     uint64_t result = 0;
@@ -274,8 +262,7 @@ static const char *merge_fact(const struct hp_profile *const *profiles, size_t c
     return buffer;
 }
 
-static void merge_facts(struct hp_profile *merged, const struct hp_profile *const *profiles,
-                        size_t count)
+static void merge_facts(struct hp_profile *merged, const struct hp_profile *const *profiles, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         for (size_t k = 0; k < profiles[i]->fact_count; k++) {
@@ -300,8 +287,8 @@ static int64_t latest(const struct hp_profile *const *profiles, size_t count)
     return time_ns;
 }
 
-int hp_profile_merge(const struct hp_profile *const *profiles, size_t count,
-                     struct hp_profile **result, struct hp_error *error)
+int hp_profile_merge(const struct hp_profile *const *profiles, size_t count, struct hp_profile **result,
+                     struct hp_error *error)
 {
     if (!count)
         return hp_error_set(error, -EINVAL, "no profiles to merge");

@@ -81,8 +81,7 @@ static struct hp_interned_string *find_string(const struct hp_profile_private *p
     size_t mask = private->string_capacity - 1;
     for (size_t i = hash & mask;; i = (i + 1) & mask) {
         struct hp_interned_string *slot = &private->strings[i];
-        if (!slot->string ||
-            (slot->hash == hash && slot->size == size && memcmp(slot->string, data, size) == 0))
+        if (!slot->string || (slot->hash == hash && slot->size == size && memcmp(slot->string, data, size) == 0))
             return slot;
     }
 }
@@ -144,8 +143,8 @@ static uint32_t next_index(size_t count)
 uint32_t hp_profile_add_module(struct hp_profile *profile, const struct hp_module *module)
 {
     uint32_t index = next_index(profile->module_count);
-    profile->modules = hp_grow(profile->modules, &profile->private->module_capacity,
-                               profile->module_count + 1, sizeof *profile->modules);
+    profile->modules = hp_grow(profile->modules, &profile->private->module_capacity, profile->module_count + 1,
+                               sizeof *profile->modules);
     profile->modules[profile->module_count++] = (struct hp_module){
         .start = module->start,
         .limit = module->limit,
@@ -159,8 +158,8 @@ uint32_t hp_profile_add_module(struct hp_profile *profile, const struct hp_modul
 uint32_t hp_profile_append_location(struct hp_profile *profile, const struct hp_location *location)
 {
     uint32_t index = next_index(profile->location_count);
-    profile->locations = hp_grow(profile->locations, &profile->private->location_capacity,
-                                 profile->location_count + 1, sizeof *profile->locations);
+    profile->locations = hp_grow(profile->locations, &profile->private->location_capacity, profile->location_count + 1,
+                                 sizeof *profile->locations);
     struct hp_location *copy = &profile->locations[profile->location_count++];
     *copy = *location;
     copy->lines = NULL;
@@ -180,15 +179,13 @@ uint32_t hp_profile_add_location(struct hp_profile *profile, uint64_t address)
     uint32_t fresh = next_index(profile->location_count);
     uint32_t index = hp_map_add(&profile->private->by_address, address, fresh);
     if (index == fresh) {
-        struct hp_location location = {
-            .address = address, .offset = address, .module = HP_NO_MODULE};
+        struct hp_location location = {.address = address, .offset = address, .module = HP_NO_MODULE};
         hp_profile_append_location(profile, &location);
     }
     return index;
 }
 
-void hp_profile_set_lines(struct hp_profile *profile, uint32_t location,
-                          const struct hp_line *lines, size_t count)
+void hp_profile_set_lines(struct hp_profile *profile, uint32_t location, const struct hp_line *lines, size_t count)
 {
     struct hp_line *copy = NULL;
     if (count)
@@ -247,19 +244,18 @@ void hp_profile_resolve_modules(struct hp_profile *profile)
     free(order);
 }
 
-struct hp_sample *hp_profile_add_sample(struct hp_profile *profile, const uint32_t *locations,
-                                        size_t depth, const struct hp_counts *counts)
+struct hp_sample *hp_profile_add_sample(struct hp_profile *profile, const uint32_t *locations, size_t depth,
+                                        const struct hp_counts *counts)
 {
     struct hp_profile_private *private = profile->private;
-    profile->frames = hp_grow(profile->frames, &private->frame_capacity,
-                              profile->frame_count + depth, sizeof *profile->frames);
-    profile->samples = hp_grow(profile->samples, &private->sample_capacity,
-                               profile->sample_count + 1, sizeof *profile->samples);
+    profile->frames =
+        hp_grow(profile->frames, &private->frame_capacity, profile->frame_count + depth, sizeof *profile->frames);
+    profile->samples =
+        hp_grow(profile->samples, &private->sample_capacity, profile->sample_count + 1, sizeof *profile->samples);
     if (depth)
         memcpy(profile->frames + profile->frame_count, locations, depth * sizeof *locations);
     struct hp_sample *sample = &profile->samples[profile->sample_count++];
-    *sample = (struct hp_sample){
-        .first = profile->frame_count, .depth = (uint32_t)depth, .counts = *counts};
+    *sample = (struct hp_sample){.first = profile->frame_count, .depth = (uint32_t)depth, .counts = *counts};
     profile->frame_count += depth;
     return sample;
 }
@@ -307,8 +303,7 @@ const char *hp_check_counts(struct hp_counts *counts)
         counts->alloc_objects = counts->live_objects;
         counts->alloc_bytes = counts->live_bytes;
     }
-    if ((!counts->live_objects && counts->live_bytes) ||
-        (!counts->alloc_objects && counts->alloc_bytes))
+    if ((!counts->live_objects && counts->live_bytes) || (!counts->alloc_objects && counts->alloc_bytes))
         return "bytes without objects";
     if (counts->live_objects > counts->alloc_objects || counts->live_bytes > counts->alloc_bytes)
         return "more is live than was allocated";

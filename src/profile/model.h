@@ -40,8 +40,8 @@ void hp_profile_drop_front(struct hp_profile *profile, uint32_t location);
  * `heapprof: a=1 b=2`, which makes facts of one group. Returns false if it is neither. */
 bool hp_profile_add_comment(struct hp_profile *profile, const char *text, size_t size);
 /* The same facts as comment lines without newline, one call of `emit` each; "# " included. */
-void hp_profile_each_comment(const struct hp_profile *profile,
-                             void (*emit)(void *state, const char *line), void *state);
+void hp_profile_each_comment(const struct hp_profile *profile, void (*emit)(void *state, const char *line),
+                             void *state);
 /* Undo \ooo in place; returns the new size. */
 size_t hp_unescape(char *text, size_t size);
 

@@ -51,11 +51,11 @@ struct hp_module {
 };
 
 struct hp_line {
-    const char *function; /* as a person reads it (demangled); never NULL, "" if unknown */
-    const char *linkage;  /* the name in the symbol table, "" if unknown or the same */
-    const char *file;     /* "" if unknown */
-    uint32_t line;        /* 0 if unknown */
-    uint32_t start_line;  /* of the function, 0 if unknown */
+    const char *function;  /* as a person reads it (demangled); never NULL, "" if unknown */
+    const char *linkage;   /* the name in the symbol table, "" if unknown or the same */
+    const char *file;      /* "" if unknown */
+    uint32_t line;         /* 0 if unknown */
+    uint32_t start_line;   /* of the function, 0 if unknown */
     uint64_t entry_offset; /* location address minus the function's entry address, 0 if unknown */
 };
 
@@ -72,7 +72,7 @@ struct hp_sample {
     size_t first; /* index into frames: the innermost location */
     uint32_t depth;
     struct hp_counts counts; /* raw */
-    double interval; /* when not the profile's: that of counts; 0 otherwise */
+    double interval;         /* when not the profile's: that of counts; 0 otherwise */
     /* When profile.prescaled, or interval is not 0: the file's own figures, scaled or converted to the profile's
      * interval. */
     double live_objects, live_bytes, alloc_objects, alloc_bytes;
@@ -93,7 +93,7 @@ struct hp_profile {
      * The estimates are then the file's figures, and `counts` holds the raw ones, as far as they can be told (label
      * "bytes" and the period). A profile.proto that heapprof wrote becomes what it was made from again. */
     bool prescaled;
-    bool delta; /* made by hp_profile_delta: prescaled, and the figures of its samples may be below 0 */
+    bool delta;               /* made by hp_profile_delta: prescaled, and the figures of its samples may be below 0 */
     int64_t duration_ns;      /* of a delta, between the two; otherwise 0 */
     const char *default_type; /* profile.proto's default_sample_type; "" otherwise */
 
@@ -127,8 +127,8 @@ void hp_profile_resolve_modules(struct hp_profile *profile);
 void hp_profile_set_lines(struct hp_profile *profile, uint32_t location, const struct hp_line *lines, size_t count);
 struct hp_sample *hp_profile_add_sample(struct hp_profile *profile, const uint32_t *locations, size_t depth,
                                         const struct hp_counts *counts);
-/* Facts of the usual `# heapprof:` lines get their group by name. "heapprof.time" and "heapprof.time_ns" set time_ns. At most 4096 facts of
- * 8 KiB are kept. */
+/* Facts of the usual `# heapprof:` lines get their group by name. "heapprof.time" and "heapprof.time_ns" set time_ns.
+ * At most 4096 facts of 8 KiB are kept. */
 void hp_profile_add_fact(struct hp_profile *profile, const char *name, const char *value);
 /* NULL if the profile has no such fact. `heapprof: a=1 b=2` lines give facts named "heapprof.a", "heapprof.b". */
 const char *hp_profile_fact(const struct hp_profile *profile, const char *name);
@@ -168,10 +168,10 @@ void hp_estimate_add(struct hp_estimate *sum, const struct hp_estimate *term);
  * stand in scale.c. */
 double hp_estimate_error(const struct hp_estimate *estimate);
 
-/* Reading: any format of docs/dump-format.md (heapprof, Go debug=1, gperftools, jemalloc heap_v2, profile.proto), plain or
- * gzip, told by content. Returns 0 and *profile, or -errno and *error with file and line or byte. Only executable
- * mappings are kept; the address inside the library's malloc (`# heapprof.front`) with which the stacks of older
- * dumps begin is taken off. */
+/* Reading: any format of docs/dump-format.md (heapprof, Go debug=1, gperftools, jemalloc heap_v2, profile.proto),
+ * plain or gzip, told by content. Returns 0 and *profile, or -errno and *error with file and line or byte. Only
+ * executable mappings are kept; the address inside the library's malloc (`# heapprof.front`) with which the stacks of
+ * older dumps begin is taken off. */
 int hp_profile_read(const char *path, struct hp_profile **profile, struct hp_error *error);
 int hp_profile_read_memory(const char *name, const void *data, size_t size, struct hp_profile **profile,
                            struct hp_error *error);
@@ -189,8 +189,8 @@ int hp_profile_merge(const struct hp_profile *const *profiles, size_t count, str
 int hp_profile_delta(struct hp_profile *before, struct hp_profile *after, struct hp_profile **delta,
                      struct hp_error *error);
 
-/* Writing. Text is written through base/text_writer.h; `with_lines` adds Go's debug=1 symbol lines. A prescaled profile is
- * written as an exact one (heapprofile), with its scaled figures. Both return 0 or the sink's error. */
+/* Writing. Text is written through base/text_writer.h; `with_lines` adds Go's debug=1 symbol lines. A prescaled
+ * profile is written as an exact one (heapprofile), with its scaled figures. Both return 0 or the sink's error. */
 int hp_profile_write_text(const struct hp_profile *profile, bool with_lines, hp_sink_fn *sink, void *sink_state);
 /* gzip-compressed profile.proto, as its readers want it (docs/dump-format.md). */
 int hp_profile_write_proto(const struct hp_profile *profile, hp_sink_fn *sink, void *sink_state);

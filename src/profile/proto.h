@@ -26,12 +26,7 @@ enum hp_proto_profile {
 };
 enum hp_proto_value_type { HP_VALUE_TYPE = 1, HP_VALUE_UNIT = 2 };
 enum hp_proto_sample { HP_SAMPLE_LOCATION = 1, HP_SAMPLE_VALUE = 2, HP_SAMPLE_LABEL = 3 };
-enum hp_proto_label {
-    HP_LABEL_KEY = 1,
-    HP_LABEL_STRING = 2,
-    HP_LABEL_NUMBER = 3,
-    HP_LABEL_UNIT = 4
-};
+enum hp_proto_label { HP_LABEL_KEY = 1, HP_LABEL_STRING = 2, HP_LABEL_NUMBER = 3, HP_LABEL_UNIT = 4 };
 enum hp_proto_mapping {
     HP_MAPPING_ID = 1,
     HP_MAPPING_START = 2,
@@ -83,8 +78,7 @@ struct hp_buffer {
 };
 
 void hp_put_varint(struct hp_buffer *buffer, uint64_t value);
-void hp_put_number(struct hp_buffer *buffer, unsigned field,
-                   uint64_t value); /* none if 0, the default */
+void hp_put_number(struct hp_buffer *buffer, unsigned field, uint64_t value); /* none if 0, the default */
 void hp_put_bytes(struct hp_buffer *buffer, unsigned field, const void *data, size_t size);
 void hp_put_message(struct hp_buffer *buffer, unsigned field, const struct hp_buffer *message);
 

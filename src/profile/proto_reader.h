@@ -49,19 +49,16 @@ struct hp_proto_slot {
 };
 
 /* An error at a byte of the file. */
-int hp_proto_fail(const struct hp_proto_reader *reader, const unsigned char *where,
-                  const char *what);
-int hp_proto_string(const struct hp_proto_reader *reader, const struct hp_field *field,
-                    const char **string);
+int hp_proto_fail(const struct hp_proto_reader *reader, const unsigned char *where, const char *what);
+int hp_proto_string(const struct hp_proto_reader *reader, const struct hp_field *field, const char **string);
 /* One number of a field that is not repeated. */
-int hp_proto_number(const struct hp_proto_reader *reader, const struct hp_field *field,
-                    uint64_t *value);
+int hp_proto_number(const struct hp_proto_reader *reader, const struct hp_field *field, uint64_t *value);
 /* For loops over a nested message: whether there is a next field; *status when it is damaged. */
-bool hp_proto_next(const struct hp_proto_reader *reader, struct hp_message *message,
-                   struct hp_field *field, int *status);
+bool hp_proto_next(const struct hp_proto_reader *reader, struct hp_message *message, struct hp_field *field,
+                   int *status);
 /* A message of nothing but fields that are not repeated. Fields without a slot are passed over. */
-int hp_proto_fields(const struct hp_proto_reader *reader, struct hp_message message,
-                    const struct hp_proto_slot *slots, size_t count);
+int hp_proto_fields(const struct hp_proto_reader *reader, struct hp_message message, const struct hp_proto_slot *slots,
+                    size_t count);
 
 int hp_proto_read_mapping(struct hp_proto_reader *reader, const struct hp_field *parent);
 int hp_proto_read_function(struct hp_proto_reader *reader, const struct hp_field *parent);

@@ -97,10 +97,8 @@ struct hp_counts hp_scaled_counts(const struct hp_profile *profile, const struct
     const struct hp_counts *counts = &sample->counts;
     struct hp_amount live, alloc;
     if (profile->delta)
-        return (struct hp_counts){round_signed(sample->live_objects),
-                                  round_signed(sample->live_bytes),
-                                  round_signed(sample->alloc_objects),
-                                  round_signed(sample->alloc_bytes)};
+        return (struct hp_counts){round_signed(sample->live_objects), round_signed(sample->live_bytes),
+                                  round_signed(sample->alloc_objects), round_signed(sample->alloc_bytes)};
     if (profile->prescaled) {
         live = round_amount(sample->live_objects, sample->live_bytes);
         alloc = round_amount(sample->alloc_objects, sample->alloc_bytes);

@@ -75,8 +75,8 @@ int hp_profile_read(const char *path, struct hp_profile **profile, struct hp_err
     return status;
 }
 
-int hp_profile_read_memory(const char *name, const void *data, size_t size,
-                           struct hp_profile **profile, struct hp_error *error)
+int hp_profile_read_memory(const char *name, const void *data, size_t size, struct hp_profile **profile,
+                           struct hp_error *error)
 {
     struct hp_input input;
     int status = hp_input_open_memory(&input, name, data, size, error);

@@ -30,7 +30,6 @@ struct hp_build_ids {
 
 bool hp_is_maps_start(const char *line);
 /* The lines after `MAPPED_LIBRARIES:`, up to the end of the file, then modules of all locations. */
-int hp_read_maps(struct hp_input *input, struct hp_profile *profile,
-                 const struct hp_build_ids *build_ids);
+int hp_read_maps(struct hp_input *input, struct hp_profile *profile, const struct hp_build_ids *build_ids);
 
 #endif

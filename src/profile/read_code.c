@@ -9,15 +9,13 @@
 
 #define LINES_MAX 4096 /* inlined calls at one address */
 
-int hp_proto_fail(const struct hp_proto_reader *reader, const unsigned char *where,
-                  const char *what)
+int hp_proto_fail(const struct hp_proto_reader *reader, const unsigned char *where, const char *what)
 {
-    return hp_error_set(reader->input->error, -EINVAL, "%s: byte %td of the profile.proto: %s",
-                        reader->input->name, where - reader->start, what);
+    return hp_error_set(reader->input->error, -EINVAL, "%s: byte %td of the profile.proto: %s", reader->input->name,
+                        where - reader->start, what);
 }
 
-int hp_proto_string(const struct hp_proto_reader *reader, const struct hp_field *field,
-                    const char **string)
+int hp_proto_string(const struct hp_proto_reader *reader, const struct hp_field *field, const char **string)
 {
     if (field->is_bytes || field->value >= reader->string_count)
         return hp_proto_fail(reader, field->tag, "no such string");
@@ -25,8 +23,7 @@ int hp_proto_string(const struct hp_proto_reader *reader, const struct hp_field 
     return 0;
 }
 
-int hp_proto_number(const struct hp_proto_reader *reader, const struct hp_field *field,
-                    uint64_t *value)
+int hp_proto_number(const struct hp_proto_reader *reader, const struct hp_field *field, uint64_t *value)
 {
     if (field->is_bytes)
         return hp_proto_fail(reader, field->tag, "a number was expected");
@@ -34,16 +31,16 @@ int hp_proto_number(const struct hp_proto_reader *reader, const struct hp_field 
     return 0;
 }
 
-bool hp_proto_next(const struct hp_proto_reader *reader, struct hp_message *message,
-                   struct hp_field *field, int *status)
+bool hp_proto_next(const struct hp_proto_reader *reader, struct hp_message *message, struct hp_field *field,
+                   int *status)
 {
     int more = hp_message_next(message, field);
     *status = more < 0 ? hp_proto_fail(reader, message->next, "a damaged field") : 0;
     return more > 0;
 }
 
-int hp_proto_fields(const struct hp_proto_reader *reader, struct hp_message message,
-                    const struct hp_proto_slot *slots, size_t count)
+int hp_proto_fields(const struct hp_proto_reader *reader, struct hp_message message, const struct hp_proto_slot *slots,
+                    size_t count)
 {
     struct hp_field field;
     int status;
@@ -80,8 +77,8 @@ int hp_proto_read_mapping(struct hp_proto_reader *reader, const struct hp_field 
     if (!module.limit && !*module.path && !*module.build_id)
         return 0;
     uint32_t index = hp_profile_add_module(reader->profile, &module);
-    reader->mapped_functions = hp_grow(reader->mapped_functions, &reader->mapped_capacity,
-                                       (size_t)index + 1, sizeof *reader->mapped_functions);
+    reader->mapped_functions = hp_grow(reader->mapped_functions, &reader->mapped_capacity, (size_t)index + 1,
+                                       sizeof *reader->mapped_functions);
     reader->mapped_functions[index] = has_functions != 0;
     if (!id || hp_map_add(&reader->mapping_ids, id, index) != index)
         return hp_proto_fail(reader, parent->tag, "a mapping without an id of its own");
@@ -108,16 +105,15 @@ int hp_proto_read_function(struct hp_proto_reader *reader, const struct hp_field
     if (strcmp(function.linkage, function.name) == 0)
         function.linkage = "";
     uint32_t index = (uint32_t)reader->function_count;
-    reader->functions = hp_grow(reader->functions, &reader->function_capacity,
-                                reader->function_count + 1, sizeof *reader->functions);
+    reader->functions =
+        hp_grow(reader->functions, &reader->function_capacity, reader->function_count + 1, sizeof *reader->functions);
     reader->functions[reader->function_count++] = function;
     if (!id || hp_map_add(&reader->function_ids, id, index) != index)
         return hp_proto_fail(reader, parent->tag, "a function without an id of its own");
     return 0;
 }
 
-static int read_line(const struct hp_proto_reader *reader, struct hp_message message,
-                     struct hp_line *line)
+static int read_line(const struct hp_proto_reader *reader, struct hp_message message, struct hp_line *line)
 {
     uint64_t id = 0, number = 0;
     const struct hp_proto_slot slots[] = {{HP_LINE_FUNCTION, &id}, {HP_LINE_LINE, &number}};
@@ -139,8 +135,7 @@ static int read_line(const struct hp_proto_reader *reader, struct hp_message mes
 }
 
 /* Fills in module, offset and whether the names were looked up. */
-static void place(const struct hp_proto_reader *reader, uint64_t mapping,
-                  struct hp_location *location)
+static void place(const struct hp_proto_reader *reader, uint64_t mapping, struct hp_location *location)
 {
     uint32_t index = hp_map_get(&reader->mapping_ids, mapping);
     location->offset = location->address;
@@ -179,8 +174,8 @@ int hp_proto_read_location(struct hp_proto_reader *reader, const struct hp_field
                 return hp_proto_fail(reader, field.tag, "a line was expected");
             if (location.line_count == LINES_MAX)
                 return hp_proto_fail(reader, field.tag, "too many lines for one location");
-            reader->lines = hp_grow(reader->lines, &reader->line_capacity, location.line_count + 1,
-                                    sizeof *reader->lines);
+            reader->lines =
+                hp_grow(reader->lines, &reader->line_capacity, location.line_count + 1, sizeof *reader->lines);
             status = read_line(reader, field.bytes, &reader->lines[location.line_count++]);
             break;
         }

@@ -48,8 +48,7 @@ static bool add_substitution(struct substitutions *all, const char *line)
 }
 
 /* Only a leading $name: nothing else is ever written, and a path may well contain a '$'. */
-static int substitute(struct hp_input *input, const struct substitutions *all, const char *path,
-                      char **result)
+static int substitute(struct hp_input *input, const struct substitutions *all, const char *path, char **result)
 {
     for (size_t i = all->count; *path == '$' && i-- > 0;) {
         const char *name = all->pairs[i].name, *value = all->pairs[i].value;
@@ -129,9 +128,8 @@ static size_t without_deleted(const char *path, size_t size)
     return size;
 }
 
-static int add_map(struct hp_input *input, struct hp_profile *profile,
-                   const struct hp_build_ids *build_ids, const struct substitutions *all,
-                   const struct map_line *map)
+static int add_map(struct hp_input *input, struct hp_profile *profile, const struct hp_build_ids *build_ids,
+                   const struct substitutions *all, const struct map_line *map)
 {
     char *path = NULL;
     int status = substitute(input, all, map->path, &path);
@@ -150,8 +148,8 @@ static int add_map(struct hp_input *input, struct hp_profile *profile,
     return 0;
 }
 
-static int read_line(struct hp_input *input, struct hp_profile *profile,
-                     const struct hp_build_ids *build_ids, struct substitutions *all, char *line)
+static int read_line(struct hp_input *input, struct hp_profile *profile, const struct hp_build_ids *build_ids,
+                     struct substitutions *all, char *line)
 {
     const char *p = line;
     hp_scan_spaces(&p);
@@ -168,8 +166,7 @@ static int read_line(struct hp_input *input, struct hp_profile *profile,
     return hp_input_error(input, "not a line of a memory map: %.60s", line);
 }
 
-int hp_read_maps(struct hp_input *input, struct hp_profile *profile,
-                 const struct hp_build_ids *build_ids)
+int hp_read_maps(struct hp_input *input, struct hp_profile *profile, const struct hp_build_ids *build_ids)
 {
     struct substitutions all = {0};
     char *line;

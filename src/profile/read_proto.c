@@ -28,34 +28,29 @@ static int for_each_field(struct hp_proto_reader *reader, field_fn *handle)
 static int read_value_type(struct hp_proto_reader *reader, const struct hp_field *parent)
 {
     uint64_t type = 0;
-    int status =
-        hp_proto_fields(reader, parent->bytes, (struct hp_proto_slot[]){{HP_VALUE_TYPE, &type}}, 1);
+    int status = hp_proto_fields(reader, parent->bytes, (struct hp_proto_slot[]){{HP_VALUE_TYPE, &type}}, 1);
     if (status)
         return status;
-    reader->types = hp_grow(reader->types, &reader->type_capacity, reader->type_count + 1,
-                            sizeof *reader->types);
+    reader->types = hp_grow(reader->types, &reader->type_capacity, reader->type_count + 1, sizeof *reader->types);
     reader->types[reader->type_count++] = type;
     return 0;
 }
 
 static bool is_message(unsigned number)
 {
-    return (number >= HP_PROFILE_SAMPLE_TYPE && number <= HP_PROFILE_STRING) ||
-           number == HP_PROFILE_PERIOD_TYPE;
+    return (number >= HP_PROFILE_SAMPLE_TYPE && number <= HP_PROFILE_STRING) || number == HP_PROFILE_PERIOD_TYPE;
 }
 
 static int read_basics(struct hp_proto_reader *reader, struct hp_field *field)
 {
     if (is_message(field->number) && !field->is_bytes)
-        return hp_proto_fail(reader, field->tag,
-                             "a field of the wrong type; this is no profile.proto");
+        return hp_proto_fail(reader, field->tag, "a field of the wrong type; this is no profile.proto");
     switch (field->number) {
     case HP_PROFILE_STRING:
-        reader->strings = hp_grow(reader->strings, &reader->string_capacity,
-                                  reader->string_count + 1, sizeof *reader->strings);
-        reader->strings[reader->string_count++] =
-            hp_profile_intern_bytes(reader->profile, (const char *)field->bytes.next,
-                                    (size_t)(field->bytes.end - field->bytes.next));
+        reader->strings =
+            hp_grow(reader->strings, &reader->string_capacity, reader->string_count + 1, sizeof *reader->strings);
+        reader->strings[reader->string_count++] = hp_profile_intern_bytes(
+            reader->profile, (const char *)field->bytes.next, (size_t)(field->bytes.end - field->bytes.next));
         return 0;
     case HP_PROFILE_SAMPLE_TYPE:
         return read_value_type(reader, field);
@@ -105,8 +100,7 @@ static int read_frames(struct hp_proto_reader *reader, struct hp_field *field)
             return hp_proto_fail(reader, field->tag, "a sample of a location that is not there");
         if (location == HP_PROTO_NO_STACK)
             continue;
-        stack->locations =
-            hp_grow(stack->locations, &stack->capacity, stack->depth + 1, sizeof *stack->locations);
+        stack->locations = hp_grow(stack->locations, &stack->capacity, stack->depth + 1, sizeof *stack->locations);
         stack->locations[stack->depth++] = location;
     }
     return more < 0 ? hp_proto_fail(reader, field->tag, "damaged numbers") : 0;
@@ -119,16 +113,15 @@ static int read_values(struct hp_proto_reader *reader, struct hp_field *field)
     while ((more = hp_field_number(field, &value)) == 1) {
         if (value > INT64_MAX)
             return hp_proto_fail(reader, field->tag, "a negative value; differences are not read");
-        reader->values = hp_grow(reader->values, &reader->value_capacity, reader->value_count + 1,
-                                 sizeof *reader->values);
+        reader->values =
+            hp_grow(reader->values, &reader->value_capacity, reader->value_count + 1, sizeof *reader->values);
         reader->values[reader->value_count++] = value;
     }
     return more < 0 ? hp_proto_fail(reader, field->tag, "damaged numbers") : 0;
 }
 
 /* The number of the label "bytes", if it is that one. */
-static int read_label(const struct hp_proto_reader *reader, struct hp_message message,
-                      uint64_t *size)
+static int read_label(const struct hp_proto_reader *reader, struct hp_message message, uint64_t *size)
 {
     const char *key = "";
     uint64_t number = 0;
@@ -160,8 +153,7 @@ static int read_sample(struct hp_proto_reader *reader, struct hp_field *parent)
     if (status)
         return status;
     if (reader->value_count != reader->type_count)
-        return hp_proto_fail(reader, parent->tag,
-                             "a sample with more or fewer values than there are types");
+        return hp_proto_fail(reader, parent->tag, "a sample with more or fewer values than there are types");
     hp_restorer_sample(&reader->restorer, reader->profile, &reader->stack, reader->values, size);
     return 0;
 }

@@ -32,12 +32,11 @@ int hp_read_counts(struct hp_input *input, const char **text, struct hp_counts *
         if (*p == '-')
             return hp_input_error(input, "a negative counter; differences are not read");
         if (!hp_scan_dec(&p, fields[i]))
-            return hp_input_error(input, "no counter (or one over 2^63) at column %zu: %.40s",
-                                  (size_t)(p - *text) + 1, p);
+            return hp_input_error(input, "no counter (or one over 2^63) at column %zu: %.40s", (size_t)(p - *text) + 1,
+                                  p);
         hp_scan_spaces(&p);
         if (!hp_scan_char(&p, after[i]))
-            return hp_input_error(input, "expected '%c' at column %zu: %.40s", after[i],
-                                  (size_t)(p - *text) + 1, p);
+            return hp_input_error(input, "expected '%c' at column %zu: %.40s", after[i], (size_t)(p - *text) + 1, p);
     }
     *text = p;
     return 0;
@@ -59,8 +58,7 @@ int hp_read_stack(struct hp_input *input, struct hp_profile *profile, const char
             return hp_input_error(input, "no address: %.40s", p);
         p = digits;
         if (stack->depth == stack->capacity)
-            stack->locations = hp_grow(stack->locations, &stack->capacity, stack->depth + 1,
-                                       sizeof *stack->locations);
+            stack->locations = hp_grow(stack->locations, &stack->capacity, stack->depth + 1, sizeof *stack->locations);
         stack->locations[stack->depth++] = hp_profile_add_location(profile, address - 1);
     }
 }
@@ -92,11 +90,10 @@ static int read_header(struct text_reader *reader)
     size_t type_size = strcspn(p, "/ \t");
     bool exact = type_size == 11 && memcmp(p, "heapprofile", 11) == 0;
     bool twice = type_size == 4 && memcmp(p, "heap", 4) == 0;
-    bool poisson = (type_size == 7 && memcmp(p, "heap_v2", 7) == 0) ||
-                   (type_size == 8 && memcmp(p, "heapz_v2", 8) == 0);
+    bool poisson =
+        (type_size == 7 && memcmp(p, "heap_v2", 7) == 0) || (type_size == 8 && memcmp(p, "heapz_v2", 8) == 0);
     if (!exact && !twice && !poisson)
-        return hp_input_error(
-            reader->input, "a profile of type '%.40s'; heapprofile, heap or heap_v2 are read", p);
+        return hp_input_error(reader->input, "a profile of type '%.40s'; heapprofile, heap or heap_v2 are read", p);
     p += type_size;
     uint64_t interval = 0;
     if (hp_scan_char(&p, '/') && *p && !hp_scan_dec(&p, &interval))

@@ -24,8 +24,7 @@ void hp_restorer_type(struct hp_restorer *restorer, const char *name, size_t col
     for (size_t i = 0; i < HP_SAMPLE_TYPES; i++) {
         const char *own = hp_sample_type_names[i];
         /* pprof says space and objects where a text profile counted nothing but live memory. */
-        bool same = strcmp(name, own) == 0 ||
-                    (strncmp(own, "inuse_", 6) == 0 && strcmp(name, own + 6) == 0);
+        bool same = strcmp(name, own) == 0 || (strncmp(own, "inuse_", 6) == 0 && strcmp(name, own + 6) == 0);
         if (same && restorer->columns[i] == SIZE_MAX)
             restorer->columns[i] = column;
     }
@@ -59,11 +58,9 @@ static void read_raw(struct hp_restorer *restorer, const char *value)
         if (!hp_scan_dec(&value, &numbers[i]))
             return; /* not ours after all; the counters are then estimated */
     }
-    restorer->raw = hp_grow(restorer->raw, &restorer->raw_capacity, restorer->raw_count + 1,
-                            sizeof *restorer->raw);
+    restorer->raw = hp_grow(restorer->raw, &restorer->raw_capacity, restorer->raw_count + 1, sizeof *restorer->raw);
     restorer->raw[restorer->raw_count].sample = numbers[0];
-    restorer->raw[restorer->raw_count++].counts =
-        (struct hp_counts){numbers[1], numbers[2], numbers[3], numbers[4]};
+    restorer->raw[restorer->raw_count++].counts = (struct hp_counts){numbers[1], numbers[2], numbers[3], numbers[4]};
 }
 
 static void read_entries(struct hp_restorer *restorer, const char *value)
@@ -71,17 +68,15 @@ static void read_entries(struct hp_restorer *restorer, const char *value)
     struct hp_entry_offset entry;
     for (;;) {
         hp_scan_spaces(&value);
-        if (!hp_scan_hex(&value, &entry.address) || *value++ != '+' ||
-            !hp_scan_hex(&value, &entry.offset))
+        if (!hp_scan_hex(&value, &entry.address) || *value++ != '+' || !hp_scan_hex(&value, &entry.offset))
             return;
-        restorer->entries = hp_grow(restorer->entries, &restorer->entry_capacity,
-                                    restorer->entry_count + 1, sizeof *restorer->entries);
+        restorer->entries =
+            hp_grow(restorer->entries, &restorer->entry_capacity, restorer->entry_count + 1, sizeof *restorer->entries);
         restorer->entries[restorer->entry_count++] = entry;
     }
 }
 
-void hp_restorer_comment(struct hp_restorer *restorer, struct hp_profile *profile,
-                         const char *comment)
+void hp_restorer_comment(struct hp_restorer *restorer, struct hp_profile *profile, const char *comment)
 {
     const char *value = comment;
     if (hp_scan_word(&value, HP_COMMENT_TYPE)) {
@@ -120,16 +115,15 @@ void hp_restorer_sample(struct hp_restorer *restorer, struct hp_profile *profile
     struct hp_amount alloc = live;
     if (columns[HP_ALLOC_OBJECTS] != SIZE_MAX || columns[HP_ALLOC_SPACE] != SIZE_MAX)
         alloc = amount_of(restorer, values, HP_ALLOC_OBJECTS, HP_ALLOC_SPACE, size);
-    struct hp_sample *sample =
-        hp_profile_add_sample(profile, stack->locations, stack->depth, &(struct hp_counts){0});
+    struct hp_sample *sample = hp_profile_add_sample(profile, stack->locations, stack->depth, &(struct hp_counts){0});
     sample->live_objects = (double)live.objects;
     sample->live_bytes = (double)live.bytes;
     sample->alloc_objects = (double)alloc.objects;
     sample->alloc_bytes = (double)alloc.bytes;
     /* The scaled figures, exact, until hp_restorer_finish. */
     sample->counts = (struct hp_counts){live.objects, live.bytes, alloc.objects, alloc.bytes};
-    restorer->sizes = hp_grow(restorer->sizes, &restorer->size_capacity, restorer->size_count + 1,
-                              sizeof *restorer->sizes);
+    restorer->sizes =
+        hp_grow(restorer->sizes, &restorer->size_capacity, restorer->size_count + 1, sizeof *restorer->sizes);
     restorer->sizes[restorer->size_count++] = size;
 }
 
@@ -154,8 +148,7 @@ static bool same_counts(const struct hp_counts *a, const struct hp_counts *b)
 
 /* Whether the counters scale up to exactly the figures of the file, so that they may stand for
  * them. */
-static bool explain(struct hp_profile *profile, const struct hp_counts *counts,
-                    const struct hp_counts *scaled)
+static bool explain(struct hp_profile *profile, const struct hp_counts *counts, const struct hp_counts *scaled)
 {
     struct hp_counts copy = *counts;
     if (hp_check_counts(&copy) || !same_counts(&copy, counts))

@@ -2,9 +2,9 @@
  * sampled counters.
  *
  * A file that heapprof wrote carries, as comments, what the format has no place for: the facts, the
- * type of the profile it was made from, how far into its function each location is, and the counters of those samples that scaling and rounding
- * do not give back. Such a file, unchanged, becomes the very profile that it was made from. Any
- * other becomes a prescaled one.
+ * type of the profile it was made from, how far into its function each location is, and the counters of those samples
+ * that scaling and rounding do not give back. Such a file, unchanged, becomes the very profile that it was made from.
+ * Any other becomes a prescaled one.
  */
 #ifndef HP_PROFILE_RESTORE_H
 #define HP_PROFILE_RESTORE_H
@@ -13,11 +13,9 @@
 
 /* Comments of our own; "# " in front keeps them, and the facts, out of pprof's reports. */
 #define HP_COMMENT_TYPE "# heapprof.type = " /* heap_v2/INTERVAL or heapprofile */
-#define HP_COMMENT_RAW                                                                             \
-    "# heapprof.raw = " /* SAMPLE LIVE-OBJECTS LIVE-BYTES ALLOC-OBJECTS ALLOC-BYTES */
+#define HP_COMMENT_RAW "# heapprof.raw = "   /* SAMPLE LIVE-OBJECTS LIVE-BYTES ALLOC-OBJECTS ALLOC-BYTES */
 
-#define HP_COMMENT_ENTRIES                                                                         \
-    "# heapprof.entries = " /* ADDRESS+ENTRY-OFFSET ... in hexadecimal, of locations */
+#define HP_COMMENT_ENTRIES "# heapprof.entries = " /* ADDRESS+ENTRY-OFFSET ... in hexadecimal, of locations */
 
 struct hp_restorer {
     double interval;                 /* the file's period */
@@ -41,8 +39,7 @@ void hp_restorer_init(struct hp_restorer *restorer);
 void hp_restorer_free(struct hp_restorer *restorer);
 void hp_restorer_type(struct hp_restorer *restorer, const char *name, size_t column);
 bool hp_restorer_has_types(const struct hp_restorer *restorer);
-void hp_restorer_comment(struct hp_restorer *restorer, struct hp_profile *profile,
-                         const char *comment);
+void hp_restorer_comment(struct hp_restorer *restorer, struct hp_profile *profile, const char *comment);
 /* `values` has one value for each column. */
 void hp_restorer_sample(struct hp_restorer *restorer, struct hp_profile *profile, const struct hp_stack_buffer *stack,
                         const uint64_t *values, uint64_t size);

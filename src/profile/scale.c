@@ -24,8 +24,8 @@
 
 #include "profile/model.h"
 
-const char *const hp_sample_type_names[HP_SAMPLE_TYPES] = {"inuse_space", "inuse_objects",
-                                                           "alloc_space", "alloc_objects"};
+const char *const hp_sample_type_names[HP_SAMPLE_TYPES] = {"inuse_space", "inuse_objects", "alloc_space",
+                                                           "alloc_objects"};
 const char *const hp_sample_type_units[HP_SAMPLE_TYPES] = {"bytes", "count", "bytes", "count"};
 
 double hp_scale_factor(double objects, double bytes, double interval)
@@ -73,9 +73,8 @@ static struct hp_estimate prescaled(double value, double objects, uint64_t drawn
     return weigh(value, (double)drawn, p);
 }
 
-struct hp_estimate hp_sample_estimate(const struct hp_profile *profile,
-                                      const struct hp_sample *sample, enum hp_sample_type type,
-                                      bool raw)
+struct hp_estimate hp_sample_estimate(const struct hp_profile *profile, const struct hp_sample *sample,
+                                      enum hp_sample_type type, bool raw)
 {
     bool live = type == HP_INUSE_SPACE || type == HP_INUSE_OBJECTS;
     bool space = type == HP_INUSE_SPACE || type == HP_ALLOC_SPACE;

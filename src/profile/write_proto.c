@@ -1,5 +1,5 @@
-/* profile.proto, as its readers want it (docs/dump-format.md). The strings are written when they are first used, between the
- * messages: only their order among themselves counts. */
+/* profile.proto, as its readers want it (docs/dump-format.md). The strings are written when they are first used,
+ * between the messages: only their order among themselves counts. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -86,8 +86,7 @@ static void end_nested(struct proto_writer *writer, unsigned field)
     writer->nested.size = 0;
 }
 
-static void write_value_type(struct proto_writer *writer, unsigned field, const char *type,
-                             const char *unit)
+static void write_value_type(struct proto_writer *writer, unsigned field, const char *type, const char *unit)
 {
     uint64_t type_index = string_index(writer, type), unit_index = string_index(writer, unit);
     hp_put_number(&writer->message, HP_VALUE_TYPE, type_index);
@@ -106,8 +105,7 @@ static const char *default_type(const struct hp_profile *profile)
 
 static void write_types(struct proto_writer *writer)
 {
-    static const enum hp_sample_type order[] = {HP_ALLOC_OBJECTS, HP_ALLOC_SPACE, HP_INUSE_OBJECTS,
-                                                HP_INUSE_SPACE};
+    static const enum hp_sample_type order[] = {HP_ALLOC_OBJECTS, HP_ALLOC_SPACE, HP_INUSE_OBJECTS, HP_INUSE_SPACE};
     const struct hp_profile *profile = writer->profile;
     for (size_t i = 0; i < HP_SAMPLE_TYPES; i++)
         write_value_type(writer, HP_PROFILE_SAMPLE_TYPE, hp_sample_type_names[order[i]],
@@ -151,8 +149,7 @@ static void survey_locations(struct proto_writer *writer)
         writer->anonymous = profile->module_count + 1;
 }
 
-static void write_mapping(struct proto_writer *writer, uint64_t id, const struct hp_module *module,
-                          bool symbolized)
+static void write_mapping(struct proto_writer *writer, uint64_t id, const struct hp_module *module, bool symbolized)
 {
     uint64_t path = string_index(writer, module->path);
     uint64_t build_id = string_index(writer, module->build_id);
@@ -197,8 +194,8 @@ static void write_mappings(struct proto_writer *writer)
 
 static uint64_t function_id(struct proto_writer *writer, const struct hp_line *line)
 {
-    const uint64_t key[] = {(uintptr_t)line->function, (uintptr_t)line->linkage,
-                            (uintptr_t)line->file, line->start_line};
+    const uint64_t key[] = {(uintptr_t)line->function, (uintptr_t)line->linkage, (uintptr_t)line->file,
+                            line->start_line};
     uint32_t fresh = (uint32_t)writer->function_count;
     uint32_t index = hp_map_add(&writer->functions, hp_hash_bytes(key, sizeof key), fresh);
     if (index != fresh)
@@ -239,8 +236,7 @@ static void write_locations(struct proto_writer *writer)
                       outside ? writer->anonymous : writer->mapping_ids[location->module]);
         hp_put_number(&writer->message, HP_LOCATION_ADDRESS, location->address);
         for (uint32_t k = 0; k < location->line_count; k++) {
-            hp_put_number(&writer->nested, HP_LINE_FUNCTION,
-                          function_id(writer, &location->lines[k]));
+            hp_put_number(&writer->nested, HP_LINE_FUNCTION, function_id(writer, &location->lines[k]));
             hp_put_number(&writer->nested, HP_LINE_LINE, location->lines[k].line);
             end_nested(writer, HP_LOCATION_LINE);
         }
@@ -250,13 +246,11 @@ static void write_locations(struct proto_writer *writer)
 
 /* ------------------------------------------------------------------ samples and comments */
 
-static void write_raw_comment(struct proto_writer *writer, size_t index,
-                              const struct hp_counts *counts)
+static void write_raw_comment(struct proto_writer *writer, size_t index, const struct hp_counts *counts)
 {
     char line[160];
-    snprintf(line, sizeof line, HP_COMMENT_RAW "%zu %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64,
-             index, counts->live_objects, counts->live_bytes, counts->alloc_objects,
-             counts->alloc_bytes);
+    snprintf(line, sizeof line, HP_COMMENT_RAW "%zu %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64, index,
+             counts->live_objects, counts->live_bytes, counts->alloc_objects, counts->alloc_bytes);
     hp_put_number(&writer->out, HP_PROFILE_COMMENT, write_string(writer, line));
 }
 
@@ -308,8 +302,8 @@ static void write_entries(struct proto_writer *writer)
         const struct hp_location *location = &profile->locations[i];
         if (!location->line_count || !location->lines[0].entry_offset)
             continue;
-        used += (size_t)snprintf(line + used, sizeof line - used, "%" PRIx64 "+%" PRIx64 " ",
-                                 location->address, location->lines[0].entry_offset);
+        used += (size_t)snprintf(line + used, sizeof line - used, "%" PRIx64 "+%" PRIx64 " ", location->address,
+                                 location->lines[0].entry_offset);
         if (used < sizeof line - 48)
             continue;
         write_comment(writer, line);
@@ -325,8 +319,7 @@ static void write_comments(struct proto_writer *writer)
     const struct hp_profile *profile = writer->profile;
     char type[64] = HP_COMMENT_TYPE "heapprofile";
     if (profile->interval != 1)
-        snprintf(type, sizeof type, HP_COMMENT_TYPE "heap_v2/%" PRIu64,
-                 (uint64_t)profile->interval);
+        snprintf(type, sizeof type, HP_COMMENT_TYPE "heap_v2/%" PRIu64, (uint64_t)profile->interval);
     if (!profile->prescaled && !profile->mixed)
         write_comment(writer, type);
     hp_profile_each_comment(profile, write_comment, writer);
@@ -351,8 +344,7 @@ int hp_profile_write_proto(const struct hp_profile *profile, hp_sink_fn *sink, v
 {
     struct proto_writer writer = {.profile = profile, .sink = sink, .sink_state = sink_state};
     /* 15 + 16: a gzip header, without name and time, so that equal profiles make equal files. */
-    if (deflateInit2(&writer.deflater, Z_DEFAULT_COMPRESSION, Z_DEFLATED, 15 + 16, 8,
-                     Z_DEFAULT_STRATEGY) != Z_OK)
+    if (deflateInit2(&writer.deflater, Z_DEFAULT_COMPRESSION, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY) != Z_OK)
         return -ENOMEM;
     writer.packed = hp_alloc(1, FLUSH_SIZE);
     write_all(&writer);

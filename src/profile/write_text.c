@@ -30,10 +30,9 @@ static struct entry *sort_entries(const struct hp_profile *profile, struct hp_co
         entries[i].sample = i;
         *counts = profile->samples[i].counts;
         if (profile->samples[i].interval > 0) {
-            *counts = (struct hp_counts){hp_round(profile->samples[i].live_objects),
-                                         hp_round(profile->samples[i].live_bytes),
-                                         hp_round(profile->samples[i].alloc_objects),
-                                         hp_round(profile->samples[i].alloc_bytes)};
+            *counts = (struct hp_counts){
+                hp_round(profile->samples[i].live_objects), hp_round(profile->samples[i].live_bytes),
+                hp_round(profile->samples[i].alloc_objects), hp_round(profile->samples[i].alloc_bytes)};
         } else if (profile->prescaled) {
             *counts = hp_scaled_counts(profile, &profile->samples[i]);
             /* Each pair was scaled by its own mean size; readers want more allocated than live. */
@@ -59,8 +58,7 @@ static uint64_t call_address(const struct hp_profile *profile, uint32_t index)
     return location->address || !location->line_count ? location->address : (uint64_t)index + 1;
 }
 
-static void write_lines(struct hp_text *text, const struct hp_profile *profile,
-                        const struct hp_sample *sample)
+static void write_lines(struct hp_text *text, const struct hp_profile *profile, const struct hp_sample *sample)
 {
     for (uint32_t i = 0; i < sample->depth; i++) {
         uint32_t index = profile->frames[sample->first + i];
@@ -109,8 +107,7 @@ static void write_comment(void *state, const char *line)
     hp_text_line_end(text);
 }
 
-int hp_profile_write_text(const struct hp_profile *profile, bool with_lines, hp_sink_fn *sink,
-                          void *sink_state)
+int hp_profile_write_text(const struct hp_profile *profile, bool with_lines, hp_sink_fn *sink, void *sink_state)
 {
     struct hp_text text;
     char *buffer = hp_alloc(1, HP_TEXT_BUFFER);

@@ -432,8 +432,8 @@ static uint64_t ticks_now(void)
 #endif
 }
 
-/* The library's time was counted in ticks of the processor, whose length tells itself since the ledger's start; 0 if the
- * machine was started again since. */
+/* The library's time was counted in ticks of the processor, whose length tells itself since the ledger's start; 0 if
+ * the machine was started again since. */
 static uint64_t own_ns(const struct header *header)
 {
     const uint64_t ticks = ticks_now(), clock = hp_clock_ns(CLOCK_MONOTONIC);

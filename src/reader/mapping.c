@@ -36,10 +36,8 @@ int hp_mapping_open(const char *path, bool writable, struct hp_mapping *mapping,
     if (error == 0 && (!S_ISREG(status.st_mode) || status.st_size <= 0))
         error = -EINVAL;
     mapping->size = (size_t)status.st_size;
-    mapping->memory = error == 0
-                          ? hp_sys_mmap(NULL, mapping->size,
-                                        PROT_READ | (writable ? PROT_WRITE : 0), MAP_SHARED, fd)
-                          : NULL;
+    mapping->memory =
+        error == 0 ? hp_sys_mmap(NULL, mapping->size, PROT_READ | (writable ? PROT_WRITE : 0), MAP_SHARED, fd) : NULL;
     hp_sys_close(fd);
     *uid = status.st_uid;
     return error == 0 && !mapping->memory ? -ENOMEM : error;

@@ -8,8 +8,8 @@
 
 #include "ledger/resident.h"
 
-/* Our number for the process that knows itself as `pid`, made the ledger at `path` at `made` (hp_boot_ticks), in the pid
- * namespace of that inode (0: not known), and has it mapped; 0: it is dead. */
+/* Our number for the process that knows itself as `pid`, made the ledger at `path` at `made` (hp_boot_ticks), in the
+ * pid namespace of that inode (0: not known), and has it mapped; 0: it is dead. */
 pid_t hp_process_find(const char *path, int pid, uint64_t made, uint64_t namespace);
 
 /* There is no process of this number, or nothing of it but what its parent has not asked for yet. */

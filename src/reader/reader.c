@@ -113,7 +113,7 @@ static int each_in_user_folder(const char *folder, void (*visit)(void *, const s
             continue;
         int error = inspect(path, &info);
         if (error == 0 && info.closed && !info.running)
-            unlink(path); /* of a process that ended, but could not reach it any more: after chroot, or without its rights */
+            unlink(path); /* of a process that ended, but could not reach it: after chroot, or without its rights */
         else if (error == 0)
             visit(state, &info);
         else if (error != -ENOENT) /* gone since we read the folder */
@@ -167,10 +167,9 @@ struct search {
 static void consider(void *state, const struct hp_ledger_info *info)
 {
     struct search *search = state;
-    if (info->pid != search->pid ||
-        (search->found && (search->best->running > info->running ||
-                           (search->best->running == info->running &&
-                            search->best->start_time_ns >= info->start_time_ns))))
+    if (info->pid != search->pid || (search->found && (search->best->running > info->running ||
+                                                       (search->best->running == info->running &&
+                                                        search->best->start_time_ns >= info->start_time_ns))))
         return;
     *search->best = *info;
     search->found = true;
@@ -254,10 +253,11 @@ int hp_ledger_find(const char *pid_or_path, struct hp_ledger_info *info, char *e
                    "process %ld has no ledger yet: it was forked, and has sampled nothing since (kill -USR2 makes a "
                    "profile), or it has no shared memory to keep one",
                    pid);
-    return say(error, error_size, -ENOENT,
-               "process %ld has no ledger: it was not started with libheapprof.so (heapprof run), it is another user's, "
-               "or it has no shared memory to keep one",
-               pid);
+    return say(
+        error, error_size, -ENOENT,
+        "process %ld has no ledger: it was not started with libheapprof.so (heapprof run), it is another user's, "
+        "or it has no shared memory to keep one",
+        pid);
 }
 
 /* A dead process's figures are as old as they were at its end, whenever that was. */
@@ -301,7 +301,8 @@ static int write_view(const struct hp_ledger_view *view, bool writable, const st
     snprintf(process, sizeof process, "%d", (int)info->pid);
     moment.process = info->running ? process : NULL;
     if (info->running)
-        hp_heap_walk(view, process, (int)info->pid, WALK_NS, (char *)memory + scratch_size + HP_TEXT_BUFFER, &moment.figures);
+        hp_heap_walk(view, process, (int)info->pid, WALK_NS, (char *)memory + scratch_size + HP_TEXT_BUFFER,
+                     &moment.figures);
     hp_text_init(&text, sink, state, (char *)memory + scratch_size);
     return hp_snapshot_write(view, &moment, &text, memory, scratch_size);
 }

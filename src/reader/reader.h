@@ -20,16 +20,16 @@
 /* A ledger's file, and what its header says. */
 struct hp_ledger_info {
     char path[HP_PATH_MAX];
-    pid_t pid;        /* in our pid namespace while it runs; else as the process knew itself */
+    pid_t pid; /* in our pid namespace while it runs; else as the process knew itself */
     bool running;
-    bool closed;      /* it ended normally, but its ledger could not be removed */
-    bool hasty;       /* for the caller to set: be content with how much was resident up to a second ago, if that is known */
-    unsigned uid;     /* owner of the file */
-    uint64_t start_time_ns; /* Unix time */
+    bool closed; /* it ended normally, but its ledger could not be removed */
+    bool hasty;  /* for the caller to set: be content with how much was resident up to a second ago, if that is known */
+    unsigned uid;                            /* owner of the file */
+    uint64_t start_time_ns;                  /* Unix time */
     uint64_t live_estimate, inuse, reserved; /* bytes */
     uint64_t samples, lost;
     uint64_t interval;
-    int signal;       /* that asks for a dump; 0: none */
+    int signal; /* that asks for a dump; 0: none */
     enum hp_signal_state signal_state;
     char program[64];
     char exe[HP_PATH_MAX];

@@ -47,10 +47,9 @@ int hp_watch_open(const char *pid, struct hp_watch **result, char *error, size_t
         status = watch->work ? hp_mapping_open(watch->info.path, false, &watch->mapping, &uid) : -ENOMEM;
         if (!status) {
             hp_guard_begin(&guard);
-            status =
-                sigsetjmp(hp_on_cut, 1)
-                    ? -EBADMSG
-                    : hp_v3_view_open(&watch->view, watch->mapping.memory, watch->mapping.size, &watch->translated);
+            status = sigsetjmp(hp_on_cut, 1) ? -EBADMSG
+                                             : hp_v3_view_open(&watch->view, watch->mapping.memory, watch->mapping.size,
+                                                               &watch->translated);
             hp_guard_end(&guard);
         }
         if (status)
@@ -80,8 +79,7 @@ void hp_watch_close(struct hp_watch *watch)
 
 bool hp_watch_is_over(const struct hp_watch *watch)
 {
-    return inode_of(watch->info.path) != watch->file ||
-           (watch->info.running && hp_process_is_over(watch->info.pid));
+    return inode_of(watch->info.path) != watch->file || (watch->info.running && hp_process_is_over(watch->info.pid));
 }
 
 bool hp_watch_is_running(const struct hp_watch *watch)
@@ -144,7 +142,8 @@ static int collect(struct hp_watch *watch, struct hp_watch_reading *reading)
         snprintf(process, sizeof process, "%d", (int)watch->info.pid);
         hp_heap_walk(&watch->view, process, (int)watch->info.pid, WALK_NS, watch->work, &figures);
     }
-    figures = hp_figures_shown(ledger, &figures, __atomic_load_n(&ledger->live_estimate, __ATOMIC_RELAXED), reading->clock_ns);
+    figures = hp_figures_shown(ledger, &figures, __atomic_load_n(&ledger->live_estimate, __ATOMIC_RELAXED),
+                               reading->clock_ns);
     watch->figures = figures;
     error = collect_rows(watch, reading);
     if (error < 0)
@@ -169,12 +168,11 @@ int hp_watch_read(struct hp_watch *watch, struct hp_watch_reading *reading)
     return status;
 }
 
-int hp_watch_write(const struct hp_watch *watch, const struct hp_entry_row *rows, uint64_t count,
-                   hp_sink_fn *sink, void *state)
+int hp_watch_write(const struct hp_watch *watch, const struct hp_entry_row *rows, uint64_t count, hp_sink_fn *sink,
+                   void *state)
 {
-    const struct hp_moment moment = {.time_ns = hp_clock_ns(CLOCK_REALTIME),
-                                     .clock_ns = hp_clock_ns(CLOCK_MONOTONIC),
-                                     .figures = watch->figures};
+    const struct hp_moment moment = {
+        .time_ns = hp_clock_ns(CLOCK_REALTIME), .clock_ns = hp_clock_ns(CLOCK_MONOTONIC), .figures = watch->figures};
     const uint64_t scratch_size = hp_snapshot_base_size(&watch->view);
     char *scratch = malloc(scratch_size + HP_TEXT_BUFFER);
     struct hp_text text;
@@ -184,9 +182,9 @@ int hp_watch_write(const struct hp_watch *watch, const struct hp_entry_row *rows
         return -ENOMEM;
     hp_text_init(&text, sink, state, scratch + scratch_size);
     hp_guard_begin(&guard);
-    status = sigsetjmp(hp_on_cut, 1) ? -EBADMSG
-                                     : hp_snapshot_write_rows(&watch->view, &moment, rows, count,
-                                                                 &text, scratch, scratch_size);
+    status = sigsetjmp(hp_on_cut, 1)
+                 ? -EBADMSG
+                 : hp_snapshot_write_rows(&watch->view, &moment, rows, count, &text, scratch, scratch_size);
     hp_guard_end(&guard);
     free(scratch);
     return status;

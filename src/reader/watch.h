@@ -38,7 +38,7 @@ int hp_watch_read(struct hp_watch *watch, struct hp_watch_reading *reading);
 
 /* Writes a profile of these rows only, in this order; without what takes time to find out (MaxRSS
  * and HeapReleased). */
-int hp_watch_write(const struct hp_watch *watch, const struct hp_entry_row *rows, uint64_t count,
-                   hp_sink_fn *sink, void *state);
+int hp_watch_write(const struct hp_watch *watch, const struct hp_entry_row *rows, uint64_t count, hp_sink_fn *sink,
+                   void *state);
 
 #endif

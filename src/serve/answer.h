@@ -12,12 +12,12 @@
 #include "serve/history.h"
 
 struct hp_answer {
-    unsigned status;          /* 200, ... */
-    const char *type;         /* Content-Type */
-    const char *file_name;    /* Content-Disposition: attachment; NULL: none */
-    const char *more;         /* Location of a 302, Allow of a 405, or NULL */
-    bool failed;              /* X-Go-Pprof: 1 */
-    char *body;               /* the caller frees it */
+    unsigned status;       /* 200, ... */
+    const char *type;      /* Content-Type */
+    const char *file_name; /* Content-Disposition: attachment; NULL: none */
+    const char *more;      /* Location of a 302, Allow of a 405, or NULL */
+    bool failed;           /* X-Go-Pprof: 1 */
+    char *body;            /* the caller frees it */
     size_t size;
 };
 
@@ -34,8 +34,8 @@ void hp_answer_close(FILE *out, struct hp_answer *answer, const char *type);
 
 /* Those that are the same for everybody who asks at one moment. */
 typedef void hp_answer_fn(struct hp_collector *collector, struct hp_answer *answer);
-hp_answer_fn hp_answer_index, hp_answer_heap, hp_answer_heap_text, hp_answer_allocs,
-    hp_answer_command, hp_answer_metrics;
+hp_answer_fn hp_answer_index, hp_answer_heap, hp_answer_heap_text, hp_answer_allocs, hp_answer_command,
+    hp_answer_metrics;
 
 /* The page, live where there is a history, which may be NULL; and its document alone, for the page to go on with. */
 void hp_answer_page(struct hp_collector *collector, struct hp_history *history, struct hp_answer *answer);

@@ -35,7 +35,8 @@ bool hp_collector_is_process(const struct hp_collector *collector);
 /* Functions, files and lines of those locations that have none yet. */
 void hp_collector_symbolize(struct hp_collector *collector, struct hp_profile *profile);
 
-/* All of the collector's processes were there when they were last read: what came was not the last profile of a dead one. */
+/* All of the collector's processes were there when they were last read: what came was not the last profile of a dead
+ * one. */
 bool hp_collector_running(struct hp_collector *collector);
 
 /* The name of the function at each address of the first process or file; "" where it is not known. The caller frees

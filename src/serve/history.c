@@ -82,9 +82,8 @@ unsigned hp_history_every_ms(const struct hp_history *history)
     return history->every_ms;
 }
 
-int hp_history_visit(struct hp_history *history,
-                     void (*visit)(void *state, const struct hp_series *series), void *state,
-                     struct hp_error *error)
+int hp_history_visit(struct hp_history *history, void (*visit)(void *state, const struct hp_series *series),
+                     void *state, struct hp_error *error)
 {
     struct timespec now;
     int status = 0;

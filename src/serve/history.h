@@ -26,8 +26,7 @@ unsigned hp_history_every_ms(const struct hp_history *history);
 /* Takes a moment now, if the last one is not of just now, and calls `visit` with the series,
  * symbolized, which stays as it is meanwhile. -errno and *error when there is no moment at all; 0
  * and *error when there is none of now. */
-int hp_history_visit(struct hp_history *history,
-                     void (*visit)(void *state, const struct hp_series *series), void *state,
-                     struct hp_error *error);
+int hp_history_visit(struct hp_history *history, void (*visit)(void *state, const struct hp_series *series),
+                     void *state, struct hp_error *error);
 
 #endif

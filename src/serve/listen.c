@@ -71,7 +71,8 @@ static int split(const char *where, char host[256], const char **port, struct hp
     } else if (memchr(where, ':', length)) {
         return hp_error_set(error, -EINVAL, "'%s': write an IPv6 address as [ADDR]:PORT", where);
     }
-    if (length >= 256 || !**port || (*port)[strspn(*port, "0123456789")] || strlen(*port) > 5 || strtol(*port, NULL, 10) > 65535)
+    if (length >= 256 || !**port || (*port)[strspn(*port, "0123456789")] || strlen(*port) > 5 ||
+        strtol(*port, NULL, 10) > 65535)
         return hp_error_set(error, -EINVAL, "'%s' is no ADDR:PORT", where);
     snprintf(host, 256, "%.*s", (int)length, where);
     return 0;

@@ -8,7 +8,7 @@
 
 struct hp_listener {
     int fd;
-    char url[300]; /* "http://127.0.0.1:6060", or "unix:PATH" */
+    char url[300];  /* "http://127.0.0.1:6060", or "unix:PATH" */
     char path[108]; /* of a unix socket; "" otherwise */
 };
 

@@ -11,12 +11,10 @@ struct writing {
     bool whole; /* the page, not only its document */
 };
 
-static void write_page(const struct writing *writing, const struct hp_profile *profile,
-                       const struct hp_series *series)
+static void write_page(const struct writing *writing, const struct hp_profile *profile, const struct hp_series *series)
 {
     const struct hp_report_options options = {.sample = HP_INUSE_SPACE};
-    const struct hp_report_input input = {
-        .profile = profile, .series = series, .refresh_ms = writing->refresh_ms};
+    const struct hp_report_input input = {.profile = profile, .series = series, .refresh_ms = writing->refresh_ms};
     struct hp_report_outcome outcome;
     struct hp_error error = {""};
     FILE *out = hp_answer_open(writing->answer);
@@ -24,8 +22,7 @@ static void write_page(const struct writing *writing, const struct hp_profile *p
         return;
     int status = writing->whole ? hp_report_html.write(out, &input, &options, &outcome, &error)
                                 : hp_html_data(out, &input, &options, &error);
-    hp_answer_close(out, writing->answer,
-                    writing->whole ? "text/html; charset=utf-8" : "application/json");
+    hp_answer_close(out, writing->answer, writing->whole ? "text/html; charset=utf-8" : "application/json");
     if (status)
         hp_answer_fail(writing->answer, 500, "%s", *error.text ? error.text : strerror(-status));
 }

@@ -41,8 +41,8 @@ void hp_answer_fail(struct hp_answer *answer, unsigned status, const char *forma
     line[length] = '\n';
     line[length + 1] = '\0';
     free(answer->body);
-    *answer = (struct hp_answer){
-        .status = status, .type = TEXT, .failed = true, .body = hp_strdup(line), .size = length + 1};
+    *answer =
+        (struct hp_answer){.status = status, .type = TEXT, .failed = true, .body = hp_strdup(line), .size = length + 1};
 }
 
 void hp_answer_fail_to_load(struct hp_answer *answer, const struct hp_error *error)
@@ -73,12 +73,11 @@ void hp_answer_close(FILE *out, struct hp_answer *answer, const char *type)
 static void write_proto(struct hp_profile *profile, bool allocs, const char *file_name, struct hp_answer *answer)
 {
     struct body body = {0};
-    profile->default_type =
-        hp_profile_intern(profile, hp_sample_type_names[allocs ? HP_ALLOC_SPACE : HP_INUSE_SPACE]);
+    profile->default_type = hp_profile_intern(profile, hp_sample_type_names[allocs ? HP_ALLOC_SPACE : HP_INUSE_SPACE]);
     hp_trim_allocator(profile);
     int status = hp_profile_write_proto(profile, collect, &body);
-    *answer = (struct hp_answer){
-        .status = 200, .type = BINARY, .file_name = file_name, .body = body.data, .size = body.size};
+    *answer =
+        (struct hp_answer){.status = 200, .type = BINARY, .file_name = file_name, .body = body.data, .size = body.size};
     if (status)
         hp_answer_fail(answer, 500, "%s", strerror(-status));
 }

@@ -24,7 +24,7 @@ enum kind { PAGE, PAGE_DATA, INDEX, HEAP, HEAP_TEXT, ALLOCS, COMMAND, METRICS, K
 
 /* The last answer of a kind. */
 struct shared {
-    pthread_mutex_t lock; /* guards all, and is held while one is made */
+    pthread_mutex_t lock;          /* guards all, and is held while one is made */
     struct MHD_Response *response; /* NULL: none yet */
     unsigned status;
     uint64_t begun_ns; /* CLOCK_MONOTONIC */
@@ -61,8 +61,7 @@ static uint64_t now_ns(void)
 /* Takes the answer's body. */
 static struct MHD_Response *make_response(struct hp_answer *answer)
 {
-    struct MHD_Response *response =
-        MHD_create_response_from_buffer(answer->size, answer->body, MHD_RESPMEM_MUST_FREE);
+    struct MHD_Response *response = MHD_create_response_from_buffer(answer->size, answer->body, MHD_RESPMEM_MUST_FREE);
     if (!response) {
         free(answer->body);
         return NULL;
@@ -222,13 +221,17 @@ static enum MHD_Result send_symbol(struct hp_server *server, struct MHD_Connecti
 
 /* ------------------------------------------------------------------ requests */
 
-static enum MHD_Result route(struct hp_server *server, struct MHD_Connection *connection,
-                             const struct request *request, const char *path, bool post)
+static enum MHD_Result route(struct hp_server *server, struct MHD_Connection *connection, const struct request *request,
+                             const char *path, bool post)
 {
     static const struct {
         const char *path;
         enum kind kind;
-    } plain[] = {{"/", PAGE}, {"/page.json", PAGE_DATA}, {"/debug/pprof/", INDEX}, {"/debug/pprof/cmdline", COMMAND}, {"/metrics", METRICS}};
+    } plain[] = {{"/", PAGE},
+                 {"/page.json", PAGE_DATA},
+                 {"/debug/pprof/", INDEX},
+                 {"/debug/pprof/cmdline", COMMAND},
+                 {"/metrics", METRICS}};
     for (size_t i = 0; i < sizeof plain / sizeof *plain; i++)
         if (!strcmp(path, plain[i].path))
             return send_shared(server, plain[i].kind, connection, request);
@@ -312,9 +315,7 @@ static void end_request(void *state, struct MHD_Connection *connection, void **o
 /* ------------------------------------------------------------------ life */
 
 /* What is said here of a client's mistakes is nobody's concern. */
-static void say_nothing(void *state, const char *format, va_list arguments)
-{
-}
+static void say_nothing(void *state, const char *format, va_list arguments) {}
 
 /* The server's threads leave signals to the program, but for those that a cut file raises in the reader of ledgers. */
 static struct MHD_Daemon *start_daemon(struct hp_server *server)
@@ -329,9 +330,9 @@ static struct MHD_Daemon *start_daemon(struct hp_server *server)
     struct MHD_Daemon *daemon = MHD_start_daemon(
         MHD_USE_POLL_INTERNAL_THREAD | MHD_USE_THREAD_PER_CONNECTION | MHD_USE_ERROR_LOG | MHD_USE_ITC, 0, NULL, NULL,
         handle, server, MHD_OPTION_EXTERNAL_LOGGER, say_nothing, NULL, MHD_OPTION_LISTEN_SOCKET, server->listener.fd,
-        MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MOST, MHD_OPTION_CONNECTION_TIMEOUT,
-        (unsigned)IDLE_SECONDS, MHD_OPTION_THREAD_STACK_SIZE, (size_t)THREAD_STACK, MHD_OPTION_URI_LOG_CALLBACK,
-        begin_request, server, MHD_OPTION_NOTIFY_COMPLETED, end_request, server, MHD_OPTION_END);
+        MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MOST, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_SECONDS,
+        MHD_OPTION_THREAD_STACK_SIZE, (size_t)THREAD_STACK, MHD_OPTION_URI_LOG_CALLBACK, begin_request, server,
+        MHD_OPTION_NOTIFY_COMPLETED, end_request, server, MHD_OPTION_END);
     pthread_sigmask(SIG_SETMASK, &mask, NULL);
     return daemon;
 }

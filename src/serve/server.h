@@ -27,7 +27,7 @@ struct hp_server_options {
     const struct hp_listener *listener; /* the server's from now on, also when it can't be started */
     const char *token;                  /* NULL: none needed */
     struct hp_collector *collector;     /* outlives the server */
-    struct hp_history *history; /* as well; NULL: none */
+    struct hp_history *history;         /* as well; NULL: none */
 };
 
 int hp_server_start(const struct hp_server_options *options, struct hp_server **server, struct hp_error *error);

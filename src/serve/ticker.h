@@ -16,8 +16,8 @@ struct hp_ticker {
     bool stopping;
 };
 
-/* Calls tick(state) each `every_ns`, the first time after as long, at times that do not drift; those that come while one
- * is under way are left out. Its thread handles no signal but SIGBUS, which a cut file raises in the reader of
+/* Calls tick(state) each `every_ns`, the first time after as long, at times that do not drift; those that come while
+ * one is under way are left out. Its thread handles no signal but SIGBUS, which a cut file raises in the reader of
  * ledgers. 0, or -errno if no thread can be had. `ticker` must stay where it is until it is stopped. */
 int hp_ticker_start(struct hp_ticker *ticker, uint64_t every_ns, void (*tick)(void *state), void *state);
 /* Waits for the tick that is under way; none comes after. Not from inside a tick. */

@@ -204,14 +204,13 @@ static const char *const functions[] = {
 
 /* What reserved names in std do not mean allocation: they run the program's code, possibly inlined.
  */
-static const char *const callers[] = {"_M_invoke*", "_M_run*",     "__invoke*",   "_S_invoke*",
-                                      "_M_call*",   "__do_visit*", "__visit*",    "_M_complete*",
-                                      "_M_do_set*", "__do_call*",  "__run*",      "operator()",
-                                      "__rust_*",   "_M_dispose*", "_M_destroy*", NULL};
+static const char *const callers[] = {
+    "_M_invoke*", "_M_run*",    "__invoke*", "_S_invoke*", "_M_call*", "__do_visit*", "__visit*",    "_M_complete*",
+    "_M_do_set*", "__do_call*", "__run*",    "operator()", "__rust_*", "_M_dispose*", "_M_destroy*", NULL};
 
 static const char *const rust_allocator_traits[] = {
-    " as core::alloc::global::GlobalAlloc>::", " as core::alloc::Allocator>::",
-    " as alloc::alloc::Allocator>::", " as allocator_api2::", NULL};
+    " as core::alloc::global::GlobalAlloc>::", " as core::alloc::Allocator>::", " as alloc::alloc::Allocator>::",
+    " as allocator_api2::", NULL};
 
 static bool listed(const char *name, const char *const *list)
 {
@@ -294,8 +293,7 @@ int hp_is_allocator_function(const char *function)
 
 int hp_is_allocator_module(const char *path)
 {
-    static const char *const libraries[] = {"libjemalloc", "libtcmalloc", "libmimalloc",
-                                            "libheapprof", NULL};
+    static const char *const libraries[] = {"libjemalloc", "libtcmalloc", "libmimalloc", "libheapprof", NULL};
     const char *slash = strrchr(path, '/');
     const char *name = slash ? slash + 1 : path;
     for (const char *const *library = libraries; *library; library++) {

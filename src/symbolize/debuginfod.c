@@ -31,8 +31,7 @@ static int ask(void *library, const unsigned char *id, size_t size)
     void *(*begin)(void) = (void *(*)(void))dlsym(library, "debuginfod_begin");
     void (*end)(void *) = (void (*)(void *))dlsym(library, "debuginfod_end");
     int (*find)(void *, const unsigned char *, int, char **) =
-        (int (*)(void *, const unsigned char *, int, char **))dlsym(library,
-                                                                    "debuginfod_find_executable");
+        (int (*)(void *, const unsigned char *, int, char **))dlsym(library, "debuginfod_find_executable");
     void *client = begin && end && find ? begin() : NULL;
     if (!client)
         return -1;

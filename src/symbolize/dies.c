@@ -61,8 +61,8 @@ bool hp_die_walk_next(struct hp_die_walk *walk, bool into)
 {
     /* Without DW_AT_sibling libdw would walk over the children itself, with no bound of its own,
      * and again for each level: walk over them here, once. */
-    if (into || walk->depth == 0 || walk->depth >= HP_DIE_DEPTH_MAX ||
-        dwarf_haschildren(&walk->die) <= 0 || dwarf_hasattr(&walk->die, DW_AT_sibling))
+    if (into || walk->depth == 0 || walk->depth >= HP_DIE_DEPTH_MAX || dwarf_haschildren(&walk->die) <= 0 ||
+        dwarf_hasattr(&walk->die, DW_AT_sibling))
         return step(walk, into);
     unsigned depth = walk->depth;
     do {
@@ -83,8 +83,7 @@ void hp_die_origin(Dwarf_Die *die)
     for (int links = 0; links < 16; links++) {
         Dwarf_Attribute attribute;
         Dwarf_Die next;
-        if (!dwarf_attr(die, DW_AT_abstract_origin, &attribute) &&
-            !dwarf_attr(die, DW_AT_specification, &attribute))
+        if (!dwarf_attr(die, DW_AT_abstract_origin, &attribute) && !dwarf_attr(die, DW_AT_specification, &attribute))
             return;
         if (!dwarf_formref_die(&attribute, &next))
             return;

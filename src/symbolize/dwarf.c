@@ -40,8 +40,8 @@ static struct unit *open_unit(struct hp_symbol_module *module, const Dwarf_Die *
     *unit = (struct unit){.lines = *root, .entries = *root, .directory = ""};
     Dwarf_Die split;
     uint8_t type;
-    if (dwarf_cu_info(root->cu, NULL, &type, NULL, &split, NULL, NULL, NULL) == 0 &&
-        type == DW_UT_skeleton && split.addr)
+    if (dwarf_cu_info(root->cu, NULL, &type, NULL, &split, NULL, NULL, NULL) == 0 && type == DW_UT_skeleton &&
+        split.addr)
         unit->entries = split;
     Dwarf_Attribute attribute;
     const char *directory = NULL;
@@ -70,9 +70,8 @@ static void list_units(struct hp_symbol_module *module)
         hp_add_die_ranges(&module->unit_ranges, &root, (uint32_t)module->listed_unit_count, 0);
         if (module->unit_ranges.count == ranges)
             continue;
-        module->listed_units =
-            hp_symbol_grow(module->listed_units, module->listed_unit_count,
-                           &module->listed_unit_capacity, sizeof *module->listed_units);
+        module->listed_units = hp_symbol_grow(module->listed_units, module->listed_unit_count,
+                                              &module->listed_unit_capacity, sizeof *module->listed_units);
         module->listed_units[module->listed_unit_count++] = dwarf_dieoffset(&root);
     }
     hp_intervals_flatten(&module->unit_ranges);
@@ -94,8 +93,7 @@ static struct unit *find_unit(struct hp_symbol_module *module, uint64_t address)
     return open_unit(module, &root);
 }
 
-size_t hp_dwarf_frames(struct hp_symbol_module *module, uint64_t address,
-                       struct hp_symbol_frame *frames, size_t most)
+size_t hp_dwarf_frames(struct hp_symbol_module *module, uint64_t address, struct hp_symbol_frame *frames, size_t most)
 {
     struct unit *unit = NULL;
     /* What libdwfl adds to the address in the file, less what it adds to that in the debug file. */

@@ -69,8 +69,8 @@ int hp_find_open(const char *path, const char *build_id)
 enum place { SAME_PATH, BASENAME, BASENAME_DEBUG, ID, ID_DEBUG, PLACES };
 
 /* False where the place needs what is not known, or the name is too long. */
-static bool place_name(char name[PATH_MAX], enum place place, const char *directory,
-                       const char *path, const char *build_id)
+static bool place_name(char name[PATH_MAX], enum place place, const char *directory, const char *path,
+                       const char *build_id)
 {
     const char *slash = strrchr(path, '/');
     const char *base = slash ? slash + 1 : path;
@@ -83,21 +83,19 @@ static bool place_name(char name[PATH_MAX], enum place place, const char *direct
         break;
     case BASENAME:
     case BASENAME_DEBUG:
-        length =
-            snprintf(name, PATH_MAX, "%s/%s%s", directory, base, place == BASENAME ? "" : ".debug");
+        length = snprintf(name, PATH_MAX, "%s/%s%s", directory, base, place == BASENAME ? "" : ".debug");
         break;
     case ID:
     case ID_DEBUG:
     default:
-        length = snprintf(name, PATH_MAX, "%s/.build-id/%.2s/%s%s", directory, build_id,
-                          build_id + 2, place == ID ? "" : ".debug");
+        length = snprintf(name, PATH_MAX, "%s/.build-id/%.2s/%s%s", directory, build_id, build_id + 2,
+                          place == ID ? "" : ".debug");
         break;
     }
     return length > 0 && length < PATH_MAX;
 }
 
-int hp_find_elsewhere(struct hp_symbolizer *symbolizer, const char *path, const char *build_id,
-                      const char **found)
+int hp_find_elsewhere(struct hp_symbolizer *symbolizer, const char *path, const char *build_id, const char **found)
 {
     for (size_t i = 0; i <= symbolizer->directory_count; i++) {
         bool is_system = i == symbolizer->directory_count;
@@ -124,8 +122,7 @@ static bool has_debug_sections(int descriptor)
     Dwarf *dwarf = elf ? dwarf_begin_elf(elf, DWARF_C_READ, NULL) : NULL;
     Dwarf_Off next;
     size_t header_size;
-    bool result = dwarf && dwarf_next_unit(dwarf, 0, &next, &header_size, NULL, NULL, NULL, NULL,
-                                           NULL, NULL) == 0;
+    bool result = dwarf && dwarf_next_unit(dwarf, 0, &next, &header_size, NULL, NULL, NULL, NULL, NULL, NULL) == 0;
     dwarf_end(dwarf);
     elf_end(elf);
     return result;
@@ -145,8 +142,7 @@ static int search_debuginfo(struct hp_symbol_module *module, const char *link, c
             /* First by the module's name, then by that in .gnu_debuglink. */
             const char *path = place < PLACES ? module->path : link;
             char name[PATH_MAX];
-            if (!path ||
-                !place_name(name, place % PLACES, symbolizer->directories[i], path, build_id))
+            if (!path || !place_name(name, place % PLACES, symbolizer->directories[i], path, build_id))
                 continue;
             int descriptor = hp_find_open(name, build_id);
             if (descriptor < 0)
@@ -161,8 +157,8 @@ static int search_debuginfo(struct hp_symbol_module *module, const char *link, c
     return -1;
 }
 
-int hp_find_debuginfo(Dwfl_Module *dwfl_module, void **userdata, const char *name, Dwarf_Addr base,
-                      const char *file, const char *link, GElf_Word crc, char **debug_file)
+int hp_find_debuginfo(Dwfl_Module *dwfl_module, void **userdata, const char *name, Dwarf_Addr base, const char *file,
+                      const char *link, GElf_Word crc, char **debug_file)
 {
     struct hp_symbol_module *module = *userdata;
     /* libdwfl calls this for the debug file and then for what that one shares with others (dwz),
@@ -174,12 +170,10 @@ int hp_find_debuginfo(Dwfl_Module *dwfl_module, void **userdata, const char *nam
         if (descriptor >= 0)
             return descriptor;
     }
-    return dwfl_standard_find_debuginfo(dwfl_module, userdata, name, base, file, link, crc,
-                                        debug_file);
+    return dwfl_standard_find_debuginfo(dwfl_module, userdata, name, base, file, link, crc, debug_file);
 }
 
-int hp_find_alternate(struct hp_symbolizer *symbolizer, const char *name, const void *id,
-                      size_t id_size)
+int hp_find_alternate(struct hp_symbolizer *symbolizer, const char *name, const void *id, size_t id_size)
 {
     char build_id[2 * BUILD_ID_MAX + 1];
     if (!id_size || id_size > BUILD_ID_MAX)

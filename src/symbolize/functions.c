@@ -8,8 +8,7 @@
 #define RANGES_MAX 65536 /* of one entry */
 #define NODES_MAX (1u << 20)
 
-void hp_add_die_ranges(struct hp_intervals *intervals, Dwarf_Die *die, uint32_t value,
-                       uint32_t depth)
+void hp_add_die_ranges(struct hp_intervals *intervals, Dwarf_Die *die, uint32_t value, uint32_t depth)
 {
     Dwarf_Addr base, low, high;
     ptrdiff_t at = 0;
@@ -31,10 +30,9 @@ static void add_function(struct unit *unit, Dwarf_Die *die, uint32_t depth)
     Dwarf_Addr entry;
     if (dwarf_entrypc(die, &entry) != 0)
         entry = unit->ranges.items[ranges].low;
-    unit->functions = hp_symbol_grow(unit->functions, unit->function_count,
-                                     &unit->function_capacity, sizeof *unit->functions);
-    unit->functions[unit->function_count++] =
-        (struct function){.die = dwarf_dieoffset(die), .entry = entry};
+    unit->functions =
+        hp_symbol_grow(unit->functions, unit->function_count, &unit->function_capacity, sizeof *unit->functions);
+    unit->functions[unit->function_count++] = (struct function){.die = dwarf_dieoffset(die), .entry = entry};
 }
 
 /* Where concrete functions are: gcc and clang put them into the unit or into namespaces, rustc into
@@ -95,8 +93,8 @@ struct function *hp_unit_function(struct unit *unit, uint64_t address)
 
 static uint32_t add_node(struct function *function, Dwarf_Die *die, uint32_t parent)
 {
-    function->nodes = hp_symbol_grow(function->nodes, function->node_count,
-                                     &function->node_capacity, sizeof *function->nodes);
+    function->nodes =
+        hp_symbol_grow(function->nodes, function->node_count, &function->node_capacity, sizeof *function->nodes);
     Dwarf_Word line = 0;
     Dwarf_Attribute attribute;
     if (dwarf_attr(die, DW_AT_call_line, &attribute) && dwarf_formudata(&attribute, &line) != 0)
@@ -119,8 +117,8 @@ static void expand(struct unit *unit, struct function *function)
     for (bool into = true; hp_die_walk_next(&walk, into);) {
         uint32_t parent = parents[walk.depth - 1];
         int tag = dwarf_tag(&walk.die);
-        into = tag == DW_TAG_inlined_subroutine || tag == DW_TAG_lexical_block ||
-               tag == DW_TAG_try_block || tag == DW_TAG_catch_block;
+        into = tag == DW_TAG_inlined_subroutine || tag == DW_TAG_lexical_block || tag == DW_TAG_try_block ||
+               tag == DW_TAG_catch_block;
         if (tag == DW_TAG_inlined_subroutine && function->node_count < NODES_MAX) {
             parent = add_node(function, &walk.die, parent);
             hp_add_die_ranges(&function->calls, &walk.die, parent, walk.depth);

@@ -1,17 +1,16 @@
 /* internal.h - how the files of the symbolizer hang together.
  *
  * Terms
- *   address   as in the ELF headers of the module's file (the file offset put through its PT_LOAD
- * segments) unit      a compilation unit that has code function  a concrete (out-of-line) function,
- * with the tree of the calls inlined into it node      a function or one inlined call in it:
- * nodes[0] is the function itself, others have parents before them
+ *   address   as in the ELF headers of the module's file (the file offset put through its PT_LOAD segments)
+ *   unit      a compilation unit that has code
+ *   function  a concrete (out-of-line) function, with the tree of the calls inlined into it
+ *   node      a function or one inlined call in it: nodes[0] is the function itself, others have parents before them
  *
- * A unit is read when the first address in it is asked for: first the ranges of its functions, then
- * the inlined calls of each function that is hit. Line tables are libdw's, cached there.
+ * A unit is read when the first address in it is asked for: first the ranges of its functions, then the inlined calls
+ * of each function that is hit. Line tables are libdw's, cached there.
  *
- * Files: module.c opens and finds segments, find.c finds files, dwarf.c units and frames,
- * functions.c the tables of a unit, node_names.c names of nodes, symtab.c the symbol table, allocator.c
- * the names that are the allocator's.
+ * Files: module.c opens and finds segments, find.c finds files, dwarf.c units and frames, functions.c the tables of a
+ * unit, node_names.c names of nodes, symtab.c the symbol table, allocator.c the names that are the allocator's.
  */
 #ifndef HP_SYMBOLIZE_INTERNAL_H
 #define HP_SYMBOLIZE_INTERNAL_H
@@ -51,8 +50,7 @@ struct function {
 };
 
 struct unit {
-    Dwarf_Die
-        lines; /* the unit's entry in the main debug file: line table, compilation directory */
+    Dwarf_Die lines;       /* the unit's entry in the main debug file: line table, compilation directory */
     Dwarf_Die entries;     /* the same, or the root of the split unit (.dwo) */
     const char *directory; /* "" if unknown */
     bool mangles;          /* its language has linkage names of its own */
@@ -83,8 +81,7 @@ struct hp_symbol_module {
 
     Dwarf *dwarf; /* NULL: none */
     Dwarf_Addr dwarf_bias;
-    Dwarf
-        *alternate; /* what dwz made common to several debug files, when libdwfl did not find it */
+    Dwarf *alternate; /* what dwz made common to several debug files, when libdwfl did not find it */
     Elf *alternate_elf;
     int alternate_file;
     void *units_by_offset; /* tsearch tree of struct unit */
@@ -104,21 +101,18 @@ struct hp_symbol_module {
  * -ESTALE when its build id differs. */
 int hp_find_open(const char *path, const char *build_id);
 /* The module's own file in other places. Returns a descriptor and *found (interned), or -ENOENT. */
-int hp_find_elsewhere(struct hp_symbolizer *symbolizer, const char *path, const char *build_id,
-                      const char **found);
+int hp_find_elsewhere(struct hp_symbolizer *symbolizer, const char *path, const char *build_id, const char **found);
 /* debuginfod.c. A descriptor of the program or library with this build id, or -1. */
 int hp_debuginfod_open(const char *build_id);
 /* libdwfl's callback: --symbols first, then as it does itself (which asks debuginfod only if
  * DEBUGINFOD_URLS is set). */
-int hp_find_debuginfo(Dwfl_Module *module, void **userdata, const char *name, Dwarf_Addr base,
-                      const char *file, const char *link, GElf_Word crc, char **debug_file);
+int hp_find_debuginfo(Dwfl_Module *module, void **userdata, const char *name, Dwarf_Addr base, const char *file,
+                      const char *link, GElf_Word crc, char **debug_file);
 /* A file shared by several debug files (dwz) that libdwfl did not find, in --symbols. */
-int hp_find_alternate(struct hp_symbolizer *symbolizer, const char *name, const void *id,
-                      size_t id_size);
+int hp_find_alternate(struct hp_symbolizer *symbolizer, const char *name, const void *id, size_t id_size);
 
 /* dwarf.c. `address` is the module's. */
-size_t hp_dwarf_frames(struct hp_symbol_module *module, uint64_t address,
-                       struct hp_symbol_frame *frames, size_t most);
+size_t hp_dwarf_frames(struct hp_symbol_module *module, uint64_t address, struct hp_symbol_frame *frames, size_t most);
 void hp_dwarf_free(struct hp_symbol_module *module);
 
 /* functions.c. NULL if no function of the unit is there. Addresses are those of the debug
@@ -126,15 +120,13 @@ void hp_dwarf_free(struct hp_symbol_module *module);
 struct function *hp_unit_function(struct unit *unit, uint64_t address);
 uint32_t hp_function_node(struct unit *unit, struct function *function, uint64_t address);
 void hp_unit_free(struct unit *unit);
-void hp_add_die_ranges(struct hp_intervals *intervals, Dwarf_Die *die, uint32_t value,
-                       uint32_t depth);
+void hp_add_die_ranges(struct hp_intervals *intervals, Dwarf_Die *die, uint32_t value, uint32_t depth);
 
 /* node_names.c. Fill in the node's names; `entry` is the function's address in the module. */
-void hp_name_node(struct hp_symbol_module *module, struct unit *unit, struct node *node,
-                  bool is_function, uint64_t entry);
+void hp_name_node(struct hp_symbol_module *module, struct unit *unit, struct node *node, bool is_function,
+                  uint64_t entry);
 /* An interned absolute path where the directory is known; "" for NULL. */
-const char *hp_unit_path(struct hp_symbol_module *module, const struct unit *unit,
-                         const char *path);
+const char *hp_unit_path(struct hp_symbol_module *module, const struct unit *unit, const char *path);
 
 /* symtab.c. NULL if no symbol covers the address. */
 const struct symbol *hp_symtab_find(struct hp_symbol_module *module, uint64_t address);

@@ -8,13 +8,12 @@
  */
 #define INTERVALS_MAX (16u << 20)
 
-void hp_intervals_add(struct hp_intervals *intervals, uint64_t low, uint64_t high, uint32_t value,
-                      uint32_t depth)
+void hp_intervals_add(struct hp_intervals *intervals, uint64_t low, uint64_t high, uint32_t value, uint32_t depth)
 {
     if (low >= high || intervals->count >= INTERVALS_MAX)
         return;
-    intervals->items = hp_symbol_grow(intervals->items, intervals->count, &intervals->capacity,
-                                      sizeof *intervals->items);
+    intervals->items =
+        hp_symbol_grow(intervals->items, intervals->count, &intervals->capacity, sizeof *intervals->items);
     intervals->items[intervals->count++] =
         (struct hp_interval){.low = low, .high = high, .value = value, .depth = depth};
 }
@@ -31,8 +30,7 @@ static int outer_first(const void *left, const void *right)
     return (a->value > b->value) - (a->value < b->value);
 }
 
-static void emit(struct hp_intervals *flat, uint64_t *cursor, uint64_t high,
-                 const struct hp_interval *source)
+static void emit(struct hp_intervals *flat, uint64_t *cursor, uint64_t high, const struct hp_interval *source)
 {
     if (*cursor >= high)
         return;

@@ -25,8 +25,7 @@ struct hp_intervals {
 };
 
 /* Ignores empty ranges, and all past a bound of 16 million. */
-void hp_intervals_add(struct hp_intervals *intervals, uint64_t low, uint64_t high, uint32_t value,
-                      uint32_t depth);
+void hp_intervals_add(struct hp_intervals *intervals, uint64_t low, uint64_t high, uint32_t value, uint32_t depth);
 void hp_intervals_flatten(struct hp_intervals *intervals);
 const struct hp_interval *hp_intervals_find(const struct hp_intervals *intervals, uint64_t address);
 void hp_intervals_free(struct hp_intervals *intervals);

@@ -20,11 +20,9 @@ struct hp_symbolizer *hp_symbolizer_new(const struct hp_symbol_options *options)
     *symbolizer = (struct hp_symbolizer){0};
     if (!options || !options->directory_count)
         return symbolizer;
-    symbolizer->directories =
-        hp_symbol_realloc(NULL, options->directory_count, sizeof *symbolizer->directories);
+    symbolizer->directories = hp_symbol_realloc(NULL, options->directory_count, sizeof *symbolizer->directories);
     for (size_t i = 0; i < options->directory_count; i++)
-        symbolizer->directories[i] =
-            hp_strings_intern(&symbolizer->strings, options->directories[i]);
+        symbolizer->directories[i] = hp_strings_intern(&symbolizer->strings, options->directories[i]);
     symbolizer->directory_count = options->directory_count;
     return symbolizer;
 }
@@ -86,8 +84,7 @@ static void read_segments(struct hp_symbol_module *module, Elf *elf)
         if (offset + size < offset)
             continue;
         module->segment_addresses =
-            hp_symbol_realloc(module->segment_addresses, module->segment_count + 1,
-                              sizeof *module->segment_addresses);
+            hp_symbol_realloc(module->segment_addresses, module->segment_count + 1, sizeof *module->segment_addresses);
         /* Where two segments share a page of the file, the code is what is asked for. */
         hp_intervals_add(&module->segments, offset, offset + size, (uint32_t)module->segment_count,
                          segment.p_flags & PF_X ? 1 : 0);
@@ -119,8 +116,7 @@ static bool has_units(Dwarf *dwarf)
 {
     Dwarf_Off next;
     size_t header_size;
-    return dwarf &&
-           dwarf_next_unit(dwarf, 0, &next, &header_size, NULL, NULL, NULL, NULL, NULL, NULL) == 0;
+    return dwarf && dwarf_next_unit(dwarf, 0, &next, &header_size, NULL, NULL, NULL, NULL, NULL, NULL) == 0;
 }
 
 static bool open_dwfl(struct hp_symbol_module *module, int descriptor)
@@ -128,8 +124,7 @@ static bool open_dwfl(struct hp_symbol_module *module, int descriptor)
     module->dwfl = dwfl_begin(&callbacks);
     if (!module->dwfl)
         return false;
-    module->dwfl_module =
-        dwfl_report_elf(module->dwfl, module->file, module->file, descriptor, 0, true);
+    module->dwfl_module = dwfl_report_elf(module->dwfl, module->file, module->file, descriptor, 0, true);
     if (!module->dwfl_module || dwfl_report_end(module->dwfl, NULL, NULL) != 0) {
         if (!module->dwfl_module)
             close(descriptor);
@@ -168,22 +163,19 @@ static void open_module(struct hp_symbol_module *module)
         !strcmp(module->path + length - suffix, deleted)) {
         /* As /proc/PID/maps says of a file replaced under a running process; the same may be back
          * by now. */
-        module->file =
-            hp_strings_intern_bytes(&module->owner->strings, module->path, length - suffix);
+        module->file = hp_strings_intern_bytes(&module->owner->strings, module->path, length - suffix);
         descriptor = hp_find_open(module->file, module->build_id);
     }
     module->status = descriptor == -ESTALE ? HP_MODULE_REPLACED : HP_MODULE_MISSING;
     if (descriptor < 0)
-        descriptor =
-            hp_find_elsewhere(module->owner, module->file, module->build_id, &module->file);
+        descriptor = hp_find_elsewhere(module->owner, module->file, module->build_id, &module->file);
     if (descriptor < 0)
         descriptor = hp_debuginfod_open(module->build_id);
     if (descriptor >= 0 && !open_dwfl(module, descriptor))
         module->status = HP_MODULE_MISSING;
 }
 
-struct hp_symbol_module *hp_symbolizer_module(struct hp_symbolizer *symbolizer, const char *path,
-                                              const char *build_id)
+struct hp_symbol_module *hp_symbolizer_module(struct hp_symbolizer *symbolizer, const char *path, const char *build_id)
 {
     path = hp_strings_intern(&symbolizer->strings, path);
     build_id = hp_strings_intern(&symbolizer->strings, build_id);
@@ -191,11 +183,10 @@ struct hp_symbol_module *hp_symbolizer_module(struct hp_symbolizer *symbolizer, 
         if (symbolizer->modules[i]->path == path && symbolizer->modules[i]->build_id == build_id)
             return symbolizer->modules[i];
     struct hp_symbol_module *module = hp_symbol_realloc(NULL, 1, sizeof *module);
-    *module = (struct hp_symbol_module){
-        .owner = symbolizer, .path = path, .build_id = build_id, .alternate_file = -1};
+    *module = (struct hp_symbol_module){.owner = symbolizer, .path = path, .build_id = build_id, .alternate_file = -1};
     open_module(module);
-    symbolizer->modules = hp_symbol_grow(symbolizer->modules, symbolizer->module_count,
-                                         &symbolizer->module_capacity, sizeof module);
+    symbolizer->modules =
+        hp_symbol_grow(symbolizer->modules, symbolizer->module_count, &symbolizer->module_capacity, sizeof module);
     return symbolizer->modules[symbolizer->module_count++] = module;
 }
 
@@ -204,8 +195,7 @@ enum hp_module_status hp_symbol_module_status(const struct hp_symbol_module *mod
     return module->status;
 }
 
-size_t hp_symbolize(struct hp_symbol_module *module, uint64_t file_offset,
-                    struct hp_symbol_frame *frames, size_t most)
+size_t hp_symbolize(struct hp_symbol_module *module, uint64_t file_offset, struct hp_symbol_frame *frames, size_t most)
 {
     const struct hp_interval *segment = hp_intervals_find(&module->segments, file_offset);
     if (!segment || !most)

@@ -38,9 +38,8 @@ static void add_line(struct hp_perf_map *map, const char *line)
     if (end == line || *end != ' ' || errno || !end[1] || !size || start + size < start)
         return;
     map->entries = hp_symbol_grow(map->entries, map->count, &map->capacity, sizeof *map->entries);
-    map->entries[map->count++] =
-        (struct entry){hp_strings_intern_bytes(&map->strings, end + 1, strnlen(end + 1, MOST_NAME)),
-                       start, start + size};
+    map->entries[map->count++] = (struct entry){
+        hp_strings_intern_bytes(&map->strings, end + 1, strnlen(end + 1, MOST_NAME)), start, start + size};
 }
 
 static int by_start(const void *a, const void *b, void *state)
@@ -59,8 +58,8 @@ static void sort(struct hp_perf_map *map)
         map->order[i] = (uint32_t)i;
     qsort_r(map->order, map->count, sizeof *map->order, by_start, map->entries);
     for (size_t i = 0; i < map->count; i++) {
-        if (map->order_count && map->entries[map->order[map->order_count - 1]].start ==
-                                    map->entries[map->order[i]].start)
+        if (map->order_count &&
+            map->entries[map->order[map->order_count - 1]].start == map->entries[map->order[i]].start)
             map->order_count--;
         map->order[map->order_count++] = map->order[i];
     }

@@ -160,8 +160,7 @@ const char *hp_strings_path(struct hp_strings *strings, const char *directory, c
     size_t size = prefix + 1 + strlen(path);
     char *whole = hp_symbol_realloc(NULL, 2, size + 1);
     char *clean = whole + size + 1;
-    snprintf(whole, size + 1, "%.*s%s%s", (int)prefix, prefix ? directory : "", prefix ? "/" : "",
-             path);
+    snprintf(whole, size + 1, "%.*s%s%s", (int)prefix, prefix ? directory : "", prefix ? "/" : "", path);
     bool absolute = whole[0] == '/';
     size_t used = 0;
     for (const char *part = whole; *part;) {

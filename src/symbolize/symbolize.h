@@ -15,8 +15,7 @@
 struct hp_symbolizer;
 
 struct hp_symbol_options {
-    const char *const
-        *directories; /* --symbols=DIR: searched first, by file name and by build id */
+    const char *const *directories; /* --symbols=DIR: searched first, by file name and by build id */
     size_t directory_count;
 };
 
@@ -36,8 +35,7 @@ enum hp_module_status {
  * (deleted)" at the end of a path, as in /proc/PID/maps, is dropped if need be. Later calls with
  * the same path and build id return the same handle. build_id is lower-case hex or "" (then any
  * file at `path` is taken). Never NULL. */
-struct hp_symbol_module *hp_symbolizer_module(struct hp_symbolizer *symbolizer, const char *path,
-                                              const char *build_id);
+struct hp_symbol_module *hp_symbolizer_module(struct hp_symbolizer *symbolizer, const char *path, const char *build_id);
 enum hp_module_status hp_symbol_module_status(const struct hp_symbol_module *module);
 
 struct hp_symbol_frame {
@@ -52,8 +50,7 @@ struct hp_symbol_frame {
 /* The frames of the code at `file_offset` (an offset in the file, as /proc/PID/maps counts; for a
  * call site: of the return address less one), innermost inlined call first, at most `most`. Returns
  * how many; 0 if nothing is known. */
-size_t hp_symbolize(struct hp_symbol_module *module, uint64_t file_offset,
-                    struct hp_symbol_frame *frames, size_t most);
+size_t hp_symbolize(struct hp_symbol_module *module, uint64_t file_offset, struct hp_symbol_frame *frames, size_t most);
 
 /* A function of the allocator itself: malloc and its family, operator new, std::allocator's and
  * Rust's alloc helpers, and the like. The site of an allocation is the first frame that is none of

@@ -45,8 +45,7 @@ static int by_address(const void *left, const void *right)
     return strcmp(a->name, b->name);
 }
 
-static size_t read_candidates(struct hp_symbol_module *module, struct candidate *candidates,
-                              int count)
+static size_t read_candidates(struct hp_symbol_module *module, struct candidate *candidates, int count)
 {
     size_t used = 0;
     for (int i = 1; i < count; i++) { /* 0 is no symbol */
@@ -55,12 +54,11 @@ static size_t read_candidates(struct hp_symbol_module *module, struct candidate 
         GElf_Word section_index;
         Elf *elf;
         Dwarf_Addr bias;
-        const char *name = dwfl_module_getsym_info(module->dwfl_module, i, &symbol, &address,
-                                                   &section_index, &elf, &bias);
+        const char *name =
+            dwfl_module_getsym_info(module->dwfl_module, i, &symbol, &address, &section_index, &elf, &bias);
         GElf_Shdr section;
         if (!name || !is_code(&symbol, name) || section_index >= SHN_LORESERVE ||
-            !gelf_getshdr(elf_getscn(elf, section_index), &section) ||
-            !(section.sh_flags & SHF_EXECINSTR))
+            !gelf_getshdr(elf_getscn(elf, section_index), &section) || !(section.sh_flags & SHF_EXECINSTR))
             continue;
         address -= module->bias;
         uint64_t section_end = section.sh_addr + bias - module->bias + section.sh_size;
@@ -99,10 +97,9 @@ static void read_symbols(struct hp_symbol_module *module)
             if (next < used && candidates[next].address < end)
                 end = candidates[next].address;
         }
-        module->symbols[module->symbol_count] = (struct symbol){
-            .name = drop_version(&module->owner->strings, best->name), .address = best->address};
-        hp_intervals_add(&module->symbol_ranges, best->address, end,
-                         (uint32_t)module->symbol_count++, 0);
+        module->symbols[module->symbol_count] =
+            (struct symbol){.name = drop_version(&module->owner->strings, best->name), .address = best->address};
+        hp_intervals_add(&module->symbol_ranges, best->address, end, (uint32_t)module->symbol_count++, 0);
     }
     free(candidates);
     hp_intervals_flatten(&module->symbol_ranges);

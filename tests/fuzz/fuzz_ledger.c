@@ -51,16 +51,16 @@ static void *make_full(uint64_t *size)
 static struct part part_of(const void *made, unsigned choice)
 {
     static const struct part parts[] = {
-        {0, 1120},         /* the header without names */
-        {624, 496},        /* ... from the layout on */
-        {1120, 4224},      /* names */
-        {5344, 40},        /* the map of blocks */
-        {32768, 3 * 184},  /* modules */
-        {409600, 64},      /* threads */
-        {442368, 16384},   /* chains */
-        {2686976, 32768},  /* live addresses */
-        {2719744, 86016},  /* ... and their data */
-        {3768320, 16384},  /* the first records */
+        {0, 1120},        /* the header without names */
+        {624, 496},       /* ... from the layout on */
+        {1120, 4224},     /* names */
+        {5344, 40},       /* the map of blocks */
+        {32768, 3 * 184}, /* modules */
+        {409600, 64},     /* threads */
+        {442368, 16384},  /* chains */
+        {2686976, 32768}, /* live addresses */
+        {2719744, 86016}, /* ... and their data */
+        {3768320, 16384}, /* the first records */
     };
     return parts[choice % (sizeof parts / sizeof *parts)];
 }
@@ -73,16 +73,16 @@ static void add_module(const struct hp_store *store, uint64_t base, const char *
     if (!ledger->modules_at[0])
         ledger->modules_at[0] = hp_ledger_allocate(store, HP_MODULE_PAGE * sizeof(struct hp_ledger_module));
     must(ledger->modules_at[0], "no room for a module");
-    struct hp_ledger_module *module = (struct hp_ledger_module *)hp_store_at(store, ledger->modules_at[0]) + ledger->module_count;
-    *module = (struct hp_ledger_module){
-        .state = HP_MODULE_LOADED,
-        .base = base,
-        .start = base,
-        .limit = base + 0x10000,
-        .path_at = hp_ledger_allocate(store, strlen(path) + 1),
-        .build_id_size = 20,
-        .segment_count = 1,
-        .segments = {{.address = 0x1000, .size = 0x8000, .offset = 0x1000}}};
+    struct hp_ledger_module *module =
+        (struct hp_ledger_module *)hp_store_at(store, ledger->modules_at[0]) + ledger->module_count;
+    *module = (struct hp_ledger_module){.state = HP_MODULE_LOADED,
+                                        .base = base,
+                                        .start = base,
+                                        .limit = base + 0x10000,
+                                        .path_at = hp_ledger_allocate(store, strlen(path) + 1),
+                                        .build_id_size = 20,
+                                        .segment_count = 1,
+                                        .segments = {{.address = 0x1000, .size = 0x8000, .offset = 0x1000}}};
     strcpy(hp_store_at(store, module->path_at), path);
     ledger->module_count++;
 }
@@ -98,8 +98,7 @@ static void *make_full(uint64_t *size)
     add_module(&store, 0x7f0000000000, "/lib/libc.so.6");
     for (uint64_t i = 0; i < 40; i++) {
         const uint64_t frames[] = {2ull << HP_FRAME_MODULE_SHIFT | (0x2000 + i),
-                                   1ull << HP_FRAME_MODULE_SHIFT | (0x1100 + i % 7),
-                                   0xffff00000000 + i};
+                                   1ull << HP_FRAME_MODULE_SHIFT | (0x1100 + i % 7), 0xffff00000000 + i};
         store.ledger->interval = i & 1 ? 524288 : 1;
         struct hp_key key = make_key(&store, frames, 1 + i % 3, hp_size_class(100 * (i + 1)));
         key.folded = i % 10 == 9;
@@ -111,8 +110,11 @@ static void *make_full(uint64_t *size)
         rows[i] = hp_row_find(&store, &key);
     }
     must(hp_thread_number(&store, 4711) == 1, "no room for a thread");
-    store.ledger->fold.journal = (struct hp_journal){
-        .state = HP_JOURNAL_ADDING, .row = rows[0], .fold_row = rows[9], .before_alloc = {1, 1000}, .before_freed = {1, 1000}};
+    store.ledger->fold.journal = (struct hp_journal){.state = HP_JOURNAL_ADDING,
+                                                     .row = rows[0],
+                                                     .fold_row = rows[9],
+                                                     .before_alloc = {1, 1000},
+                                                     .before_freed = {1, 1000}};
     store.ledger->fold.count = 1;
     hp_row_at(&store, rows[0])->alloc.objects |= HP_ROW_DEAD;
     *size = store.ledger->size;
@@ -129,7 +131,8 @@ static struct part part_of(const struct hp_ledger *made, unsigned choice)
         {0, offsetof(struct hp_ledger, exe)},
         {0, offsetof(struct hp_ledger, buckets)},
         {offsetof(struct hp_ledger, resident), sizeof ledger->resident},
-        {offsetof(struct hp_ledger, buckets), offsetof(struct hp_ledger, modules_at) - offsetof(struct hp_ledger, buckets)},
+        {offsetof(struct hp_ledger, buckets),
+         offsetof(struct hp_ledger, modules_at) - offsetof(struct hp_ledger, buckets)},
         {offsetof(struct hp_ledger, exe), last - offsetof(struct hp_ledger, exe)},
         {offsetof(struct hp_ledger, block_map), made->size / HP_BLOCK / 8},
         {made->modules_at[0], 3 * sizeof(struct hp_ledger_module)},
@@ -138,7 +141,8 @@ static struct part part_of(const struct hp_ledger *made, unsigned choice)
         {live->at, keys},
         {live->at + keys, live->groups * HP_LIVE_SLOTS * sizeof(struct hp_live_data)},
         {made->buckets[0].at + made->buckets[0].count * sizeof(hp_offset), HP_BLOCK - CONTENT}, /* the first rows */
-        {offsetof(struct hp_ledger, modules_at), offsetof(struct hp_ledger, fold) - offsetof(struct hp_ledger, modules_at)},
+        {offsetof(struct hp_ledger, modules_at),
+         offsetof(struct hp_ledger, fold) - offsetof(struct hp_ledger, modules_at)},
         {offsetof(struct hp_ledger, fold), sizeof ledger->fold},
         {offsetof(struct hp_ledger, module_count), 64},
     };

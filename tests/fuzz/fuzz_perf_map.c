@@ -21,8 +21,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         descriptor = mkstemp(path);
         atexit(forget_file);
     }
-    if (descriptor < 0 || ftruncate(descriptor, 0) ||
-        pwrite(descriptor, data, size, 0) != (ssize_t)size)
+    if (descriptor < 0 || ftruncate(descriptor, 0) || pwrite(descriptor, data, size, 0) != (ssize_t)size)
         abort();
     struct hp_perf_map *map = hp_perf_map_read(path, 0);
     if (!map)

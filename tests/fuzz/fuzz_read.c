@@ -12,11 +12,11 @@
 #ifndef FUZZ_PREFIX
 /* Sample types, the strings that they need, and the period: what follows are samples, locations,
  * functions. */
-#define FUZZ_PREFIX                                                                                \
-    "\012\004\010\001\020\002\012\004\010\003\020\004\012\004\010\005\020\002\012\004\010\006\020" \
-    "\004"                                                                                         \
-    "2\0002\015alloc_objects2\005count2\013alloc_space2\005bytes2\015inuse_objects2\013inuse_"     \
-    "space"                                                                                        \
+#define FUZZ_PREFIX                                                                                                    \
+    "\012\004\010\001\020\002\012\004\010\003\020\004\012\004\010\005\020\002\012\004\010\006\020"                     \
+    "\004"                                                                                                             \
+    "2\0002\015alloc_objects2\005count2\013alloc_space2\005bytes2\015inuse_objects2\013inuse_"                         \
+    "space"                                                                                                            \
     "2\005spaceZ\004\010\007\020\004`\200\200 "
 #endif
 
@@ -66,13 +66,12 @@ static void report(const struct hp_profile *profile)
     if (!out)
         out = fopen("/dev/null", "w");
     for (size_t i = 0; out && i < sizeof reports / sizeof *reports; i++) {
-        const struct hp_report_input input = {
-            .before = reports[i] == &hp_report_diff ? profile : NULL, .profile = profile};
+        const struct hp_report_input input = {.before = reports[i] == &hp_report_diff ? profile : NULL,
+                                              .profile = profile};
         const struct hp_report_options options = {.look = {80, true}};
         struct hp_report_outcome outcome;
         struct hp_error error = {""};
-        must(!hp_report_write(reports[i], out, &input, &options, &outcome, &error),
-             reports[i]->name, &error);
+        must(!hp_report_write(reports[i], out, &input, &options, &outcome, &error), reports[i]->name, &error);
     }
 }
 
@@ -88,8 +87,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     int status = hp_profile_read_memory("input", input.data, input.size, &profile, &error);
     free(input.data);
     if (status) {
-        must(status < 0 && !strncmp(error.text, "input", 5) && !strchr(error.text, '\n'),
-             "no clear line", &error);
+        must(status < 0 && !strncmp(error.text, "input", 5) && !strchr(error.text, '\n'), "no clear line", &error);
         return 0;
     }
     struct bytes text = {0}, proto = {0};

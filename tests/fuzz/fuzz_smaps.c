@@ -8,8 +8,8 @@
 
 static void check(const struct hp_resident *resident)
 {
-    uint64_t sum = resident->heap + resident->anonymous + resident->stacks + resident->program +
-                   resident->files + resident->shared + resident->own;
+    uint64_t sum = resident->heap + resident->anonymous + resident->stacks + resident->program + resident->files +
+                   resident->shared + resident->own;
     if (sum != resident->rss || resident->maybe > resident->anonymous)
         abort();
 }
@@ -27,8 +27,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                             .ledger_inode = 99,
                                             .stack_size = data[0] & 1 ? 1 << 20 : 0,
                                             .pagemap = -1};
-    if (smaps < 0 || ftruncate(smaps, 0) ||
-        pwrite(smaps, data + 1, size - 1, 0) != (ssize_t)size - 1 || lseek(smaps, 0, SEEK_SET))
+    if (smaps < 0 || ftruncate(smaps, 0) || pwrite(smaps, data + 1, size - 1, 0) != (ssize_t)size - 1 ||
+        lseek(smaps, 0, SEEK_SET))
         abort();
     char *buffer = malloc(buffer_size);
     struct hp_resident resident = hp_resident_read(smaps, &hints, buffer, buffer_size);

@@ -189,7 +189,8 @@ static void put_address(FILE *file, uintptr_t address)
     else if (!dladdr((void *)(address - 1), &info))
         fprintf(file, "\t0x%lx", (unsigned long)address);
     else
-        fprintf(file, "\t%s:0x%lx(%s)", strrchr(info.dli_fname, '/') ? strrchr(info.dli_fname, '/') + 1 : info.dli_fname,
+        fprintf(file, "\t%s:0x%lx(%s)",
+                strrchr(info.dli_fname, '/') ? strrchr(info.dli_fname, '/') + 1 : info.dli_fname,
                 (unsigned long)(address - (uintptr_t)info.dli_fbase), info.dli_sname ? info.dli_sname : "?");
 }
 

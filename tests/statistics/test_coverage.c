@@ -44,11 +44,7 @@ static const struct mix mixes[] = {
     {"8 MiB", {8388608}, 0.85, 1},
 };
 static const double samples[] = {10, 15, 25, 50, 100};
-enum {
-    MIXES = sizeof mixes / sizeof *mixes,
-    COUNTS = sizeof samples / sizeof *samples,
-    CELLS = MIXES * COUNTS
-};
+enum { MIXES = sizeof mixes / sizeof *mixes, COUNTS = sizeof samples / sizeof *samples, CELLS = MIXES * COUNTS };
 
 static unsigned count_sizes(const struct mix *mix)
 {
@@ -99,8 +95,7 @@ static void errors_hold_the_truth(void **state)
     }
     double lowest = 1, highest = 0;
     unsigned bad = 0;
-    print_message("coverage in %%: inuse_space inuse_objects alloc_space alloc_objects, %u runs\n",
-                  runs);
+    print_message("coverage in %%: inuse_space inuse_objects alloc_space alloc_objects, %u runs\n", runs);
     for (unsigned site = 0; site < CELLS; site++) {
         const struct mix *mix = &mixes[site / COUNTS];
         print_message("%-26s %3.0f live samples:", mix->name, samples[site % COUNTS]);
@@ -118,8 +113,7 @@ static void errors_hold_the_truth(void **state)
         }
         print_message("\n");
     }
-    print_message("without the cells that have bounds of their own: %.1f to %.1f %%\n",
-                  100 * lowest, 100 * highest);
+    print_message("without the cells that have bounds of their own: %.1f to %.1f %%\n", 100 * lowest, 100 * highest);
     assert_int_equal(bad, 0);
 }
 

@@ -48,8 +48,7 @@ static void start(struct process *process, struct stream **streams, uint64_t see
 static void go_on(struct stream **streams)
 {
     for (unsigned i = 0; i < STEADY; i++) {
-        uint64_t count = (uint64_t)((double)objects_of(i) *
-                                    ((i / 100) % 2 ? 0.1 : 0.5 + 0.5 * (i / 100 % 4 == 0)));
+        uint64_t count = (uint64_t)((double)objects_of(i) * ((i / 100) % 2 ? 0.1 : 0.5 + 0.5 * (i / 100 % 4 == 0)));
         stream_allocate(streams[i], count);
         stream_free(streams[i], count);
     }
@@ -58,16 +57,14 @@ static void go_on(struct stream **streams)
 struct outcome {
     unsigned marked;
     bool leak_marked[SITES - STEADY];
-    unsigned rows,
-        inside; /* with 10 samples or more; of these, whose error holds the true growth */
+    unsigned rows, inside; /* with 10 samples or more; of these, whose error holds the true growth */
 };
 
 /* `growth`: the true one, by site. */
-static struct outcome compare(const struct hp_profile *before, const struct hp_profile *after,
-                              enum hp_sample_type type, const double *growth)
+static struct outcome compare(const struct hp_profile *before, const struct hp_profile *after, enum hp_sample_type type,
+                              const double *growth)
 {
-    const struct hp_rows_options options = {
-        .view = {.granularity = HP_BY_ADDRESS}, .type = type, .test = true};
+    const struct hp_rows_options options = {.view = {.granularity = HP_BY_ADDRESS}, .type = type, .test = true};
     struct hp_rows rows;
     struct hp_error error;
     struct outcome outcome = {0};
@@ -81,8 +78,7 @@ static struct outcome compare(const struct hp_profile *before, const struct hp_p
             outcome.leak_marked[site - STEADY] = row->significant && row->flat.growth.value > 0;
         if (row->flat.growth.samples >= 10) {
             outcome.rows++;
-            outcome.inside +=
-                fabs(row->flat.growth.value - growth[site]) <= hp_estimate_error(&row->flat.growth);
+            outcome.inside += fabs(row->flat.growth.value - growth[site]) <= hp_estimate_error(&row->flat.growth);
         }
     }
     hp_rows_free(&rows);
@@ -128,10 +124,9 @@ static void steady_processes_are_not_marked(void **state)
     hp_profile_free(before);
     hp_profile_free(other);
     process_end(&process);
-    print_message("%u of %u diffs of a steady process marked a row (bytes), %u of %u (objects)\n",
-                  marked[0], runs, marked[1], runs / 2 - 1);
-    print_message("growth +- error held the true growth in %.1f %% of %.0f rows\n",
-                  100 * inside / rows, rows);
+    print_message("%u of %u diffs of a steady process marked a row (bytes), %u of %u (objects)\n", marked[0], runs,
+                  marked[1], runs / 2 - 1);
+    print_message("growth +- error held the true growth in %.1f %% of %.0f rows\n", 100 * inside / rows, rows);
     assert_true(marked[0] <= runs / 20);
     assert_true(marked[1] <= runs / 40);
     assert_true(inside / rows > 0.93 && inside / rows < 0.97);
@@ -195,8 +190,7 @@ static void survivors_cancel_across_a_change(void **state)
     static struct stream *streams[STEADY + 1];
     for (unsigned k = 0; k < 3; k++) {
         struct process process;
-        const struct hp_rows_options options = {.view = {.granularity = HP_BY_ADDRESS},
-                                                .test = true};
+        const struct hp_rows_options options = {.view = {.granularity = HP_BY_ADDRESS}, .test = true};
         struct hp_rows rows;
         struct hp_error error;
         unsigned changed = 0;

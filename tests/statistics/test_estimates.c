@@ -38,21 +38,17 @@ static void gaps_are_exponential(void **state)
             if (i % 2) /* every other one is a thread's first */
                 process_new_thread(&process);
             while (!stream_allocate(stream, 1)) {
-                uint64_t quiet =
-                    hp_thread.left > 1 ? hp_thread.left - 1 : 0; /* up to the next question */
+                uint64_t quiet = hp_thread.left > 1 ? hp_thread.left - 1 : 0; /* up to the next question */
                 if (quiet)
                     stream_allocate(stream, quiet);
             }
             stream_free(stream, stream->allocated - stream->freed);
             double gap = (double)(stream->allocated - before);
             sum += gap;
-            uniform[i] = -expm1(-(gap - 0.5) /
-                                (double)intervals[k]); /* the middle of a whole number's range */
+            uniform[i] = -expm1(-(gap - 0.5) / (double)intervals[k]); /* the middle of a whole number's range */
         }
-        double a2 = anderson_darling(uniform, count),
-               mean = (sum / (double)count - 0.5) / (double)intervals[k];
-        print_message("interval %8lu: A2 %.2f, mean %.4f intervals\n", (unsigned long)intervals[k],
-                      a2, mean);
+        double a2 = anderson_darling(uniform, count), mean = (sum / (double)count - 0.5) / (double)intervals[k];
+        print_message("interval %8lu: A2 %.2f, mean %.4f intervals\n", (unsigned long)intervals[k], a2, mean);
         assert_true(a2 < 6);
         assert_true(fabs(mean - 1) < 3.5 / sqrt((double)count));
         process_end(&process);
@@ -64,8 +60,7 @@ static void gaps_are_exponential(void **state)
 struct scores {
     double sum, squares;
     double bias_sum, truth_sum; /* of estimate - truth, and of the truth */
-    double believed,
-        variance; /* sums of the variance that the profile claims, and of the true one */
+    double believed, variance;  /* sums of the variance that the profile claims, and of the true one */
 };
 
 struct bench {
@@ -74,8 +69,7 @@ struct bench {
     double worst;
 };
 
-static void true_variance(const struct stream *stream, double interval,
-                          double variance[HP_SAMPLE_TYPES])
+static void true_variance(const struct stream *stream, double interval, double variance[HP_SAMPLE_TYPES])
 {
     double size = (double)stream->size, p = -expm1(-size / interval), each = (1 - p) / p;
     double allocated = (double)stream->allocated, live = allocated - (double)stream->freed;
@@ -154,8 +148,8 @@ static void check_means(const struct bench *bench)
         p *= mean / ++allowed;
         sum += p;
     }
-    print_message("%u means: %u beyond 3 standard errors, %u allowed, worst %.2f\n", bench->checks,
-                  bench->outliers, allowed, bench->worst);
+    print_message("%u means: %u beyond 3 standard errors, %u allowed, worst %.2f\n", bench->checks, bench->outliers,
+                  allowed, bench->worst);
     assert_true(bench->outliers <= allowed);
     assert_true(bench->worst < 4.5);
 }
@@ -202,8 +196,7 @@ static void each_size_is_estimated_without_bias(void **state)
             assert_true(fabs(scores->bias_sum) <= 4 * sqrt(scores->variance) + unit / 2);
         }
         print_message("%-28s bias %+.6f %%\n", name,
-                      100 * bench.scores[i][HP_ALLOC_SPACE].bias_sum /
-                          bench.scores[i][HP_ALLOC_SPACE].truth_sum);
+                      100 * bench.scores[i][HP_ALLOC_SPACE].bias_sum / bench.scores[i][HP_ALLOC_SPACE].truth_sum);
     }
     check_means(&bench);
 }
@@ -231,8 +224,7 @@ static void mixed_sizes_are_estimated_without_bias(void **state)
             if ((random >> 40) % 16 == 0)
                 process_new_thread(&process);
             double p = -expm1(-(double)mixes[site][k] / INTERVAL);
-            stream_allocate(streams[site][k],
-                            (uint64_t)(1 + 2 / p * (double)(random >> 48) / 65536));
+            stream_allocate(streams[site][k], (uint64_t)(1 + 2 / p * (double)(random >> 48) / 65536));
         }
         for (struct stream *stream = process.streams; stream; stream = stream->next)
             stream_free(stream, stream->allocated / 3);
@@ -242,8 +234,7 @@ static void mixed_sizes_are_estimated_without_bias(void **state)
     for (unsigned site = 0; site < bench.sites; site++) {
         char name[64];
         snprintf(name, sizeof name, "%lu, %lu, %lu, %lu bytes", (unsigned long)mixes[site][0],
-                 (unsigned long)mixes[site][1], (unsigned long)mixes[site][2],
-                 (unsigned long)mixes[site][3]);
+                 (unsigned long)mixes[site][1], (unsigned long)mixes[site][2], (unsigned long)mixes[site][3]);
         check_site(&bench, site, name, true);
     }
     check_means(&bench);
@@ -289,8 +280,7 @@ struct spread {
  * one that is found. Objects allocated while sampling was off are not seen, nor meant to be. */
 static void changed_intervals_are_estimated_without_bias(void **state)
 {
-    static const uint64_t changes[][2] = {
-        {524288, 65536}, {65536, 524288}, {524288, 2097152}, {524288, 1}, {1, 65536}};
+    static const uint64_t changes[][2] = {{524288, 65536}, {65536, 524288}, {524288, 2097152}, {524288, 1}, {1, 65536}};
     static const uint64_t sizes[] = {100, 3000, 60000, 500000};
     enum { KINDS = sizeof changes / sizeof *changes * 2, SITES = 4 };
     const unsigned runs = 2000 * runs_factor();
@@ -329,8 +319,7 @@ static void changed_intervals_are_estimated_without_bias(void **state)
                     double off = estimates[i][type].value / truth[type] - 1;
                     spreads[i][type].sum += off;
                     spreads[i][type].squares += off * off;
-                    spreads[i][type].believed +=
-                        estimates[i][type].variance / (truth[type] * truth[type]);
+                    spreads[i][type].believed += estimates[i][type].variance / (truth[type] * truth[type]);
                 }
             }
             hp_profile_free(profile);
@@ -348,9 +337,8 @@ static void changed_intervals_are_estimated_without_bias(void **state)
             }
             print_message("%7lu to %7lu%s, %6lu bytes: bias %+.3f %%, stated variance %.3f to %.3f "
                           "of the one found\n",
-                          (unsigned long)change[0], (unsigned long)change[1],
-                          kind % 2 ? " by 0" : "     ", (unsigned long)sizes[i], 100 * bias, low,
-                          high);
+                          (unsigned long)change[0], (unsigned long)change[1], kind % 2 ? " by 0" : "     ",
+                          (unsigned long)sizes[i], 100 * bias, low, high);
             assert_true(low > 0.8 && high < 1.2);
         }
     }

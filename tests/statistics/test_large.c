@@ -105,8 +105,8 @@ static void holds_what_a_large_target_has(void **state)
             .size = 1000, .row = count_object(&store, &key, 1000, 1), .thread = (uint32_t)(i % THREADS) + 1};
         assert_true(data.row && hp_live_insert(&store, address_of(i), &data));
     }
-    print_message("%lu live samples of %lu stacks: %lu MiB, %.0f bytes each; %.2f us to add one\n", (unsigned long)objects,
-                  (unsigned long)stacks, (unsigned long)store.ledger->reserved >> 20,
+    print_message("%lu live samples of %lu stacks: %lu MiB, %.0f bytes each; %.2f us to add one\n",
+                  (unsigned long)objects, (unsigned long)stacks, (unsigned long)store.ledger->reserved >> 20,
                   (double)store.ledger->reserved / (double)objects, (now() - start) * 1e6 / (double)objects);
     assert_int_equal(store.ledger->row_count, stacks);
     assert_int_equal(sum_live(&store).objects, objects);

@@ -139,8 +139,7 @@ static void allocate_early(void)
     }
 }
 
-__attribute__((section(".preinit_array"),
-               used)) static void (*const before_all)(void) = allocate_early;
+__attribute__((section(".preinit_array"), used)) static void (*const before_all)(void) = allocate_early;
 
 static void release_late(void)
 {
@@ -272,8 +271,7 @@ static int soak(unsigned seconds)
     for (unsigned i = 0; i < 4; i++)
         pthread_join(threads[i], NULL);
     tell();
-    printf("own memory: %lu bytes after a quarter of %u s, %lu at the end\n", before, seconds,
-           after);
+    printf("own memory: %lu bytes after a quarter of %u s, %lu at the end\n", before, seconds, after);
     /* Addresses take their places in a table of fixed size bit by bit; one bit an object would be
      * more than this. */
     puts(after - before < 1u << 20 ? "own memory is steady" : "own memory grows");

@@ -18,8 +18,7 @@ static char *start(void)
     char *now = __atomic_load_n(&space, __ATOMIC_ACQUIRE), *none = NULL;
     if (now)
         return now;
-    now = mmap(NULL, SPACE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
-               0);
+    now = mmap(NULL, SPACE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (now == MAP_FAILED)
         abort();
     if (__atomic_compare_exchange_n(&space, &none, now, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))

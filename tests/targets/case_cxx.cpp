@@ -14,12 +14,12 @@
 #include <unistd.h>
 #include <vector>
 
-#define CHECK(condition)                                                                           \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            fprintf(stderr, "case_cxx: line %d: %s\n", __LINE__, #condition);                      \
-            exit(99);                                                                              \
-        }                                                                                          \
+#define CHECK(condition)                                                                                               \
+    do {                                                                                                               \
+        if (!(condition)) {                                                                                            \
+            fprintf(stderr, "case_cxx: line %d: %s\n", __LINE__, #condition);                                          \
+            exit(99);                                                                                                  \
+        }                                                                                                              \
     } while (0)
 
 static int handled;

@@ -62,8 +62,8 @@ static void keep(int from, int to)
 static void tell(const char *name, const struct truth *truth)
 {
     char line[200];
-    int size = snprintf(line, sizeof line, "site %d %s %ld %ld %ld %ld\n", (int)getpid(), name,
-                        truth->objects, truth->bytes, truth->all_objects, truth->all_bytes);
+    int size = snprintf(line, sizeof line, "site %d %s %ld %ld %ld %ld\n", (int)getpid(), name, truth->objects,
+                        truth->bytes, truth->all_objects, truth->all_bytes);
     CHECK(write(1, line, (size_t)size) == size);
 }
 

@@ -112,8 +112,7 @@ static int clones(void)
                 _exit(22);
             syscall(SYS_exit_group, 22);
         }
-        CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status) &&
-              WEXITSTATUS(status) == 22);
+        CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 22);
     }
     free(stack);
     CHECK(ran == 50);
@@ -162,8 +161,7 @@ static int give_up(void)
             allocate_much(2000, 500);
             exit(23);
         }
-        CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status) &&
-              WEXITSTATUS(status) == 23);
+        CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 23);
     }
     allocate_much(3000, 1000);
     CHECK(prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) == 0);

@@ -96,8 +96,7 @@ static int flood(const char *path)
     FILE *file = fopen(path, "w");
     CHECK(file);
     fprintf(file, "%d %.0f\n", FLOODERS * FLOOD_EACH,
-            1.0 * FLOODERS * FLOOD_EACH * FLOOD_SIZE /
-                ((double)used.tv_sec + (double)used.tv_nsec / 1e9));
+            1.0 * FLOODERS * FLOOD_EACH * FLOOD_SIZE / ((double)used.tv_sec + (double)used.tv_nsec / 1e9));
     CHECK(fclose(file) == 0);
     puts("flooded");
     return 0;

@@ -108,8 +108,7 @@ static void (*volatile pointer_to_free)(void *) = free;
 
 static int ways(void)
 {
-    void *(*mallocs[])(size_t) = {malloc, pointer_to_malloc,
-                                  (void *(*)(size_t))dlsym(RTLD_NEXT, "malloc"),
+    void *(*mallocs[])(size_t) = {malloc, pointer_to_malloc, (void *(*)(size_t))dlsym(RTLD_NEXT, "malloc"),
                                   (void *(*)(size_t))dlsym(RTLD_DEFAULT, "malloc")};
     void (*frees[])(void *) = {free, pointer_to_free, (void (*)(void *))dlsym(RTLD_NEXT, "free"),
                                (void (*)(void *))dlsym(RTLD_DEFAULT, "free")};
@@ -138,9 +137,7 @@ static int around(const char *folder, int crossing)
     for (unsigned round = 0; round < 4; round++) {
         for (unsigned i = 0; i < 20000; i++) {
             unsigned way = crossing ? (i + round) % 3 : i % 3;
-            kept[i] = way == 0   ? malloc(i % 3000 + 1)
-                      : way == 1 ? allocate(i % 700 + 1)
-                                 : __libc_malloc(i % 5000 + 1);
+            kept[i] = way == 0 ? malloc(i % 3000 + 1) : way == 1 ? allocate(i % 700 + 1) : __libc_malloc(i % 5000 + 1);
             CHECK(kept[i]);
             memset(kept[i], 1, 1);
         }

@@ -44,8 +44,7 @@ static int many(void)
             CHECK(pthread_join(threads[i], NULL) == 0);
     }
     /* Less than 64 bytes for each of 2,500 threads; tables for what lives at once may double. */
-    printf("%d threads, %s\n", THREADS * ROUNDS,
-           own_bytes() - own < 160000 ? "nothing kept" : "memory kept");
+    printf("%d threads, %s\n", THREADS * ROUNDS, own_bytes() - own < 160000 ? "nothing kept" : "memory kept");
     return 0;
 }
 
@@ -161,12 +160,10 @@ static int handlers(int signals)
     /* A handler between the hook's charge and its cold path has its three allocations counted as one lost. */
     int exact = after.interval != 1 || told == calls;
     if (!exact)
-        fprintf(stderr, "%lu allocations, %lu of them told, %lu lost\n", calls, told,
-                after.lost - before.lost);
+        fprintf(stderr, "%lu allocations, %lu of them told, %lu lost\n", calls, told, after.lost - before.lost);
     for (int i = 0; i < WORKERS; i++)
         pthread_join(threads[i], NULL);
-    printf("%s, %s\n", handled > 0 ? "handled" : "not handled",
-           exact ? "accounted" : "not accounted");
+    printf("%s, %s\n", handled > 0 ? "handled" : "not handled", exact ? "accounted" : "not accounted");
     return 0;
 }
 

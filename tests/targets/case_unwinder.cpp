@@ -16,12 +16,12 @@
 #include <libunwind.h>
 #endif
 
-#define CHECK(condition)                                                                           \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            fprintf(stderr, "case_unwinder: line %d: %s\n", __LINE__, #condition);                 \
-            exit(99);                                                                              \
-        }                                                                                          \
+#define CHECK(condition)                                                                                               \
+    do {                                                                                                               \
+        if (!(condition)) {                                                                                            \
+            fprintf(stderr, "case_unwinder: line %d: %s\n", __LINE__, #condition);                                     \
+            exit(99);                                                                                                  \
+        }                                                                                                              \
     } while (0)
 
 static int destroyed; // all threads'

@@ -2,7 +2,8 @@
  *
  *   cost FILE COMMAND...    runs the command; writes its CPU time (microseconds) and peak resident memory (KiB) to FILE
  *
- * A small process of its own: a child starts with its parent's peak, and an interpreter's would hide that of small ones.
+ * A small process of its own: a child starts with its parent's peak, and an interpreter's would hide that of small
+ * ones.
  */
 #include <stdio.h>
 #include <sys/resource.h>

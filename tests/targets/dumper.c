@@ -105,8 +105,8 @@ static int figures(const char *path)
     int (*property)(const char *, size_t *) =
         (int (*)(const char *, size_t *))dlsym(RTLD_DEFAULT, "MallocExtension_GetNumericProperty");
     void (*process)(size_t *, size_t *, size_t *, size_t *, size_t *, size_t *, size_t *, size_t *) =
-        (void (*)(size_t *, size_t *, size_t *, size_t *, size_t *, size_t *, size_t *, size_t *))dlsym(RTLD_DEFAULT,
-                                                                                        "mi_process_info");
+        (void (*)(size_t *, size_t *, size_t *, size_t *, size_t *, size_t *, size_t *, size_t *))dlsym(
+            RTLD_DEFAULT, "mi_process_info");
     static char buffer[4096];
     setvbuf(stdout, buffer, _IOFBF, sizeof buffer);
     for (int i = 0; i < 20; i++)

@@ -12,9 +12,32 @@ void sdallocx(void *pointer, size_t size, int flags) __attribute__((weak));
 void free_sized(void *pointer, size_t size) __attribute__((weak));
 void free_aligned_sized(void *pointer, size_t alignment, size_t size) __attribute__((weak));
 
-enum { MALLOC, MALLOC_ZERO, CALLOC, REALLOC_NULL, REALLOC_GROW, REALLOC_LARGE, REALLOC_SHRINK, REALLOC_SAME, REALLOC_ZERO,
-       REALLOC_HUGE, REALLOCARRAY_NULL, REALLOCARRAY, MEMALIGN, ALIGNED_ALLOC, POSIX_MEMALIGN, VALLOC, PVALLOC,
-       FREE_SIZED, FREE_ALIGNED_SIZED, MALLOCX, MALLOCX_ALIGNED, RALLOCX, XALLOCX, SITES };
+enum {
+    MALLOC,
+    MALLOC_ZERO,
+    CALLOC,
+    REALLOC_NULL,
+    REALLOC_GROW,
+    REALLOC_LARGE,
+    REALLOC_SHRINK,
+    REALLOC_SAME,
+    REALLOC_ZERO,
+    REALLOC_HUGE,
+    REALLOCARRAY_NULL,
+    REALLOCARRAY,
+    MEMALIGN,
+    ALIGNED_ALLOC,
+    POSIX_MEMALIGN,
+    VALLOC,
+    PVALLOC,
+    FREE_SIZED,
+    FREE_ALIGNED_SIZED,
+    MALLOCX,
+    MALLOCX_ALIGNED,
+    RALLOCX,
+    XALLOCX,
+    SITES
+};
 
 static int rounds = 40;
 static int is_jemalloc;
@@ -333,12 +356,29 @@ static void *work(void *argument)
 
 int main(int count, char **arguments)
 {
-    static const char *const names[SITES] = {
-        "site_malloc", "site_malloc_zero", "site_calloc", "site_realloc_null", "site_realloc_grow",
-        "site_realloc_large", "site_realloc_shrink", "site_realloc_same", "site_realloc_zero", "site_realloc_huge",
-        "site_reallocarray_null", "site_reallocarray", "site_memalign", "site_aligned_alloc",
-        "site_posix_memalign", "site_valloc", "site_pvalloc", "site_free_sized",
-        "site_free_aligned_sized", "site_mallocx", "site_mallocx_aligned", "site_rallocx", "site_xallocx"};
+    static const char *const names[SITES] = {"site_malloc",
+                                             "site_malloc_zero",
+                                             "site_calloc",
+                                             "site_realloc_null",
+                                             "site_realloc_grow",
+                                             "site_realloc_large",
+                                             "site_realloc_shrink",
+                                             "site_realloc_same",
+                                             "site_realloc_zero",
+                                             "site_realloc_huge",
+                                             "site_reallocarray_null",
+                                             "site_reallocarray",
+                                             "site_memalign",
+                                             "site_aligned_alloc",
+                                             "site_posix_memalign",
+                                             "site_valloc",
+                                             "site_pvalloc",
+                                             "site_free_sized",
+                                             "site_free_aligned_sized",
+                                             "site_mallocx",
+                                             "site_mallocx_aligned",
+                                             "site_rallocx",
+                                             "site_xallocx"};
     is_jemalloc = dlsym(RTLD_DEFAULT, "mallctl") != NULL;
     if (count > 1)
         rounds = atoi(arguments[1]);

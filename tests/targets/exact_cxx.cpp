@@ -5,8 +5,20 @@
 #include <new>
 
 enum {
-    NEW, NEW_ARRAY, NEW_NOTHROW, NEW_ARRAY_NOTHROW, NEW_ALIGNED, NEW_ARRAY_ALIGNED, NEW_ALIGNED_NOTHROW,
-    NEW_ARRAY_ALIGNED_NOTHROW, NEW_SIZED, NEW_ARRAY_SIZED, NEW_ALIGNED_SIZED, NEW_ARRAY_ALIGNED_SIZED, NEW_HUGE, SITES
+    NEW,
+    NEW_ARRAY,
+    NEW_NOTHROW,
+    NEW_ARRAY_NOTHROW,
+    NEW_ALIGNED,
+    NEW_ARRAY_ALIGNED,
+    NEW_ALIGNED_NOTHROW,
+    NEW_ARRAY_ALIGNED_NOTHROW,
+    NEW_SIZED,
+    NEW_ARRAY_SIZED,
+    NEW_ALIGNED_SIZED,
+    NEW_ARRAY_ALIGNED_SIZED,
+    NEW_HUGE,
+    SITES
 };
 
 static int rounds = 40;
@@ -118,18 +130,30 @@ static void release(const struct object &object)
         return;
     gone(&object);
     switch (object.site) {
-    case NEW: return operator delete(pointer);
-    case NEW_ARRAY: return operator delete[](pointer);
-    case NEW_NOTHROW: return operator delete(pointer, std::nothrow);
-    case NEW_ARRAY_NOTHROW: return operator delete[](pointer, std::nothrow);
-    case NEW_ALIGNED: return operator delete(pointer, alignment);
-    case NEW_ARRAY_ALIGNED: return operator delete[](pointer, alignment);
-    case NEW_ALIGNED_NOTHROW: return operator delete(pointer, alignment, std::nothrow);
-    case NEW_ARRAY_ALIGNED_NOTHROW: return operator delete[](pointer, alignment, std::nothrow);
-    case NEW_SIZED: return operator delete(pointer, size);
-    case NEW_ARRAY_SIZED: return operator delete[](pointer, size);
-    case NEW_ALIGNED_SIZED: return operator delete(pointer, size, alignment);
-    default: return operator delete[](pointer, size, alignment);
+    case NEW:
+        return operator delete(pointer);
+    case NEW_ARRAY:
+        return operator delete[](pointer);
+    case NEW_NOTHROW:
+        return operator delete(pointer, std::nothrow);
+    case NEW_ARRAY_NOTHROW:
+        return operator delete[](pointer, std::nothrow);
+    case NEW_ALIGNED:
+        return operator delete(pointer, alignment);
+    case NEW_ARRAY_ALIGNED:
+        return operator delete[](pointer, alignment);
+    case NEW_ALIGNED_NOTHROW:
+        return operator delete(pointer, alignment, std::nothrow);
+    case NEW_ARRAY_ALIGNED_NOTHROW:
+        return operator delete[](pointer, alignment, std::nothrow);
+    case NEW_SIZED:
+        return operator delete(pointer, size);
+    case NEW_ARRAY_SIZED:
+        return operator delete[](pointer, size);
+    case NEW_ALIGNED_SIZED:
+        return operator delete(pointer, size, alignment);
+    default:
+        return operator delete[](pointer, size, alignment);
     }
 }
 

@@ -1,6 +1,6 @@
-/* fitting shrink|grow FILE: strings as redis keeps them, whose length follows malloc_usable_size. `shrink`: what it says is
- * too much is given back by realloc; `grow`: they grow by realloc only when it says that they are full. Writes a profile to
- * FILE, and prints how many bytes were asked for and are live. */
+/* fitting shrink|grow FILE: strings as redis keeps them, whose length follows malloc_usable_size. `shrink`: what it
+ * says is too much is given back by realloc; `grow`: they grow by realloc only when it says that they are full. Writes
+ * a profile to FILE, and prints how many bytes were asked for and are live. */
 #include <heapprof.h>
 #include <malloc.h>
 #include <stdio.h>

@@ -167,12 +167,21 @@ static int children(void)
 static int filtered(void)
 {
 #define ALLOW(number) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number, 0, 1), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)
-    struct sock_filter filter[] = {
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        ALLOW(SYS_read), ALLOW(SYS_write), ALLOW(SYS_exit_group), ALLOW(SYS_exit), ALLOW(SYS_brk), ALLOW(SYS_mmap),
-        ALLOW(SYS_munmap), ALLOW(SYS_mremap), ALLOW(SYS_mprotect), ALLOW(SYS_futex), ALLOW(SYS_rt_sigreturn),
-        ALLOW(SYS_newfstatat), ALLOW(SYS_madvise),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS)};
+    struct sock_filter filter[] = {BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+                                   ALLOW(SYS_read),
+                                   ALLOW(SYS_write),
+                                   ALLOW(SYS_exit_group),
+                                   ALLOW(SYS_exit),
+                                   ALLOW(SYS_brk),
+                                   ALLOW(SYS_mmap),
+                                   ALLOW(SYS_munmap),
+                                   ALLOW(SYS_mremap),
+                                   ALLOW(SYS_mprotect),
+                                   ALLOW(SYS_futex),
+                                   ALLOW(SYS_rt_sigreturn),
+                                   ALLOW(SYS_newfstatat),
+                                   ALLOW(SYS_madvise),
+                                   BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS)};
     if (getenv("GUEST_STRICT")) /* without madvise: glibc's malloc needs none here */
         filter[sizeof filter / sizeof filter[0] - 3].k = SYS_brk;
     struct sock_fprog program = {sizeof filter / sizeof filter[0], filter};

@@ -1,5 +1,5 @@
-/* A target, in C, that minds its code and stacks: plugins that come and go, exceptions in them, strange stacks. The first
- * argument says which. What it prints must not depend on the library. */
+/* A target, in C, that minds its code and stacks: plugins that come and go, exceptions in them, strange stacks. The
+ * first argument says which. What it prints must not depend on the library. */
 #include "guest.h"
 
 #include <dlfcn.h>

@@ -1,4 +1,5 @@
-/* Several libraries: each has one function that keeps memory, under its own name and, with KEEP_LATER, at another place. */
+/* Several libraries: each has one function that keeps memory, under its own name and, with KEEP_LATER, at another
+ * place. */
 #include <stdlib.h>
 
 void *KEEP_NAME(size_t size);

@@ -2,8 +2,8 @@
  *
  *   pairs THREADS MILLIONS [random]     prints the nanoseconds of a pair, by the thread's CPU time
  *
- * Each object is freed before the next one is allocated, or (random) one of 4,096 is, chosen by chance: programs free in
- * another order than they allocate, and what a processor guesses in a loop it has seen it does not guess there.
+ * Each object is freed before the next one is allocated, or (random) one of 4,096 is, chosen by chance: programs free
+ * in another order than they allocate, and what a processor guesses in a loop it has seen it does not guess there.
  */
 #include <pthread.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* An allocator that minds what it is asked: to be preloaded behind the library. It notes each call while it is told to,
- * objects by their number, and ends the process (97) where a pointer, a size or an alignment comes back that it did not give
- * like this. The notes of a target are the same with the library and without. */
+ * objects by their number, and ends the process (97) where a pointer, a size or an alignment comes back that it did
+ * not give like this. The notes of a target are the same with the library and without. */
 #include <errno.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -84,15 +84,16 @@ static void *give(size_t alignment, size_t size)
         _exit(98);
     size_t mask = (alignment < 16 ? 16 : alignment) - 1;
     uintptr_t object = ((uintptr_t)space + at + sizeof(struct header) + mask) & ~mask;
-    *((struct header *)object - 1) = (struct header){
-        size, alignment, __atomic_add_fetch(&objects, 1, __ATOMIC_RELAXED), MAGIC};
+    *((struct header *)object - 1) =
+        (struct header){size, alignment, __atomic_add_fetch(&objects, 1, __ATOMIC_RELAXED), MAGIC};
     return (void *)object;
 }
 
 static struct header *header_of(const void *pointer, const char *what)
 {
     struct header *header = (struct header *)(uintptr_t)pointer - 1;
-    if ((uintptr_t)pointer < (uintptr_t)space || (uintptr_t)pointer >= (uintptr_t)space + SPACE || header->magic != MAGIC) {
+    if ((uintptr_t)pointer < (uintptr_t)space || (uintptr_t)pointer >= (uintptr_t)space + SPACE ||
+        header->magic != MAGIC) {
         static const char said[] = ": no object of mine\n";
         (void)!write(STDERR_FILENO, what, strlen(what));
         (void)!write(STDERR_FILENO, said, sizeof said - 1);

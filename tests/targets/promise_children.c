@@ -1,5 +1,5 @@
-/* A target that makes children of all kinds. The first argument says what is done; what it prints must not depend on the
- * library, but for what it says of the library's figures. */
+/* A target that makes children of all kinds. The first argument says what is done; what it prints must not depend on
+ * the library, but for what it says of the library's figures. */
 #include "guest.h"
 
 #include <heapprof.h>
@@ -41,10 +41,11 @@ static pid_t child_by(const char *way)
     static int status = 7;
     if (!strcmp(way, "clone"))
         return clone(run_child, stack + sizeof stack, SIGCHLD, &status);
-    pid_t pid = !strcmp(way, "raw") ? (pid_t)syscall(SYS_fork) : !strcmp(way, "_Fork") ? _Fork()
-              : !strcmp(way, "clone-raw")
-                  ? (pid_t)syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, NULL) /* as the fork of other libraries */
-                  : fork();
+    pid_t pid = !strcmp(way, "raw")     ? (pid_t)syscall(SYS_fork)
+                : !strcmp(way, "_Fork") ? _Fork()
+                : !strcmp(way, "clone-raw")
+                    ? (pid_t)syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, NULL) /* as the fork of other libraries */
+                    : fork();
     if (pid == 0)
         _exit(run_child(&status));
     return pid;
@@ -64,11 +65,12 @@ static int free_first(const char *way)
     }
     heapprof_read_stats(&after);
     if (before.live_objects != after.live_objects || before.live_bytes != after.live_bytes ||
-        before.samples != after.samples || after.unmatched_frees != before.unmatched_frees || (before.size && !before.live_objects))
-        printf("samples %lu, live %lu (%lu bytes), unmatched %lu; then %lu, %lu (%lu), %lu\n", (unsigned long)before.samples,
-               (unsigned long)before.live_objects, (unsigned long)before.live_bytes, (unsigned long)before.unmatched_frees,
-               (unsigned long)after.samples, (unsigned long)after.live_objects, (unsigned long)after.live_bytes,
-               (unsigned long)after.unmatched_frees);
+        before.samples != after.samples || after.unmatched_frees != before.unmatched_frees ||
+        (before.size && !before.live_objects))
+        printf("samples %lu, live %lu (%lu bytes), unmatched %lu; then %lu, %lu (%lu), %lu\n",
+               (unsigned long)before.samples, (unsigned long)before.live_objects, (unsigned long)before.live_bytes,
+               (unsigned long)before.unmatched_frees, (unsigned long)after.samples, (unsigned long)after.live_objects,
+               (unsigned long)after.live_bytes, (unsigned long)after.unmatched_frees);
     free_all();
     printf("children by %s\n", way);
     return 0;

@@ -1,5 +1,5 @@
-/* A target with code that compilers don't make, and modules that come by unusual ways. The first argument says what; what it
- * prints must not depend on the library, but for what it says of the library's profile. */
+/* A target with code that compilers don't make, and modules that come by unusual ways. The first argument says what;
+ * what it prints must not depend on the library, but for what it says of the library's profile. */
 #include "guest.h"
 
 #include <dlfcn.h>
@@ -23,12 +23,13 @@ static void *volatile sink;
 static void *call(void *function, size_t a, size_t b, int direction)
 {
     void *result;
-    __asm__ volatile("mov %%rsp, %%rbx\n and $-16, %%rsp\n sub $8, %%rsp\n test %4, %4\n je 1f\n std\n 1: call *%1\n cld\n"
-                     "mov %%rbx, %%rsp"
-                     : "=a"(result), "+r"(function), "+D"(a), "+S"(b)
-                     : "r"(direction)
-                     : "rbx", "rcx", "rdx", "r8", "r9", "r10", "r11", "memory", "cc", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4",
-                       "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15");
+    __asm__ volatile(
+        "mov %%rsp, %%rbx\n and $-16, %%rsp\n sub $8, %%rsp\n test %4, %4\n je 1f\n std\n 1: call *%1\n cld\n"
+        "mov %%rbx, %%rsp"
+        : "=a"(result), "+r"(function), "+D"(a), "+S"(b)
+        : "r"(direction)
+        : "rbx", "rcx", "rdx", "r8", "r9", "r10", "r11", "memory", "cc", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5",
+          "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15");
     return result;
 }
 
@@ -50,11 +51,13 @@ static int misaligned(int direction)
     return 0;
 }
 
-/* A foreign stack whose neighbour page is there at one time and gone at the next. Its first frame says that it was called from
- * there: as all do that switch to a stack and tell the unwinder nothing of it. */
+/* A foreign stack whose neighbour page is there at one time and gone at the next. Its first frame says that it was
+ * called from there: as all do that switch to a stack and tell the unwinder nothing of it. */
 void on_stack(void *top, void (*function)(void));
-__asm__(".text\n.globl on_stack\n.type on_stack, @function\non_stack:\n.cfi_startproc\npush %rbx\n.cfi_adjust_cfa_offset 8\n"
-        "mov %rsp, %rbx\nmov %rdi, %rsp\ncall *%rsi\nmov %rbx, %rsp\npop %rbx\n.cfi_adjust_cfa_offset -8\nret\n.cfi_endproc\n"
+__asm__(".text\n.globl on_stack\n.type on_stack, @function\non_stack:\n.cfi_startproc\npush "
+        "%rbx\n.cfi_adjust_cfa_offset 8\n"
+        "mov %rsp, %rbx\nmov %rdi, %rsp\ncall *%rsi\nmov %rbx, %rsp\npop %rbx\n.cfi_adjust_cfa_offset "
+        "-8\nret\n.cfi_endproc\n"
         ".size on_stack, .-on_stack\n");
 
 static void allocate_there(void)
@@ -81,7 +84,8 @@ static int neighbours(void)
 /* A function of its own that says it is a signal frame, as trampolines do. */
 void trampoline(void (*function)(void));
 __asm__(".text\n.globl trampoline\n.type trampoline, @function\ntrampoline:\n.cfi_startproc\n.cfi_signal_frame\n"
-        "sub $24, %rsp\n.cfi_adjust_cfa_offset 24\ncall *%rdi\nadd $24, %rsp\n.cfi_adjust_cfa_offset -24\nret\n.cfi_endproc\n"
+        "sub $24, %rsp\n.cfi_adjust_cfa_offset 24\ncall *%rdi\nadd $24, %rsp\n.cfi_adjust_cfa_offset "
+        "-24\nret\n.cfi_endproc\n"
         ".size trampoline, .-trampoline\n");
 
 __attribute__((noinline)) static void inside(void)
@@ -229,8 +233,8 @@ static int short_threads(unsigned count)
     _exit(0);
 }
 
-/* A filter under which one system call (with this third argument, or any) ends with EINVAL, as an old kernel's; then another
- * program is executed. */
+/* A filter under which one system call (with this third argument, or any) ends with EINVAL, as an old kernel's; then
+ * another program is executed. */
 static int refuse(unsigned number, unsigned argument, char **command)
 {
     struct sock_filter filter[] = {
@@ -242,7 +246,8 @@ static int refuse(unsigned number, unsigned argument, char **command)
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
     };
     struct sock_fprog program = {sizeof filter / sizeof *filter, filter};
-    CHECK(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0) == 0);
+    CHECK(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+          prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0) == 0);
     execv(command[0], command);
     return 97;
 }
@@ -250,8 +255,9 @@ static int refuse(unsigned number, unsigned argument, char **command)
 /* A filter that kills whoever does more than this target does: allocate, write and end. */
 static int strict(const char *way)
 {
-    static const int allowed[] = {SYS_write, SYS_mmap, SYS_munmap, SYS_mremap, SYS_brk, SYS_mprotect, SYS_madvise, SYS_exit_group,
-                                  SYS_exit, SYS_getrandom, SYS_newfstatat, SYS_fstat, SYS_futex};
+    static const int allowed[] = {SYS_write,      SYS_mmap,    SYS_munmap,     SYS_mremap, SYS_brk,
+                                  SYS_mprotect,   SYS_madvise, SYS_exit_group, SYS_exit,   SYS_getrandom,
+                                  SYS_newfstatat, SYS_fstat,   SYS_futex};
     enum { COUNT = sizeof allowed / sizeof *allowed };
     struct sock_filter filter[COUNT * 2 + 2];
     unsigned at = 0;

@@ -1,5 +1,5 @@
-/* An interposer with malloc, free, calloc and realloc only, which is all that glibc's manual asks of one. Its objects are
- * its own, and no other allocator's functions can be asked about them. */
+/* An interposer with malloc, free, calloc and realloc only, which is all that glibc's manual asks of one. Its objects
+ * are its own, and no other allocator's functions can be asked about them. */
 #include <errno.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -15,13 +15,13 @@ static size_t used;
 static void *vacant[CLASSES]; /* by power of two, guarded by `lock` */
 static int lock;
 
-/* Two words stand before an object: its class, and where glibc has the size of a chunk something else, which makes nonsense of
- * an answer that is glibc's. */
+/* Two words stand before an object: its class, and where glibc has the size of a chunk something else, which makes
+ * nonsense of an answer that is glibc's. */
 static unsigned class_of(size_t size)
 {
     unsigned class = 5;
     while ((size_t)1 << class < size + 16)
-        class++;
+        class ++;
     return class;
 }
 

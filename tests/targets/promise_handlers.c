@@ -1,5 +1,5 @@
-/* A target whose signal handlers do what handlers may do, or nearly. The first argument says what; what it prints must not
- * depend on the library, but for what it says of the library's figures. */
+/* A target whose signal handlers do what handlers may do, or nearly. The first argument says what; what it prints must
+ * not depend on the library, but for what it says of the library's figures. */
 #include "guest.h"
 
 #include <errno.h>
@@ -39,7 +39,8 @@ static double seconds(void)
     return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
-/* The handler allocates what its thread has at hand, which glibc serves from the thread's cache; all others block it. */
+/* The handler allocates what its thread has at hand, which glibc serves from the thread's cache; all others block it.
+ * */
 static void allocate_in_handler(int number)
 {
     (void)number;
@@ -164,8 +165,8 @@ __attribute__((noinline)) static void allocate_and_free(unsigned i)
     inside = 0;
 }
 
-/* Out of the cold path; with an allocator that can stand it. Then this thread is sampled as before, at the latest when it has
- * freed a sample: one that jumped away in the hook itself learns by that that its count is off. */
+/* Out of the cold path; with an allocator that can stand it. Then this thread is sampled as before, at the latest when
+ * it has freed a sample: one that jumped away in the hook itself learns by that that its count is off. */
 static int jump_out_of_samples(void)
 {
     enum { KEPT = 20000 };
@@ -185,7 +186,8 @@ static int jump_out_of_samples(void)
     for (int i = 0; i < 200000; i++)
         free(sink = malloc(100));
     heapprof_read_stats(&after);
-    if (before.size && (double)(after.samples - before.samples) < 0.5 * 2e7 / (double)(after.interval < 100 ? 100 : after.interval) - 30)
+    if (before.size && (double)(after.samples - before.samples) <
+                           0.5 * 2e7 / (double)(after.interval < 100 ? 100 : after.interval) - 30)
         printf("only %d samples\n", (int)(after.samples - before.samples));
     CHECK(!before.size || heapprof_dump("after.heap") == 0);
     puts(jumps > 200 ? "jumped" : "hardly a jump");
@@ -279,7 +281,8 @@ static int actions(void)
     return 0;
 }
 
-/* A thread made by clone(2), with a block of thread-local memory that is its own and has no place for anybody else's. */
+/* A thread made by clone(2), with a block of thread-local memory that is its own and has no place for anybody else's.
+ * */
 static volatile int foreign_tid, foreign_stop;
 
 static int run_foreign(void *argument)

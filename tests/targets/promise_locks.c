@@ -1,5 +1,6 @@
-/* An interposer of what a profiler is tempted to call: pthread_mutex_lock, clock_gettime, getpid, memcpy. Each allocates,
- * under a lock of its own, as tools for locks and for time do. To be preloaded before or after the library. */
+/* An interposer of what a profiler is tempted to call: pthread_mutex_lock, clock_gettime, getpid, memcpy. Each
+ * allocates, under a lock of its own, as tools for locks and for time do. To be preloaded before or after the library.
+ * */
 #include <dlfcn.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -17,7 +18,7 @@ static struct record {
     const void *of;
     struct record *next;
     char more[2000];
-} *all;
+} * all;
 
 __attribute__((constructor)) static void find(void)
 {

@@ -35,7 +35,8 @@ static long status_of(const char *name)
     return value;
 }
 
-/* The longest of many pairs of malloc and free, in ms of CPU time, where half of so many chunks are free, here and there. */
+/* The longest of many pairs of malloc and free, in ms of CPU time, where half of so many chunks are free, here and
+ * there. */
 static int chunks(unsigned count)
 {
     void **objects = malloc(count * sizeof *objects);
@@ -78,7 +79,8 @@ static int lock(void)
     return 0;
 }
 
-/* So much address space from now on, in MiB, beyond what was in use without the library: what the target asks for is there. */
+/* So much address space from now on, in MiB, beyond what was in use without the library: what the target asks for is
+ * there. */
 static int limit_late(int megabytes, long used)
 {
     allocate_much(0, 2000);
@@ -201,7 +203,8 @@ static int crowd(unsigned count)
     return 0;
 }
 
-/* The library's time, of which one call in 64 is measured, is about what the process has had, also where threads wait. */
+/* The library's time, of which one call in 64 is measured, is about what the process has had, also where threads wait.
+ * */
 static void *sleep_and_allocate(void *argument)
 {
     for (unsigned i = 0; i < 3000; i++) {

@@ -1,5 +1,5 @@
-/* A target that minds what it gets from its allocator and what it gives back. The first argument says how; what it prints
- * must not depend on the library. */
+/* A target that minds what it gets from its allocator and what it gives back. The first argument says how; what it
+ * prints must not depend on the library. */
 #include "guest.h"
 
 #include <dlfcn.h>
@@ -38,7 +38,10 @@ static size_t random_size(void)
 static int family(void)
 {
     enum { SLOTS = 300, ROUNDS = 60000 };
-    static struct { char *object; size_t size, alignment; } slots[SLOTS];
+    static struct {
+        char *object;
+        size_t size, alignment;
+    } slots[SLOTS];
     void (*note)(int) = (void (*)(int))dlsym(RTLD_DEFAULT, "check_note");
     void (*write_notes)(void) = (void (*)(void))dlsym(RTLD_DEFAULT, "check_write");
     if (note)
@@ -224,7 +227,8 @@ static int traced(void)
     return 0;
 }
 
-/* Blocks of these sizes replace each other, each page touched: replace BLOCKS MIN MAX. The peak goes to the error output. */
+/* Blocks of these sizes replace each other, each page touched: replace BLOCKS MIN MAX. The peak goes to the error
+ * output. */
 static int replace(int blocks, unsigned least, unsigned most)
 {
     static char *slots[64];

@@ -59,18 +59,17 @@ static void print_truth(void)
 {
     for (unsigned i = 0; i < SITES; i++)
         if (accounts[i].allocated_objects)
-            printf("site %s %lu %lu %lu %lu\n", accounts[i].name, accounts[i].live_objects,
-                   accounts[i].live_bytes, accounts[i].allocated_objects,
-                   accounts[i].allocated_bytes);
+            printf("site %s %lu %lu %lu %lu\n", accounts[i].name, accounts[i].live_objects, accounts[i].live_bytes,
+                   accounts[i].allocated_objects, accounts[i].allocated_bytes);
     fflush(stdout);
 }
 
-#define MALLOC_SITE(name, number)                                                                  \
-    SITE void *name(size_t size)                                                                   \
-    {                                                                                              \
-        void *pointer = malloc(size);                                                              \
-        KEEP(pointer);                                                                             \
-        return made(number, pointer, size);                                                        \
+#define MALLOC_SITE(name, number)                                                                                      \
+    SITE void *name(size_t size)                                                                                       \
+    {                                                                                                                  \
+        void *pointer = malloc(size);                                                                                  \
+        KEEP(pointer);                                                                                                 \
+        return made(number, pointer, size);                                                                            \
     }
 
 MALLOC_SITE(site_first, FIRST)
@@ -155,8 +154,7 @@ static void grow(unsigned count)
 static void aligned(unsigned count)
 {
     for (unsigned i = 0; i < count; i++) {
-        size_t alignment = 16ul << i % 8,
-               size = (500 + i % 1000 + alignment) / alignment * alignment;
+        size_t alignment = 16ul << i % 8, size = (500 + i % 1000 + alignment) / alignment * alignment;
         void *objects[] = {site_posix(alignment, size + 1), site_aligned(alignment, size),
                            site_memalign(alignment, size)};
         for (unsigned k = 0; k < 3 && i % 2; k++) {

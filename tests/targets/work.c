@@ -6,8 +6,9 @@
  *   work alloc COUNT DEPTH  objects of 1 KiB, freed in turn, allocated under DEPTH frames
  *   work stacks COUNT DEPTH as many different stacks of DEPTH frames, one object of 64 bytes each; then prints "ready"
  *
- * All but the last print the microseconds of CPU that one took: one handoff, MiB, fork or object. After "ready", a thread
- * allocates and frees, and each line of input is answered by the most microseconds that this took since the last one.
+ * All but the last print the microseconds of CPU that one took: one handoff, MiB, fork or object. After "ready", a
+ * thread allocates and frees, and each line of input is answered by the most microseconds that this took since the
+ * last one.
  */
 #include <pthread.h>
 #include <stdatomic.h>
@@ -97,15 +98,17 @@ static __attribute__((noinline)) void *left(unsigned long choices, long depth, s
 
 static __attribute__((noinline)) void *right(unsigned long choices, long depth, size_t size)
 {
-    void *volatile object =
-        depth <= 1 ? malloc(size) : choices & 1 ? left(choices >> 1, depth - 1, size) : right(choices >> 1, depth - 1, size);
+    void *volatile object = depth <= 1    ? malloc(size)
+                            : choices & 1 ? left(choices >> 1, depth - 1, size)
+                                          : right(choices >> 1, depth - 1, size);
     return object;
 }
 
 static void *left(unsigned long choices, long depth, size_t size)
 {
-    void *volatile object =
-        depth <= 1 ? malloc(size) : choices & 1 ? left(choices >> 1, depth - 1, size) : right(choices >> 1, depth - 1, size);
+    void *volatile object = depth <= 1    ? malloc(size)
+                            : choices & 1 ? left(choices >> 1, depth - 1, size)
+                                          : right(choices >> 1, depth - 1, size);
     return object;
 }
 

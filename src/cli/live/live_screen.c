@@ -26,8 +26,7 @@ size_t hp_live_page(void)
     return LINES > HP_LIVE_TOP_LINES + 2 ? (size_t)LINES - HP_LIVE_TOP_LINES - 1 : 1;
 }
 
-static void draw_course(const struct hp_live_screen *screen, int line, const char *name,
-                        size_t which)
+static void draw_course(const struct hp_live_screen *screen, int line, const char *name, size_t which)
 {
     const struct hp_live_state *live = &screen->live;
     double values[HP_LIVE_MOMENTS];
@@ -50,13 +49,11 @@ static void draw_title(const struct hp_live_screen *screen)
 {
     const struct hp_live_state *live = &screen->live;
     char error[HP_FIGURE], rate[HP_FIGURE], since[HP_FIGURE];
-    char *title =
-        hp_print("%s (%s): live %s %s, %s/s allocated, growth within %s%s%s%s",
-                 hp_watch_program(live->watch), live->target, screen->blocks ? "±" : "+-",
-                 hp_figure(error, live->live_error, true), hp_figure(rate, live->rate, true),
-                 hp_duration(since, (double)(live->clock_ns - live->mark_ns) / 1e9),
-                 screen->filtered ? ", only " : "", screen->filtered ? screen->pattern : "",
-                 screen->paused ? ", paused" : "");
+    char *title = hp_print(
+        "%s (%s): live %s %s, %s/s allocated, growth within %s%s%s%s", hp_watch_program(live->watch), live->target,
+        screen->blocks ? "±" : "+-", hp_figure(error, live->live_error, true), hp_figure(rate, live->rate, true),
+        hp_duration(since, (double)(live->clock_ns - live->mark_ns) / 1e9), screen->filtered ? ", only " : "",
+        screen->filtered ? screen->pattern : "", screen->paused ? ", paused" : "");
     attron(A_BOLD);
     hp_live_put_line(0, title);
     attroff(A_BOLD);
@@ -84,10 +81,9 @@ static void draw_top(const struct hp_live_screen *screen)
     draw_course(screen, 3, "idle", 2);
     draw_audit(live, 4);
     char *names = screen->view == HP_LIVE_STACKS
-                      ? hp_print("%12s%12s  stacks of %s", "live", "samples",
-                                 hp_live_name(&screen->live, screen->site))
-                      : hp_print("%12s%12s%12s%12s  function, by %s", "flat", "cum", "growth",
-                                 "alloc/s", hp_live_order_names[screen->order]);
+                      ? hp_print("%12s%12s  stacks of %s", "live", "samples", hp_live_name(&screen->live, screen->site))
+                      : hp_print("%12s%12s%12s%12s  function, by %s", "flat", "cum", "growth", "alloc/s",
+                                 hp_live_order_names[screen->order]);
     attron(A_REVERSE);
     hp_live_put_line(5, names);
     attroff(A_REVERSE);
@@ -111,8 +107,7 @@ static void match_sites(struct hp_live_screen *screen)
         return;
     screen->chosen = hp_realloc(screen->chosen, count, 1);
     for (size_t i = screen->chosen_count; i < count; i++)
-        screen->chosen[i] =
-            !regexec(&screen->filter, hp_live_name(&screen->live, (uint32_t)i), 0, NULL, 0);
+        screen->chosen[i] = !regexec(&screen->filter, hp_live_name(&screen->live, (uint32_t)i), 0, NULL, 0);
     screen->chosen_count = count;
 }
 
@@ -121,11 +116,9 @@ static void draw_site(const struct hp_live_screen *screen, uint32_t number, int 
     const struct hp_live_site *site = &screen->live.sites[number];
     char flat[HP_FIGURE], cum[HP_FIGURE], growth[HP_FIGURE], rate[HP_FIGURE];
     size_t room = COLS > NUMBERS ? (size_t)COLS - NUMBERS : 1;
-    char *clean = hp_clean(hp_live_name(&screen->live, number)),
-         *name = hp_shorten_function(clean, room);
+    char *clean = hp_clean(hp_live_name(&screen->live, number)), *name = hp_shorten_function(clean, room);
     bool grew = site->growth >= 0.5 || site->growth <= -0.5;
-    char *text = hp_print("%12s%12s%12s%12s  %s", hp_figure(flat, site->flat, true),
-                          hp_figure(cum, site->cum, true),
+    char *text = hp_print("%12s%12s%12s%12s  %s", hp_figure(flat, site->flat, true), hp_figure(cum, site->cum, true),
                           grew ? hp_signed_figure(growth, site->growth, true) : "",
                           site->rate > 0 ? hp_figure(rate, site->rate, true) : "", name);
     hp_live_put_line(line, text);
@@ -140,8 +133,7 @@ static void draw_sites(struct hp_live_screen *screen)
     uint32_t *sites = hp_alloc(most, sizeof *sites);
     int line = HP_LIVE_TOP_LINES;
     match_sites(screen);
-    size_t count = hp_live_first(&screen->live, screen->order,
-                                 screen->filtered ? screen->chosen : NULL, sites, most);
+    size_t count = hp_live_first(&screen->live, screen->order, screen->filtered ? screen->chosen : NULL, sites, most);
     screen->line_count = count < most ? count : screen->live.site_count;
     if (screen->cursor >= screen->line_count)
         screen->cursor = screen->line_count ? screen->line_count - 1 : 0;
@@ -169,13 +161,11 @@ static char *place_of(const struct hp_place *site)
 }
 
 /* The figures stand before the innermost function, the callers below it. */
-static void draw_stack(struct hp_live_screen *screen, const struct hp_live_stack *stack,
-                       size_t *index, int *line)
+static void draw_stack(struct hp_live_screen *screen, const struct hp_live_stack *stack, size_t *index, int *line)
 {
     const struct hp_live_state *live = &screen->live;
     char figure[HP_FIGURE];
-    char *numbers =
-        hp_print("%12s%12" PRIu64 "  ", hp_figure(figure, stack->live, true), stack->samples);
+    char *numbers = hp_print("%12s%12" PRIu64 "  ", hp_figure(figure, stack->live, true), stack->samples);
     for (uint32_t i = 0; i <= stack->depth; i++, ++*index) {
         if (*index < screen->first || *line >= LINES - 1)
             continue;
@@ -185,8 +175,7 @@ static void draw_stack(struct hp_live_screen *screen, const struct hp_live_stack
         }
         const struct hp_place *site = &live->places.sites[live->frames[stack->first + i]];
         char *place = place_of(site), *clean = hp_clean(hp_live_name(live, site->row));
-        size_t width = hp_text_width(place),
-               room = COLS > 46 + (int)width ? (size_t)COLS - 26 - width : 20;
+        size_t width = hp_text_width(place), room = COLS > 46 + (int)width ? (size_t)COLS - 26 - width : 20;
         char *name = hp_shorten_function(clean, room);
         char *text = hp_print("%*s%s%s", i ? 26 : 0, i ? "" : numbers, name, place);
         hp_live_put_line((*line)++, text);
@@ -201,8 +190,7 @@ static void draw_stack(struct hp_live_screen *screen, const struct hp_live_stack
 static void draw_stacks(struct hp_live_screen *screen)
 {
     uint32_t stacks[STACKS_MOST];
-    size_t all, index = 0,
-                count = hp_live_stacks(&screen->live, screen->site, stacks, STACKS_MOST, &all);
+    size_t all, index = 0, count = hp_live_stacks(&screen->live, screen->site, stacks, STACKS_MOST, &all);
     int line = HP_LIVE_TOP_LINES;
     for (size_t i = 0; i < count; i++)
         draw_stack(screen, &screen->live.stacks[stacks[i]], &index, &line);
@@ -222,18 +210,17 @@ static void draw_stacks(struct hp_live_screen *screen)
 
 static void draw_help(void)
 {
-    static const char *const lines[] = {
-        "up, down, PgUp, PgDn, Home  choose a function",
-        "Enter        its stacks; again, or Escape: back",
-        "s            next order: flat, cum, growth, rate",
-        "/            show only functions that match a regular expression",
-        "m            mark: growth counts from now",
-        "d            write a dump",
-        "space        pause, go on",
-        "q            quit",
-        "",
-        "flat   live bytes allocated there      cum     there and in what it calls",
-        "growth of flat, since start or mark    alloc/s bytes allocated a second"};
+    static const char *const lines[] = {"up, down, PgUp, PgDn, Home  choose a function",
+                                        "Enter        its stacks; again, or Escape: back",
+                                        "s            next order: flat, cum, growth, rate",
+                                        "/            show only functions that match a regular expression",
+                                        "m            mark: growth counts from now",
+                                        "d            write a dump",
+                                        "space        pause, go on",
+                                        "q            quit",
+                                        "",
+                                        "flat   live bytes allocated there      cum     there and in what it calls",
+                                        "growth of flat, since start or mark    alloc/s bytes allocated a second"};
     int line = HP_LIVE_TOP_LINES;
     for (size_t i = 0; i < sizeof lines / sizeof *lines && line < LINES - 1; i++)
         hp_live_put_line(line++, lines[i]);
@@ -256,10 +243,8 @@ void hp_live_draw(struct hp_live_screen *screen)
         draw_sites(screen);
     }
     attron(A_BOLD);
-    hp_live_put_line(LINES - 1,
-                     *screen->status
-                         ? screen->status
-                         : "? help  Enter stacks  s sort  / filter  m mark  d dump  q quit");
+    hp_live_put_line(LINES - 1, *screen->status ? screen->status
+                                                : "? help  Enter stacks  s sort  / filter  m mark  d dump  q quit");
     attroff(A_BOLD);
     refresh();
 }

@@ -21,10 +21,9 @@ struct hp_live_screen {
     bool filtered, blocks, paused;
     char *chosen; /* by site: it matches the filter */
     size_t chosen_count;
-    size_t first,
-        cursor; /* lines of the list: at the top of the screen, and chosen; cursor >= first */
-    size_t line_count; /* of the list, as last drawn */
-    uint32_t site;     /* HP_LIVE_STACKS: of these; else the one at the cursor, as last drawn */
+    size_t first, cursor; /* lines of the list: at the top of the screen, and chosen; cursor >= first */
+    size_t line_count;    /* of the list, as last drawn */
+    uint32_t site;        /* HP_LIVE_STACKS: of these; else the one at the cursor, as last drawn */
 };
 
 void hp_live_draw(struct hp_live_screen *screen);

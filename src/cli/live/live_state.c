@@ -178,7 +178,8 @@ int hp_live_update(struct hp_live_state *state, struct hp_error *error)
     }
     int status = hp_watch_read(state->watch, &reading);
     if (status)
-        return hp_error_set(error, status, "process %s: its ledger can't be read: %s", state->target, strerror(-status));
+        return hp_error_set(error, status, "process %s: its ledger can't be read: %s", state->target,
+                            strerror(-status));
     status = find_stacks(state, &reading, error);
     if (!status)
         add_up(state, &reading);

@@ -24,11 +24,11 @@ extern const char *const hp_live_order_names[HP_LIVE_ORDERS];
 /* Bytes. */
 struct hp_live_site {
     double flat, cum;
-    double growth;         /* of flat since the mark */
-    double rate;           /* bytes allocated a second, since the moment before */
-    double alloc, before;  /* allocated since the start, now and at the moment before */
-    double marked;         /* flat at the mark */
-    uint32_t seen;         /* the last row of the reading that counted, plus 1 */
+    double growth;        /* of flat since the mark */
+    double rate;          /* bytes allocated a second, since the moment before */
+    double alloc, before; /* allocated since the start, now and at the moment before */
+    double marked;        /* flat at the mark */
+    uint32_t seen;        /* the last row of the reading that counted, plus 1 */
 };
 
 struct hp_live_stack {
@@ -65,7 +65,7 @@ struct hp_live_state {
     double live_error, rate; /* bytes; bytes a second of all sites */
     struct hp_audit audit;   /* what the profiler says of itself */
     uint64_t own_bytes, own_ns;
-    uint64_t mark_ns;        /* clock_ns at the mark */
+    uint64_t mark_ns; /* clock_ns at the mark */
 };
 
 /* Reads the target. On an error the state is as before: -ESRCH or -ENOENT when it has ended. */

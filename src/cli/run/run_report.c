@@ -50,8 +50,7 @@ static struct hp_estimate total_of(const struct hp_profile *profile, enum hp_sam
 {
     struct hp_estimate total = {0};
     for (size_t i = 0; i < profile->sample_count; i++) {
-        struct hp_estimate estimate =
-            hp_sample_estimate(profile, &profile->samples[i], type, false);
+        struct hp_estimate estimate = hp_sample_estimate(profile, &profile->samples[i], type, false);
         hp_estimate_add(&total, &estimate);
     }
     return total;
@@ -75,8 +74,7 @@ static void write_top(struct hp_profile *profile)
     hp_loader_close(&loader);
     /* Of a program that freed all it had there is still to say who allocated. */
     bool live = total_of(profile, HP_INUSE_OBJECTS).samples > 0;
-    struct hp_report_options options = {.sample = live ? HP_INUSE_SPACE : HP_ALLOC_SPACE,
-                                        .rows = 10};
+    struct hp_report_options options = {.sample = live ? HP_INUSE_SPACE : HP_ALLOC_SPACE, .rows = 10};
     struct winsize size;
     if (isatty(STDERR_FILENO)) {
         const char *no_color = getenv("NO_COLOR"), *term = getenv("TERM");
@@ -97,13 +95,12 @@ static void write_files(const struct hp_run_dumps *where)
     if (dumps.count == 1)
         fprintf(stderr, "heapprof: 1 profile written: %s\n", dumps.paths[0]);
     else if (dumps.count)
-        fprintf(stderr, "heapprof: %zu profiles written, the last is %s\n", dumps.count,
-                dumps.paths[dumps.count - 1]);
+        fprintf(stderr, "heapprof: %zu profiles written, the last is %s\n", dumps.count, dumps.paths[dumps.count - 1]);
     hp_dumps_free(&dumps);
 }
 
-/* What a target had in its ledger, which is there when it did not end as the library sees it: it was killed, or left by a
- * system call of its own. NULL if there is none, with a line if the target was killed. */
+/* What a target had in its ledger, which is there when it did not end as the library sees it: it was killed, or left
+ * by a system call of its own. NULL if there is none, with a line if the target was killed. */
 static struct hp_profile *from_ledger(const struct hp_run_dumps *where)
 {
     struct hp_ledger_info info;

@@ -237,8 +237,7 @@ void hp_series_recorder_stop(struct hp_series_recorder *recorder, bool killed)
 void hp_series_recorder_report(const struct hp_series_recorder *recorder, const struct hp_profile *last)
 {
     struct winsize window;
-    size_t columns =
-        isatty(STDERR_FILENO) && !ioctl(STDERR_FILENO, TIOCGWINSZ, &window) ? window.ws_col : 100;
+    size_t columns = isatty(STDERR_FILENO) && !ioctl(STDERR_FILENO, TIOCGWINSZ, &window) ? window.ws_col : 100;
     size_t count = recorder->figure_count;
     struct hp_figures_at *moments = hp_alloc(count + 1, sizeof *moments);
     if (count)

@@ -25,8 +25,7 @@ static char *find_program(const char *command)
         return access(command, X_OK) ? NULL : hp_strdup(command);
     const char *path = getenv("PATH");
     int reason = ENOENT;
-    for (path = path ? path : "/bin:/usr/bin"; path;
-         path = strchr(path, ':') ? strchr(path, ':') + 1 : NULL) {
+    for (path = path ? path : "/bin:/usr/bin"; path; path = strchr(path, ':') ? strchr(path, ':') + 1 : NULL) {
         int length = (int)strcspn(path, ":");
         char *candidate = hp_print("%.*s%s%s", length, path, length ? "/" : "", command);
         struct stat file;
@@ -41,17 +40,13 @@ static char *find_program(const char *command)
     return NULL;
 }
 
-static int check_privileges(const char *path, int descriptor, const struct stat *file,
-                            struct hp_error *error)
+static int check_privileges(const char *path, int descriptor, const struct stat *file, struct hp_error *error)
 {
     bool other_user = (file->st_mode & S_ISUID) && file->st_uid != getuid();
-    bool other_group =
-        (file->st_mode & S_ISGID) && (file->st_mode & S_IXGRP) && file->st_gid != getgid();
+    bool other_group = (file->st_mode & S_ISGID) && (file->st_mode & S_IXGRP) && file->st_gid != getgid();
     if (other_user || other_group)
-        return hp_error_set(
-            error, -EPERM,
-            "%s is set-%s-id: the system ignores LD_PRELOAD for it; run it as that %s", path,
-            other_user ? "user" : "group", other_user ? "user" : "group");
+        return hp_error_set(error, -EPERM, "%s is set-%s-id: the system ignores LD_PRELOAD for it; run it as that %s",
+                            path, other_user ? "user" : "group", other_user ? "user" : "group");
     if (getuid() != 0 && fgetxattr(descriptor, "security.capability", NULL, 0) > 0)
         return hp_error_set(error, -EPERM,
                             "%s has file capabilities: the system ignores LD_PRELOAD for it; "
@@ -113,8 +108,7 @@ static const char *own_allocator(Elf *elf, Elf_Scn *section, const GElf_Shdr *he
 /* A sanitizer's library that the program needs; NULL if none. */
 static const char *sanitizer(Elf *elf, Elf_Scn *section, const GElf_Shdr *header)
 {
-    static const char *const libraries[] = {"libasan.so", "libtsan.so", "liblsan.so",
-                                            "libhwasan.so"};
+    static const char *const libraries[] = {"libasan.so", "libtsan.so", "liblsan.so", "libhwasan.so"};
     Elf_Data *data = elf_getdata(section, NULL);
     size_t count = data && header->sh_entsize ? header->sh_size / header->sh_entsize : 0;
     for (size_t i = 0; i < count && i < INT_MAX; i++) {
@@ -136,17 +130,14 @@ static int check_elf(const char *path, Elf *elf, struct hp_error *error)
         return hp_error_set(error, -ENOEXEC, "%s is a damaged ELF file: %s", path, elf_errmsg(-1));
     struct machine own = own_machine();
     if (own.class && (file.e_ident[EI_CLASS] != own.class || file.e_machine != own.number))
-        return hp_error_set(
-            error, -ENOEXEC,
-            "%s is a %s program for another kind of processor (ELF machine %u) than this heapprof "
-            "(%u): use a heapprof built for it",
-            path, file.e_ident[EI_CLASS] == ELFCLASS32 ? "32-bit" : "64-bit",
-            (unsigned)file.e_machine, (unsigned)own.number);
+        return hp_error_set(error, -ENOEXEC,
+                            "%s is a %s program for another kind of processor (ELF machine %u) than this heapprof "
+                            "(%u): use a heapprof built for it",
+                            path, file.e_ident[EI_CLASS] == ELFCLASS32 ? "32-bit" : "64-bit", (unsigned)file.e_machine,
+                            (unsigned)own.number);
     if (!has_interpreter(elf))
-        return hp_error_set(
-            error, -ENOEXEC,
-            "%s is statically linked, no library can be preloaded into it: link it dynamically",
-            path);
+        return hp_error_set(error, -ENOEXEC,
+                            "%s is statically linked, no library can be preloaded into it: link it dynamically", path);
     for (Elf_Scn *section = elf_nextscn(elf, NULL); section; section = elf_nextscn(elf, section)) {
         GElf_Shdr header;
         if (!gelf_getshdr(section, &header))
@@ -159,14 +150,12 @@ static int check_elf(const char *path, Elf *elf, struct hp_error *error)
                                 "library can't replace: "
                                 "link it as a shared library",
                                 path, function);
-        const char *library =
-            header.sh_type == SHT_DYNAMIC ? sanitizer(elf, section, &header) : NULL;
+        const char *library = header.sh_type == SHT_DYNAMIC ? sanitizer(elf, section, &header) : NULL;
         if (library)
-            return hp_error_set(
-                error, -ENOTSUP,
-                "%s is built with a sanitizer (%s), which has to be the first library: "
-                "build it without",
-                path, library);
+            return hp_error_set(error, -ENOTSUP,
+                                "%s is built with a sanitizer (%s), which has to be the first library: "
+                                "build it without",
+                                path, library);
     }
     return 0;
 }
@@ -201,16 +190,14 @@ static int check_content(const char *path, int descriptor, unsigned depth, struc
         char *program = script_program(start + 2);
         if (!program || depth == MOST_SCRIPTS) {
             free(program);
-            return hp_error_set(error, -ENOEXEC,
-                                "%s: its first line names no program that could run it", path);
+            return hp_error_set(error, -ENOEXEC, "%s: its first line names no program that could run it", path);
         }
         int status = check_program(program, depth + 1, error);
         free(program);
         return status;
     }
     if (size < 4 || memcmp(start, ELFMAG, SELFMAG))
-        return hp_error_set(error, -ENOEXEC,
-                            "%s is neither an ELF program nor a script with a #! line", path);
+        return hp_error_set(error, -ENOEXEC, "%s is neither an ELF program nor a script with a #! line", path);
     elf_version(EV_CURRENT);
     Elf *elf = elf_begin(descriptor, ELF_C_READ_MMAP, NULL);
     if (!elf)
@@ -225,8 +212,7 @@ static int check_program(const char *command, unsigned depth, struct hp_error *e
     char *path = find_program(command);
     if (!path)
         return hp_error_set(error, -errno, "%s: %s", command,
-                            errno == ENOENT && !strchr(command, '/') ? "no such command"
-                                                                     : strerror(errno));
+                            errno == ENOENT && !strchr(command, '/') ? "no such command" : strerror(errno));
     struct stat file = {0};
     int status = 0, descriptor = open(path, O_RDONLY | O_CLOEXEC);
     if (descriptor < 0 && errno == EACCES) { /* may be run, not read: nothing can be known */

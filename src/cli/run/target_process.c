@@ -80,8 +80,7 @@ int hp_run_target(char **argv, hp_run_started_fn *started, void *state, pid_t *p
         started(state, *pid);
     while (waitpid(*pid, wait_status, 0) < 0)
         if (errno != EINTR)
-            return hp_error_set(error, -errno, "waiting for process %d: %s", (int)*pid,
-                                strerror(errno));
+            return hp_error_set(error, -errno, "waiting for process %d: %s", (int)*pid, strerror(errno));
     if (told == (ssize_t)sizeof reason)
         return hp_error_set(error, -reason, "%s: %s", argv[0], strerror(reason));
     return 0;
@@ -130,8 +129,7 @@ static int by_time(const void *a, const void *b)
     return earlier(&right->time, &left->time) ? 1 : strcmp(left->path, right->path);
 }
 
-void hp_dumps_find(const char *pattern, pid_t pid, const struct timespec *since,
-                   struct hp_dumps *dumps)
+void hp_dumps_find(const char *pattern, pid_t pid, const struct timespec *since, struct hp_dumps *dumps)
 {
     *dumps = (struct hp_dumps){0};
     char *wanted = glob_of(pattern, pid);
@@ -144,8 +142,7 @@ void hp_dumps_find(const char *pattern, pid_t pid, const struct timespec *since,
     size_t count = 0;
     for (size_t i = 0; i < found.gl_pathc; i++) {
         struct stat file;
-        if (!stat(found.gl_pathv[i], &file) && S_ISREG(file.st_mode) &&
-            !earlier(&file.st_mtim, since))
+        if (!stat(found.gl_pathv[i], &file) && S_ISREG(file.st_mode) && !earlier(&file.st_mtim, since))
             all[count++] = (struct dated){hp_strdup(found.gl_pathv[i]), file.st_mtim};
     }
     globfree(&found);

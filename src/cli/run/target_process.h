@@ -22,8 +22,7 @@ struct hp_dumps {
     char **paths;
     size_t count;
 };
-void hp_dumps_find(const char *pattern, pid_t pid, const struct timespec *since,
-                   struct hp_dumps *dumps);
+void hp_dumps_find(const char *pattern, pid_t pid, const struct timespec *since, struct hp_dumps *dumps);
 void hp_dumps_free(struct hp_dumps *dumps);
 
 #endif

@@ -26,8 +26,7 @@ static int convert_merged(const struct hp_report_arguments *arguments, const str
     struct hp_profile *profile = NULL, *base = NULL;
     int status = hp_load_both(loader, arguments->base, arguments->inputs, arguments->input_count, &base, &profile);
     if (status == HP_DONE)
-        status =
-            hp_write_profile(profile, base, NULL, format, &arguments->options, arguments->output);
+        status = hp_write_profile(profile, base, NULL, format, &arguments->options, arguments->output);
     hp_profile_free(profile);
     hp_profile_free(base);
     return status;
@@ -39,8 +38,7 @@ static void bound(struct hp_series *series)
     size_t all = series->count;
     hp_series_thin(series, MOMENTS_MOST, COUNTS_MOST);
     if (series->count < all)
-        hp_note("the page has %zu of the %zu moments: fewer of the earlier ones", series->count,
-                all);
+        hp_note("the page has %zu of the %zu moments: fewer of the earlier ones", series->count, all);
 }
 
 static int convert_series(const struct hp_report_arguments *arguments, const struct hp_format *format,
@@ -50,8 +48,7 @@ static int convert_series(const struct hp_report_arguments *arguments, const str
     int status = hp_load_series(loader, arguments->inputs, arguments->input_count, &series);
     if (status == HP_DONE) {
         bound(&series);
-        status = hp_write_profile(series.stacks, NULL, &series, format, &arguments->options,
-                                  arguments->output);
+        status = hp_write_profile(series.stacks, NULL, &series, format, &arguments->options, arguments->output);
     }
     hp_series_free(&series);
     return status;

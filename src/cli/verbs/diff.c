@@ -47,9 +47,9 @@ static int run(int argc, char **argv)
 {
     struct hp_report_arguments arguments;
     const struct hp_report_arguments *report = &arguments;
-    hp_report_arguments_parse(
-        &hp_verb_diff, (HP_TAKES_ALL & ~(unsigned)HP_TAKES_BASE) | HP_TAKES_SERIES | HP_TAKES_LIMIT,
-        argc, argv, &arguments);
+    hp_report_arguments_parse(&hp_verb_diff,
+                              (HP_TAKES_ALL & ~(unsigned)HP_TAKES_BASE) | HP_TAKES_SERIES | HP_TAKES_LIMIT, argc, argv,
+                              &arguments);
     if (report->series && report->input_count < 3)
         hp_usage("diff --series needs three profiles or more, not %zu", report->input_count);
     if (!report->series && report->input_count != 2)

@@ -19,9 +19,5 @@ static int run(int argc, char **argv)
 }
 
 const struct hp_verb hp_verb_dump = {
-    "dump",
-    "PID [-o FILE]",
-    "Write a profile of a running target, and print the file's name",
-    hp_help_dump,
-    run,
+    "dump", "PID [-o FILE]", "Write a profile of a running target, and print the file's name", hp_help_dump, run,
 };

@@ -44,9 +44,5 @@ static int run(int argc, char **argv)
 }
 
 const struct hp_verb hp_verb_help = {
-    "help",
-    "[VERB]",
-    "What the verbs are, or what one of them does",
-    hp_help_help,
-    run,
+    "help", "[VERB]", "What the verbs are, or what one of them does", hp_help_help, run,
 };

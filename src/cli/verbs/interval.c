@@ -33,8 +33,7 @@ static void show(const struct hp_ledger_info *info, uint64_t interval)
     else if (interval == 1)
         printf("%d %s: every allocation\n", (int)info->pid, info->program);
     else
-        printf("%d %s: 1 sample per %s\n", (int)info->pid, info->program,
-               hp_figure(figure, (double)interval, true));
+        printf("%d %s: 1 sample per %s\n", (int)info->pid, info->program, hp_figure(figure, (double)interval, true));
 }
 
 static int run(int argc, char **argv)
@@ -60,9 +59,6 @@ static int run(int argc, char **argv)
 }
 
 const struct hp_verb hp_verb_interval = {
-    "interval",
-    "PID [SIZE]",
-    "Show or change the sampling interval of a running program; 0 disarms it",
-    hp_help_interval,
-    run,
+    "interval",       "PID [SIZE]", "Show or change the sampling interval of a running program; 0 disarms it",
+    hp_help_interval, run,
 };

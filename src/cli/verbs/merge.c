@@ -15,10 +15,8 @@ static int run(int argc, char **argv)
     hp_loader_open(&loader, &arguments.sources);
     int status = hp_load_profile(&loader, arguments.inputs, arguments.input_count, &profile);
     if (status == HP_DONE) {
-        const struct hp_format *format =
-            arguments.output ? hp_format_of_name(arguments.output) : &hp_format_text;
-        status =
-            hp_write_profile(profile, NULL, NULL, format, &arguments.options, arguments.output);
+        const struct hp_format *format = arguments.output ? hp_format_of_name(arguments.output) : &hp_format_text;
+        status = hp_write_profile(profile, NULL, NULL, format, &arguments.options, arguments.output);
     }
     hp_loader_close(&loader);
     hp_profile_free(profile);
@@ -27,9 +25,5 @@ static int run(int argc, char **argv)
 }
 
 const struct hp_verb hp_verb_merge = {
-    "merge",
-    "[-o OUT] FILE|PID...",
-    "One profile with the samples of all",
-    hp_help_merge,
-    run,
+    "merge", "[-o OUT] FILE|PID...", "One profile with the samples of all", hp_help_merge, run,
 };

@@ -75,8 +75,8 @@ static void format_signal(char *text, size_t size, int number)
 }
 
 static const char *const signal_states[] = {
-    [HP_SIGNAL_NONE] = "none",           [HP_SIGNAL_ANSWERED] = "answered", [HP_SIGNAL_TAKEN] = "own handler",
-    [HP_SIGNAL_IGNORED] = "ignored",     [HP_SIGNAL_DEADLY] = "deadly",     [HP_SIGNAL_BLOCKED] = "blocked",
+    [HP_SIGNAL_NONE] = "none",       [HP_SIGNAL_ANSWERED] = "answered", [HP_SIGNAL_TAKEN] = "own handler",
+    [HP_SIGNAL_IGNORED] = "ignored", [HP_SIGNAL_DEADLY] = "deadly",     [HP_SIGNAL_BLOCKED] = "blocked",
 };
 
 static void write_json(const struct list *list)
@@ -117,9 +117,9 @@ static void number_cell(struct hp_table *table, uint64_t value)
 
 static void write_table(const struct list *list, bool all)
 {
-    static const struct hp_column columns[] = {{"PID", 0},      {"state", 0},   {"start", 3}, {"interval", 4},
-                                               {"live", 0},     {"inuse", 0},   {"samples", 2}, {"lost", 1},
-                                               {"signal", 0},   {"program", 0}};
+    static const struct hp_column columns[] = {{"PID", 0},    {"state", 0},  {"start", 3},   {"interval", 4},
+                                               {"live", 0},   {"inuse", 0},  {"samples", 2}, {"lost", 1},
+                                               {"signal", 0}, {"program", 0}};
     struct hp_table *table = hp_table_new(columns, sizeof columns / sizeof columns[0]);
     const struct hp_look look = {0};
     for (size_t i = 0; i < list->count; i++) {
@@ -147,8 +147,7 @@ static void write_table(const struct list *list, bool all)
 
 static int run(int argc, char **argv)
 {
-    static const struct argp_option options[] = {
-        {"all", 'a', NULL, 0, NULL, 0}, {"json", 'j', NULL, 0, NULL, 0}, {0}};
+    static const struct argp_option options[] = {{"all", 'a', NULL, 0, NULL, 0}, {"json", 'j', NULL, 0, NULL, 0}, {0}};
     static const struct argp argp = {.options = options, .parser = parse_option};
     struct arguments arguments = {0};
     struct list list = {0};

@@ -41,9 +41,5 @@ static int run(int argc, char **argv)
 }
 
 const struct hp_verb hp_verb_rm = {
-    "rm",
-    "PID|LEDGER...",
-    "Delete the ledgers of dead programs",
-    hp_help_rm,
-    run,
+    "rm", "PID|LEDGER...", "Delete the ledgers of dead programs", hp_help_rm, run,
 };

@@ -174,7 +174,8 @@ static void watch_target(void *state, pid_t pid)
     started->targets[0] = started->number;
     if (started->arguments->every_ns < 3600000000000)
         serving->every_ms = (unsigned)(started->arguments->every_ns / 1000000);
-    if (hp_serving_begin(serving, started->targets, 1, NULL) == HP_DONE && serving->server && !started->arguments->quiet)
+    if (hp_serving_begin(serving, started->targets, 1, NULL) == HP_DONE && serving->server &&
+        !started->arguments->quiet)
         hp_note("serving %s/", hp_server_url(serving->server));
     if (started->arguments->every_ns)
         started->recorder = hp_series_recorder_start(pid, started->arguments->every_ns, started->pattern);

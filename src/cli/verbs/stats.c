@@ -8,7 +8,8 @@ static int run(int argc, char **argv)
 const struct hp_verb hp_verb_stats = {
     "stats",
     "[--json] [--color=WHEN] FILE|PID...",
-    "Where the resident set goes, HeapInuse, HeapIdle and the other figures of the allocator, and those of the profiler",
+    "Where the resident set goes, HeapInuse, HeapIdle and the other figures of the allocator, and those of the "
+    "profiler",
     hp_help_stats,
     run,
 };

@@ -2,8 +2,8 @@
 
 static int run(int argc, char **argv)
 {
-    return hp_report_verb(&hp_verb_tags, &hp_report_tags,
-                          HP_TAKES_ALL & ~(unsigned)(HP_TAKES_ORDER | HP_TAKES_ROWS), argc, argv);
+    return hp_report_verb(&hp_verb_tags, &hp_report_tags, HP_TAKES_ALL & ~(unsigned)(HP_TAKES_ORDER | HP_TAKES_ROWS),
+                          argc, argv);
 }
 
 const struct hp_verb hp_verb_tags = {

@@ -14,8 +14,7 @@ static struct hp_call_edge *edge_of(struct hp_calls *calls, uint32_t caller, uin
     uint32_t number = hp_names_add(&calls->keys, key, &added);
     calls->edges = hp_grow(calls->edges, &calls->edge_capacity, number + 1, sizeof *calls->edges);
     if (added) {
-        calls->edges[number] =
-            (struct hp_call_edge){.caller = caller, .callee = callee, .inlined = true};
+        calls->edges[number] = (struct hp_call_edge){.caller = caller, .callee = callee, .inlined = true};
         calls->edge_count++;
     }
     return &calls->edges[number];

@@ -2,8 +2,7 @@
 
 #include "report/core/view.h"
 
-static int compile(regex_t *compiled, bool *has, const char *option, const char *expression,
-                   struct hp_error *error)
+static int compile(regex_t *compiled, bool *has, const char *option, const char *expression, struct hp_error *error)
 {
     if (!expression)
         return 0;
@@ -11,15 +10,13 @@ static int compile(regex_t *compiled, bool *has, const char *option, const char 
     if (code) {
         char reason[128];
         regerror(code, compiled, reason, sizeof reason);
-        return hp_error_set(error, -EINVAL, "--%s: '%s' is no regular expression: %s", option,
-                            expression, reason);
+        return hp_error_set(error, -EINVAL, "--%s: '%s' is no regular expression: %s", option, expression, reason);
     }
     *has = true;
     return 0;
 }
 
-int hp_filter_compile(struct hp_filter *filter, const struct hp_view_options *options,
-                      struct hp_error *error)
+int hp_filter_compile(struct hp_filter *filter, const struct hp_view_options *options, struct hp_error *error)
 {
     *filter = (struct hp_filter){0};
     int status = compile(&filter->focus, &filter->has_focus, "focus", options->focus, error);

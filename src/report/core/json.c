@@ -29,8 +29,7 @@ void hp_json_set(json_t *object, const char *key, json_t *value)
     }
 }
 
-json_t *hp_json_document(const struct hp_report_input *input,
-                         const struct hp_report_options *options)
+json_t *hp_json_document(const struct hp_report_input *input, const struct hp_report_options *options)
 {
     json_t *document = json_object();
     hp_json_set(document, "sample", json_string(hp_sample_type_names[options->sample]));

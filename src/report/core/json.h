@@ -15,8 +15,7 @@ json_t *hp_json_number(double value);
 json_t *hp_json_string(const char *text); /* made clean (units.h): JSON is UTF-8 */
 
 /* {"sample", "unit", "interval"}: how each document begins. */
-json_t *hp_json_document(const struct hp_report_input *input,
-                         const struct hp_report_options *options);
+json_t *hp_json_document(const struct hp_report_input *input, const struct hp_report_options *options);
 /* Adds "total", "total_error", "samples". */
 void hp_json_total(json_t *object, const struct hp_estimate *total);
 /* Adds "function", "file", "line". */

@@ -37,8 +37,7 @@ static const char *mix(char buffer[8], const int *from, const int *to, double sh
     int colour[3];
     for (int i = 0; i < 3; i++)
         colour[i] = (int)lround(from[i] + (to[i] - from[i]) * share) & 0xff;
-    snprintf(buffer, 8, "#%02x%02x%02x", (unsigned)colour[0], (unsigned)colour[1],
-             (unsigned)colour[2]);
+    snprintf(buffer, 8, "#%02x%02x%02x", (unsigned)colour[0], (unsigned)colour[1], (unsigned)colour[2]);
     return buffer;
 }
 
@@ -60,6 +59,5 @@ const char *hp_markup_growth(char buffer[8], double growth, double size, bool si
     if (!significant || growth == 0)
         return mix(buffer, grey, grey, 0);
     double share = size != 0 ? fmin(fabs(growth / size), 1) : 1;
-    return growth > 0 ? mix(buffer, pale_orange, orange, share)
-                      : mix(buffer, pale_blue, blue, share);
+    return growth > 0 ? mix(buffer, pale_orange, orange, share) : mix(buffer, pale_blue, blue, share);
 }

@@ -3,8 +3,7 @@
 #include "report/core/stacks.h"
 
 int hp_report_write(const struct hp_report *report, FILE *out, const struct hp_report_input *input,
-                    const struct hp_report_options *options, struct hp_report_outcome *outcome,
-                    struct hp_error *error)
+                    const struct hp_report_options *options, struct hp_report_outcome *outcome, struct hp_error *error)
 {
     if (report->write)
         return report->write(out, input, options, outcome, error);

@@ -26,9 +26,8 @@ struct hp_report_options {
 struct hp_report_input {
     const struct hp_profile *before; /* --base, or the A of diff; NULL if there is none */
     const struct hp_profile *profile;
-    const struct hp_series
-        *series;         /* html: `profile` is its stacks, and `before` NULL; NULL: none */
-    unsigned refresh_ms; /* html of a series: how often to ask the server for more; 0: never */
+    const struct hp_series *series; /* html: `profile` is its stacks, and `before` NULL; NULL: none */
+    unsigned refresh_ms;            /* html of a series: how often to ask the server for more; 0: never */
 };
 
 struct hp_report_outcome {
@@ -43,9 +42,8 @@ struct hp_report {
     /* One of the two. */
     /* Writes to `out`, whose errors the caller looks for. 0, or -errno and *error; -EINVAL: the
      * options are wrong. */
-    int (*write)(FILE *out, const struct hp_report_input *input,
-                 const struct hp_report_options *options, struct hp_report_outcome *outcome,
-                 struct hp_error *error);
+    int (*write)(FILE *out, const struct hp_report_input *input, const struct hp_report_options *options,
+                 struct hp_report_outcome *outcome, struct hp_error *error);
     /* The same of the stacks of the input, which are built before. */
     int (*write_stacks)(FILE *out, const struct hp_report_input *input, struct hp_stacks *stacks,
                         const struct hp_report_options *options, struct hp_error *error);
@@ -53,8 +51,7 @@ struct hp_report {
 
 /* By whichever it has. */
 int hp_report_write(const struct hp_report *report, FILE *out, const struct hp_report_input *input,
-                    const struct hp_report_options *options, struct hp_report_outcome *outcome,
-                    struct hp_error *error);
+                    const struct hp_report_options *options, struct hp_report_outcome *outcome, struct hp_error *error);
 
 extern const struct hp_report hp_report_top;
 extern const struct hp_report hp_report_diff;

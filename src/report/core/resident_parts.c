@@ -13,18 +13,18 @@
 /* Colours: those of M. Okabe and K. Ito, "Color Universal Design" (2008), some lighter. */
 const struct hp_resident_name hp_resident_names[HP_RESIDENT_PARTS] = {
     {"live", "live objects", "allocated by the program and not freed", "#56b4e9", 'L', false},
-    {"overhead", "allocator overhead",
-     "rounding, headers, caches, tables, holes between live objects", "#e69f00", 'o', false},
+    {"overhead", "allocator overhead", "rounding, headers, caches, tables, holes between live objects", "#e69f00", 'o',
+     false},
     {"idle", "idle heap", "held by the allocator with nothing in it", "#f0e442", 'i', false},
     {"own", "heapprof itself", "the profiler's tables and code", "#b0b0b0", 'h', false},
     {"stacks", "stacks", "of all threads", "#009e73", 'S', false},
     {"program", "program and libraries", "code and data of what is executed", "#0072b2", 'P', true},
     {"files", "other mapped files", "data and resources", "#cc79a7", 'F', false},
-    {"other_anonymous", "other anonymous memory",
-     "mmap of the program itself, static data of libraries", "#d55e00", 'A', true},
+    {"other_anonymous", "other anonymous memory", "mmap of the program itself, static data of libraries", "#d55e00",
+     'A', true},
     {"shared", "shared memory", "System V, POSIX, memfd", "#c5e8c5", 'M', false},
-    {"not_explained", "not explained",
-     "the figures are of different moments, or the estimate is off", "#ffffff", '?', false},
+    {"not_explained", "not explained", "the figures are of different moments, or the estimate is off", "#ffffff", '?',
+     false},
 };
 
 static bool number(const struct hp_profile *profile, const char *name, double *value)
@@ -44,16 +44,12 @@ bool hp_resident_find(const struct hp_profile *profile, struct hp_resident_set *
     static const struct {
         const char *fact;
         enum hp_resident_part part;
-    } direct[] = {{"heapprof.rss_anonymous", HP_RESIDENT_ANONYMOUS},
-                  {"heapprof.rss_stacks", HP_RESIDENT_STACKS},
-                  {"heapprof.rss_program", HP_RESIDENT_PROGRAM},
-                  {"heapprof.rss_files", HP_RESIDENT_FILES},
-                  {"heapprof.rss_shared", HP_RESIDENT_SHARED},
-                  {"heapprof.rss_own", HP_RESIDENT_OWN}};
+    } direct[] = {{"heapprof.rss_anonymous", HP_RESIDENT_ANONYMOUS}, {"heapprof.rss_stacks", HP_RESIDENT_STACKS},
+                  {"heapprof.rss_program", HP_RESIDENT_PROGRAM},     {"heapprof.rss_files", HP_RESIDENT_FILES},
+                  {"heapprof.rss_shared", HP_RESIDENT_SHARED},       {"heapprof.rss_own", HP_RESIDENT_OWN}};
     double heap, idle, inuse = 0, metadata = 0, untouched = 0;
     *set = (struct hp_resident_set){.rss = 0};
-    if (!number(profile, "heapprof.rss", &set->rss) || set->rss <= 0 ||
-        !number(profile, "heapprof.rss_heap", &heap) ||
+    if (!number(profile, "heapprof.rss", &set->rss) || set->rss <= 0 || !number(profile, "heapprof.rss_heap", &heap) ||
         !number(profile, "heapprof.rss_idle", &idle) || idle > heap)
         return false;
     for (size_t i = 0; i < sizeof direct / sizeof *direct; i++)
@@ -66,8 +62,7 @@ bool hp_resident_find(const struct hp_profile *profile, struct hp_resident_set *
     number(profile, "heapprof.swapped", &set->swapped);
     struct hp_estimate total = {0};
     for (size_t i = 0; i < profile->sample_count; i++) {
-        struct hp_estimate estimate =
-            hp_sample_estimate(profile, &profile->samples[i], HP_INUSE_SPACE, false);
+        struct hp_estimate estimate = hp_sample_estimate(profile, &profile->samples[i], HP_INUSE_SPACE, false);
         hp_estimate_add(&total, &estimate);
     }
     double estimate = round(total.value);
@@ -89,8 +84,7 @@ bool hp_resident_find(const struct hp_profile *profile, struct hp_resident_set *
     return true;
 }
 
-void hp_resident_cells(const struct hp_resident_set *set, size_t width,
-                       size_t cells[HP_RESIDENT_PARTS])
+void hp_resident_cells(const struct hp_resident_set *set, size_t width, size_t cells[HP_RESIDENT_PARTS])
 {
     double all = 0, sum = 0;
     size_t used = 0;
@@ -106,8 +100,7 @@ void hp_resident_cells(const struct hp_resident_set *set, size_t width,
 
 /* Of the 256 colours of terminals: background, and text that can be read on it. */
 static const unsigned char terminal_colours[HP_RESIDENT_PARTS][2] = {
-    {74, 16},  {214, 16}, {227, 16},  {250, 16}, {36, 16},
-    {25, 231}, {175, 16}, {166, 231}, {151, 16}, {231, 16}};
+    {74, 16}, {214, 16}, {227, 16}, {250, 16}, {36, 16}, {25, 231}, {175, 16}, {166, 231}, {151, 16}, {231, 16}};
 
 static void put_cells(FILE *out, const struct hp_look *look, size_t part, size_t count)
 {
@@ -122,17 +115,14 @@ static void put_cells(FILE *out, const struct hp_look *look, size_t part, size_t
 static void put_bar(FILE *out, const struct hp_resident_set *set, const struct hp_look *look)
 {
     size_t cells[HP_RESIDENT_PARTS];
-    size_t width = !look->width              ? BAR_WIDTH_ALONE
-                   : look->width < BAR_WIDTH ? look->width
-                                             : BAR_WIDTH;
+    size_t width = !look->width ? BAR_WIDTH_ALONE : look->width < BAR_WIDTH ? look->width : BAR_WIDTH;
     hp_resident_cells(set, width, cells);
     for (size_t part = 0; part < HP_RESIDENT_PARTS; part++)
         put_cells(out, look, part, cells[part]);
     fputc('\n', out);
 }
 
-static void put_part(FILE *out, const struct hp_resident_set *set, size_t part,
-                     const struct hp_look *look)
+static void put_part(FILE *out, const struct hp_resident_set *set, size_t part, const struct hp_look *look)
 {
     const struct hp_resident_name *name = &hp_resident_names[part];
     char bytes[HP_FIGURE], share[HP_FIGURE], error[HP_FIGURE];
@@ -145,8 +135,7 @@ static void put_part(FILE *out, const struct hp_resident_set *set, size_t part,
     char *text = part == HP_RESIDENT_LIVE && set->live_error >= 0.5
                      ? hp_print("± %s: %s", hp_figure(error, set->live_error, true), name->meaning)
                      : hp_strdup(name->meaning);
-    char *cut =
-        look->width > 54 ? hp_cut(text, look->width - 46) : hp_strdup(look->width ? "" : text);
+    char *cut = look->width > 54 ? hp_cut(text, look->width - 46) : hp_strdup(look->width ? "" : text);
     hp_put_styled(out, look, HP_DIM, cut);
     fputc('\n', out);
     free(cut);

@@ -49,7 +49,6 @@ bool hp_resident_find(const struct hp_profile *profile, struct hp_resident_set *
 void hp_resident_write(FILE *out, const struct hp_resident_set *set, const struct hp_look *look);
 
 /* How many of `width` cells each part gets; those below 0 get none. */
-void hp_resident_cells(const struct hp_resident_set *set, size_t width,
-                       size_t cells[HP_RESIDENT_PARTS]);
+void hp_resident_cells(const struct hp_resident_set *set, size_t width, size_t cells[HP_RESIDENT_PARTS]);
 
 #endif

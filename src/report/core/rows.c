@@ -48,8 +48,8 @@ static void gather_pair(struct gathering *g, size_t index)
 {
     const struct hp_sample_pair *pair = &g->pairs[index];
     const struct hp_frame *frames;
-    size_t depth = pair->after ? hp_view_stack(&g->after, pair->after, &frames)
-                               : hp_view_stack(&g->before, pair->before, &frames);
+    size_t depth =
+        pair->after ? hp_view_stack(&g->after, pair->after, &frames) : hp_view_stack(&g->before, pair->before, &frames);
     if (!depth)
         return;
     double weight = fabs(pair->is.value) + fabs(pair->was.value);
@@ -116,11 +116,10 @@ static int by_row(const void *a, const void *b)
 static double row_probability(const struct gathering *g, const struct hp_report_row *row, const struct hp_noise *terms,
                               size_t count)
 {
-    bool exact = hp_profile_exact(g->after.profile) &&
-                 (!g->before.profile || hp_profile_exact(g->before.profile));
+    bool exact = hp_profile_exact(g->after.profile) && (!g->before.profile || hp_profile_exact(g->before.profile));
     double material = hp_estimate_error(&g->rows->total.growth);
-    bool one_way = hp_noise_one_way(terms, count) &&
-                   fabs(hp_row_measure(row, g->options->by_cum)->growth.value) > material;
+    bool one_way =
+        hp_noise_one_way(terms, count) && fabs(hp_row_measure(row, g->options->by_cum)->growth.value) > material;
     return hp_noise_probability(terms, count, !exact && !one_way);
 }
 
@@ -136,15 +135,13 @@ static void test_rows(struct gathering *g)
     bool *significant = hp_alloc(rows->count, sizeof *significant);
     size_t *tested = hp_alloc(rows->count, sizeof *tested);
     size_t link = 0, tests = 0;
-    for (size_t i = 0; i < rows->count;
-         i++) { /* rows are still in the order of their numbers, as are the links */
+    for (size_t i = 0; i < rows->count; i++) { /* rows are still in the order of their numbers, as are the links */
         size_t count = 0;
         for (; link < g->link_count && g->links[link].row == rows->rows[i].place->row; link++)
             terms[count++] = g->pairs[g->links[link].pair].noise;
         if (!count)
             continue;
-        rows->rows[i].probability = probabilities[tests] =
-            row_probability(g, &rows->rows[i], terms, count);
+        rows->rows[i].probability = probabilities[tests] = row_probability(g, &rows->rows[i], terms, count);
         tested[tests++] = i;
     }
     hp_holm(probabilities, tests, FAMILY_RISK, significant);
@@ -168,15 +165,12 @@ static int compare_rows(const void *a, const void *b, void *state)
     bool by_cum = *(const bool *)state;
     if (left->significant != right->significant)
         return left->significant ? -1 : 1;
-    int order =
-        by_size(&hp_row_measure(left, by_cum)->growth, &hp_row_measure(right, by_cum)->growth);
+    int order = by_size(&hp_row_measure(left, by_cum)->growth, &hp_row_measure(right, by_cum)->growth);
     if (!order)
-        order = by_size(&hp_row_measure(left, !by_cum)->growth,
-                        &hp_row_measure(right, !by_cum)->growth);
+        order = by_size(&hp_row_measure(left, !by_cum)->growth, &hp_row_measure(right, !by_cum)->growth);
     if (!order)
         order = strcmp(left->place->label, right->place->label);
-    return order ? order
-                 : (left->place->row > right->place->row) - (left->place->row < right->place->row);
+    return order ? order : (left->place->row > right->place->row) - (left->place->row < right->place->row);
 }
 
 int hp_rows_build(const struct hp_profile *before, const struct hp_profile *after,
@@ -220,12 +214,10 @@ int hp_rows_build(const struct hp_profile *before, const struct hp_profile *afte
     return 0;
 }
 
-int hp_rows_significant(const struct hp_report_input *input,
-                        const struct hp_report_options *options, char **significant, size_t *count,
-                        struct hp_error *error)
+int hp_rows_significant(const struct hp_report_input *input, const struct hp_report_options *options,
+                        char **significant, size_t *count, struct hp_error *error)
 {
-    const struct hp_rows_options wanted = {options->view, options->sample, options->raw,
-                                           options->by_cum, true};
+    const struct hp_rows_options wanted = {options->view, options->sample, options->raw, options->by_cum, true};
     struct hp_rows rows;
     *significant = NULL;
     int status = hp_rows_build(input->before, input->profile, &wanted, &rows, error);

@@ -46,9 +46,8 @@ int hp_rows_build(const struct hp_profile *before, const struct hp_profile *afte
 /* Which rows of a difference changed by more than noise explains, by themselves or (by_cum) with
  * all that they call: one byte by row number of the hp_stacks of the same input and options, to be
  * freed by the caller; *count of them. */
-int hp_rows_significant(const struct hp_report_input *input,
-                        const struct hp_report_options *options, char **significant, size_t *count,
-                        struct hp_error *error);
+int hp_rows_significant(const struct hp_report_input *input, const struct hp_report_options *options,
+                        char **significant, size_t *count, struct hp_error *error);
 void hp_rows_free(struct hp_rows *rows);
 
 static inline const struct hp_measure *hp_row_measure(const struct hp_report_row *row, bool by_cum)

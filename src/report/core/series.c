@@ -18,8 +18,7 @@ struct hp_figures_at hp_figures_of(const struct hp_profile *profile)
 {
     struct hp_estimate live = {0};
     for (size_t i = 0; i < profile->sample_count; i++) {
-        struct hp_estimate estimate =
-            hp_sample_estimate(profile, &profile->samples[i], HP_INUSE_SPACE, false);
+        struct hp_estimate estimate = hp_sample_estimate(profile, &profile->samples[i], HP_INUSE_SPACE, false);
         hp_estimate_add(&live, &estimate);
     }
     return (struct hp_figures_at){.time_ns = profile->time_ns,
@@ -41,10 +40,8 @@ static void add_modules(struct hp_profile *stacks, const struct hp_profile *prof
         const struct hp_module *module = &profile->modules[i];
         bool known = false;
         for (size_t k = 0; k < stacks->module_count && !known; k++)
-            known = stacks->modules[k].start == module->start &&
-                    stacks->modules[k].limit == module->limit &&
-                    stacks->modules[k].offset == module->offset &&
-                    !strcmp(stacks->modules[k].path, module->path);
+            known = stacks->modules[k].start == module->start && stacks->modules[k].limit == module->limit &&
+                    stacks->modules[k].offset == module->offset && !strcmp(stacks->modules[k].path, module->path);
         if (!known)
             hp_profile_add_module(stacks, module);
     }
@@ -59,8 +56,8 @@ static void take_facts(struct hp_profile *stacks, const struct hp_profile *profi
     stacks->time_ns = profile->time_ns;
 }
 
-static void add_entry(struct hp_profile *stacks, const struct hp_profile *profile,
-                      const struct hp_sample *sample, uint32_t *frames)
+static void add_entry(struct hp_profile *stacks, const struct hp_profile *profile, const struct hp_sample *sample,
+                      uint32_t *frames)
 {
     for (uint32_t i = 0; i < sample->depth; i++) {
         const struct hp_location *from = &profile->locations[profile->frames[sample->first + i]];
@@ -96,31 +93,26 @@ static void take_counts(struct hp_profile *stacks, const struct hp_profile *prof
     free(pairs);
 }
 
-static int refuse(const struct hp_series *series, const struct hp_profile *profile,
-                  struct hp_error *error)
+static int refuse(const struct hp_series *series, const struct hp_profile *profile, struct hp_error *error)
 {
     const struct hp_profile *stacks = series->stacks;
     if (!profile->time_ns || !hp_profile_same_process(profile, profile) || profile->prescaled)
-        return hp_error_set(
-            error, -EINVAL,
-            "%s: not from heapprof, or merged: a series is of profiles of one process",
-            profile->name);
+        return hp_error_set(error, -EINVAL, "%s: not from heapprof, or merged: a series is of profiles of one process",
+                            profile->name);
     if (!stacks)
         return 0;
     if (!hp_profile_same_process(stacks, profile))
-        return hp_error_set(error, -EINVAL, "%s and %s are not of the same run of one process",
-                            stacks->name, profile->name);
+        return hp_error_set(error, -EINVAL, "%s and %s are not of the same run of one process", stacks->name,
+                            profile->name);
     if (stacks->interval != profile->interval)
-        return hp_error_set(error, -EINVAL,
-                            "%s and %s were sampled at different intervals (%.0f and %.0f bytes)",
+        return hp_error_set(error, -EINVAL, "%s and %s were sampled at different intervals (%.0f and %.0f bytes)",
                             stacks->name, profile->name, stacks->interval, profile->interval);
     if (profile->time_ns <= stacks->time_ns)
         return hp_error_set(error, -EINVAL, "%s is not later than %s", profile->name, stacks->name);
     return 0;
 }
 
-int hp_series_add(struct hp_series *series, const struct hp_profile *profile,
-                  struct hp_error *error)
+int hp_series_add(struct hp_series *series, const struct hp_profile *profile, struct hp_error *error)
 {
     int status = refuse(series, profile, error);
     if (status)
@@ -132,8 +124,7 @@ int hp_series_add(struct hp_series *series, const struct hp_profile *profile,
     add_modules(series->stacks, profile);
     take_counts(series->stacks, profile);
     take_facts(series->stacks, profile);
-    series->moments =
-        hp_grow(series->moments, &series->capacity, series->count + 1, sizeof *series->moments);
+    series->moments = hp_grow(series->moments, &series->capacity, series->count + 1, sizeof *series->moments);
     struct hp_series_moment *moment = &series->moments[series->count++];
     *moment = (struct hp_series_moment){.figures = hp_figures_of(profile),
                                         .name = hp_strdup(profile->name),

@@ -40,8 +40,7 @@ struct hp_series {
 
 /* Zero-filled is empty. Adds the profile, which the caller keeps; -EINVAL and *error when it is not
  * a later one of the same run of the same process, at the same interval. */
-int hp_series_add(struct hp_series *series, const struct hp_profile *profile,
-                  struct hp_error *error);
+int hp_series_add(struct hp_series *series, const struct hp_profile *profile, struct hp_error *error);
 /* Drops moments until there are no more than `moments`, and their counts take no more than `bytes`
  * (or there are 3). */
 void hp_series_thin(struct hp_series *series, size_t moments, size_t bytes);
@@ -49,8 +48,7 @@ void hp_series_free(struct hp_series *series);
 /* Bytes that the counts take. */
 size_t hp_series_size(const struct hp_series *series);
 
-static inline struct hp_counts hp_series_counts(const struct hp_series *series, size_t moment,
-                                                size_t entry)
+static inline struct hp_counts hp_series_counts(const struct hp_series *series, size_t moment, size_t entry)
 {
     const struct hp_series_moment *at = &series->moments[moment];
     return entry < at->entry_count ? at->counts[entry] : (struct hp_counts){0};

@@ -37,8 +37,7 @@ static void split(struct hp_source *source, size_t size)
     char *end = source->text + size;
     for (char *line = source->text; line < end;) {
         char *newline = memchr(line, '\n', (size_t)(end - line));
-        source->lines =
-            hp_grow(source->lines, &capacity, source->line_count + 1, sizeof *source->lines);
+        source->lines = hp_grow(source->lines, &capacity, source->line_count + 1, sizeof *source->lines);
         source->lines[source->line_count++] = line;
         if (!newline)
             break;
@@ -92,8 +91,7 @@ static bool try_folder(struct hp_source *source, const char *folder, const char 
     return found;
 }
 
-bool hp_source_read(struct hp_source *source, const char *file, const char *const *directories,
-                    size_t directory_count)
+bool hp_source_read(struct hp_source *source, const char *file, const char *const *directories, size_t directory_count)
 {
     *source = (struct hp_source){0};
     for (size_t i = 0; i < directory_count; i++)

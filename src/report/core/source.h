@@ -17,8 +17,7 @@ struct hp_source {
 /* Looks in each of `directories` for `file` with all of its path, then with ever fewer of its
  * leading folders; then at `file` itself. Regular files of at most 64 MiB. False if there is none.
  */
-bool hp_source_read(struct hp_source *source, const char *file, const char *const *directories,
-                    size_t directory_count);
+bool hp_source_read(struct hp_source *source, const char *file, const char *const *directories, size_t directory_count);
 /* `line` with spaces for its tabs, 4 columns each; the caller frees it. */
 char *hp_source_tabs(const char *line);
 void hp_source_free(struct hp_source *source);

@@ -10,15 +10,14 @@ static void add_stack(struct hp_stacks *stacks, struct hp_view *views, const str
 {
     hp_estimate_add(&stacks->total, &pair->growth);
     const struct hp_frame *frames;
-    size_t depth = pair->after ? hp_view_stack(&views[0], pair->after, &frames)
-                               : hp_view_stack(&views[1], pair->before, &frames);
+    size_t depth =
+        pair->after ? hp_view_stack(&views[0], pair->after, &frames) : hp_view_stack(&views[1], pair->before, &frames);
     if (!depth)
         return;
-    stacks->frames = hp_grow(stacks->frames, &stacks->frame_capacity, stacks->frame_count + depth,
-                             sizeof *stacks->frames);
+    stacks->frames =
+        hp_grow(stacks->frames, &stacks->frame_capacity, stacks->frame_count + depth, sizeof *stacks->frames);
     memcpy(stacks->frames + stacks->frame_count, frames, depth * sizeof *frames);
-    stacks->stacks[stacks->count++] =
-        (struct hp_stack){stacks->frame_count, (uint32_t)depth, *pair};
+    stacks->stacks[stacks->count++] = (struct hp_stack){stacks->frame_count, (uint32_t)depth, *pair};
     stacks->frame_count += depth;
 }
 
@@ -54,8 +53,7 @@ void hp_stacks_free(struct hp_stacks *stacks)
     *stacks = (struct hp_stacks){0};
 }
 
-int hp_stacks_match(const struct hp_stacks *stacks, const char *pattern, char **matched,
-                    struct hp_error *error)
+int hp_stacks_match(const struct hp_stacks *stacks, const char *pattern, char **matched, struct hp_error *error)
 {
     regex_t expression;
     int code = regcomp(&expression, pattern, REG_EXTENDED | REG_NOSUB);

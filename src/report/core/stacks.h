@@ -31,7 +31,6 @@ void hp_stacks_free(struct hp_stacks *stacks);
 
 /* Which rows match the regular expression of `peek` and `list`, by function or file: one byte a
  * row, to be freed by the caller. -EINVAL and *error when it is none, or nothing matches. */
-int hp_stacks_match(const struct hp_stacks *stacks, const char *pattern, char **matched,
-                    struct hp_error *error);
+int hp_stacks_match(const struct hp_stacks *stacks, const char *pattern, char **matched, struct hp_error *error);
 
 #endif

@@ -38,11 +38,9 @@ static bool is_there(const struct hp_symbol_module *module)
 static void complain(const struct hp_module *module, enum hp_module_status status,
                      const struct hp_symbolize_watch *watch)
 {
-    const char *why =
-        status == HP_MODULE_REPLACED ? "is another build than the one profiled" : "can't be read";
-    char *text = hp_print(
-        "%s %s: its functions are shown as addresses (--symbols=DIR says where else to look)",
-        module->path, why);
+    const char *why = status == HP_MODULE_REPLACED ? "is another build than the one profiled" : "can't be read";
+    char *text = hp_print("%s %s: its functions are shown as addresses (--symbols=DIR says where else to look)",
+                          module->path, why);
     watch->note(watch->state, text);
     free(text);
 }
@@ -57,8 +55,7 @@ static struct hp_perf_map *map_of(const struct hp_profile *profile)
     char *path = hp_print("/tmp/perf-%s.map", pid);
     long long started = strtoll(start, NULL, 10);
     /* Seconds in the profiles of the first versions. */
-    struct hp_perf_map *map =
-        hp_perf_map_read(path, started < 9000000000 ? started * 1000000000 : started);
+    struct hp_perf_map *map = hp_perf_map_read(path, started < 9000000000 ? started * 1000000000 : started);
     free(path);
     return map;
 }
@@ -128,8 +125,7 @@ static bool has_build_id(const struct hp_profile *profile, const struct hp_locat
 void hp_symbols_share(const struct hp_profile *from, struct hp_profile *to)
 {
     struct hp_names identities = {0};
-    uint32_t *known =
-        hp_alloc(from->location_count, sizeof *known); /* location of `from`, by identity */
+    uint32_t *known = hp_alloc(from->location_count, sizeof *known); /* location of `from`, by identity */
     for (uint32_t i = 0; i < from->location_count; i++) {
         const struct hp_location *location = &from->locations[i];
         if (!location->line_count || !has_build_id(from, location))

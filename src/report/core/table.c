@@ -46,13 +46,11 @@ void hp_table_last(struct hp_table *table, enum hp_style style, const char *text
 {
     struct cell cell = {hp_clean(text), hp_clean(tail), 0, style, false};
     cell.width = hp_text_width(cell.text);
-    table->cells =
-        hp_grow(table->cells, &table->cell_capacity, table->cell_count + 1, sizeof *table->cells);
+    table->cells = hp_grow(table->cells, &table->cell_capacity, table->cell_count + 1, sizeof *table->cells);
     table->cells[table->cell_count++] = cell;
 }
 
-void hp_table_source(struct hp_table *table, enum hp_style style, const char *text,
-                     const char *tail)
+void hp_table_source(struct hp_table *table, enum hp_style style, const char *text, const char *tail)
 {
     hp_table_last(table, style, text, tail);
     table->cells[table->cell_count - 1].source = true;
@@ -107,14 +105,12 @@ static void put_last(FILE *out, const struct hp_look *look, const struct cell *c
         name += sizeof mark - 1;
     int lead = cell->source ? 0 : (int)(name - cell->text);
     size_t tail = hp_text_width(cell->tail);
-    bool fits = *cell->tail && (!room || cell->width + GAP + tail <= room ||
-                                tail + GAP + LAST_AT_LEAST <= room || 3 * tail + GAP <= room);
+    bool fits = *cell->tail && (!room || cell->width + GAP + tail <= room || tail + GAP + LAST_AT_LEAST <= room ||
+                                3 * tail + GAP <= room);
     size_t text_room = !room ? SIZE_MAX : fits ? room - tail - GAP : room;
     size_t lead_width = cell->width - hp_text_width(cell->text + lead);
-    char *text =
-        cell->source
-            ? hp_cut(cell->text, text_room)
-            : hp_shorten_function(name, text_room > lead_width + 8 ? text_room - lead_width : 8);
+    char *text = cell->source ? hp_cut(cell->text, text_room)
+                              : hp_shorten_function(name, text_room > lead_width + 8 ? text_room - lead_width : 8);
     fprintf(out, "%.*s", lead, cell->text);
     hp_put_styled(out, look, cell->style, text);
     if (fits) {
@@ -131,8 +127,7 @@ void hp_table_write(const struct hp_table *table, FILE *out, const struct hp_loo
     size_t room = lay_out(table, look, widths);
     for (size_t column = 0; column < last; column++)
         if (widths[column]) {
-            fprintf(out, "%*s", (int)(widths[column] - hp_text_width(table->columns[column].title)),
-                    "");
+            fprintf(out, "%*s", (int)(widths[column] - hp_text_width(table->columns[column].title)), "");
             hp_put_styled(out, look, HP_BOLD, table->columns[column].title);
             fprintf(out, "%*s", GAP, "");
         }
@@ -153,8 +148,7 @@ void hp_table_write(const struct hp_table *table, FILE *out, const struct hp_loo
     free(widths);
 }
 
-void hp_table_one(FILE *out, const struct hp_look *look, size_t indent, const char *text,
-                  const char *tail)
+void hp_table_one(FILE *out, const struct hp_look *look, size_t indent, const char *text, const char *tail)
 {
     struct cell cell = {hp_clean(text), hp_clean(tail), 0, HP_PLAIN, false};
     cell.width = hp_text_width(cell.text);

@@ -35,14 +35,12 @@ void hp_table_cell(struct hp_table *table, enum hp_style style, const char *text
 void hp_table_last(struct hp_table *table, enum hp_style style, const char *text, const char *tail);
 
 /* As hp_table_last, for text in which the left end tells most: it is cut at the right. */
-void hp_table_source(struct hp_table *table, enum hp_style style, const char *text,
-                     const char *tail);
+void hp_table_source(struct hp_table *table, enum hp_style style, const char *text, const char *tail);
 
 void hp_table_write(const struct hp_table *table, FILE *out, const struct hp_look *look);
 
 /* One line of its own, as the last column of a table puts it, behind `indent` columns. */
-void hp_table_one(FILE *out, const struct hp_look *look, size_t indent, const char *text,
-                  const char *tail);
+void hp_table_one(FILE *out, const struct hp_look *look, size_t indent, const char *text, const char *tail);
 
 /* Prints `text` in `style`, if the look has colours. */
 void hp_put_styled(FILE *out, const struct hp_look *look, enum hp_style style, const char *text);

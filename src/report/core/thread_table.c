@@ -51,19 +51,16 @@ static bool is_told(const struct hp_report_input *input, const struct hp_report_
 {
     const struct hp_view_options *view = &options->view;
     return !input->before && hp_profile_fact(input->profile, HP_FACT_THREAD) &&
-           (options->sample == HP_INUSE_SPACE || options->sample == HP_INUSE_OBJECTS) &&
-           !view->focus && !view->ignore;
+           (options->sample == HP_INUSE_SPACE || options->sample == HP_INUSE_OBJECTS) && !view->focus && !view->ignore;
 }
 
 static char *label(const struct thread *thread)
 {
     if (!thread->number)
-        return thread->threads ? hp_print("%" PRIu64 " more threads", thread->threads)
-                               : hp_strdup("more threads");
+        return thread->threads ? hp_print("%" PRIu64 " more threads", thread->threads) : hp_strdup("more threads");
     if (*thread->name)
         return hp_strdup(thread->name);
-    return hp_print(thread->ended ? "thread %" PRIu64 " (ended)" : "thread %" PRIu64,
-                    thread->number);
+    return hp_print(thread->ended ? "thread %" PRIu64 " (ended)" : "thread %" PRIu64, thread->number);
 }
 
 static void add_row(struct hp_table *table, const struct thread *thread, double total, bool exact,
@@ -85,18 +82,14 @@ static void add_row(struct hp_table *table, const struct thread *thread, double 
     free(name);
 }
 
-void hp_threads_write_text(FILE *out, const struct hp_report_input *input,
-                           const struct hp_report_options *options)
+void hp_threads_write_text(FILE *out, const struct hp_report_input *input, const struct hp_report_options *options)
 {
     const struct hp_profile *profile = input->profile;
     bool exact = hp_header_exact(input, options);
     const struct hp_column columns[] = {{"flat", 0},    {"±", 0},   {"flat%", 0},
                                         {"samples", 0}, {"tid", 0}, {"thread that allocated", 0}};
-    const struct hp_column exact_columns[] = {{"flat", 0},
-                                              {"flat%", 0},
-                                              {options->raw ? "samples" : "objects", 0},
-                                              {"tid", 0},
-                                              {"thread that allocated", 0}};
+    const struct hp_column exact_columns[] = {
+        {"flat", 0}, {"flat%", 0}, {options->raw ? "samples" : "objects", 0}, {"tid", 0}, {"thread that allocated", 0}};
     if (!is_told(input, options))
         return;
     double total = 0;
@@ -118,8 +111,7 @@ void hp_threads_write_text(FILE *out, const struct hp_report_input *input,
     hp_table_free(table);
 }
 
-json_t *hp_threads_json(const struct hp_report_input *input,
-                        const struct hp_report_options *options)
+json_t *hp_threads_json(const struct hp_report_input *input, const struct hp_report_options *options)
 {
     if (!is_told(input, options))
         return NULL;

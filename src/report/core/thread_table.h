@@ -9,10 +9,8 @@
 #define HP_FACT_THREAD "heapprof.thread"
 
 /* A table. Nothing when the profile tells of no threads, or when not live memory is shown. */
-void hp_threads_write_text(FILE *out, const struct hp_report_input *input,
-                           const struct hp_report_options *options);
+void hp_threads_write_text(FILE *out, const struct hp_report_input *input, const struct hp_report_options *options);
 /* As rows of a JSON document; NULL in the same cases. */
-json_t *hp_threads_json(const struct hp_report_input *input,
-                        const struct hp_report_options *options);
+json_t *hp_threads_json(const struct hp_report_input *input, const struct hp_report_options *options);
 
 #endif

@@ -65,13 +65,10 @@ static bool follow(struct building *b, size_t entry, double *each)
     double value = 0, samples = 0, before_live = 0, before_alloc = 0;
     for (size_t k = 0; k < series->count; k++) {
         sample.counts = hp_series_counts(series, k, entry);
-        double live =
-            (double)(is_live(type) ? sample.counts.live_objects : sample.counts.alloc_objects);
+        double live = (double)(is_live(type) ? sample.counts.live_objects : sample.counts.alloc_objects);
         double alloc = (double)sample.counts.alloc_objects;
         struct hp_estimate estimate = hp_sample_estimate(series->stacks, &sample, type, false);
-        b->levels[k] = b->options->raw
-                           ? hp_sample_estimate(series->stacks, &sample, type, true).value
-                           : estimate.value;
+        b->levels[k] = b->options->raw ? hp_sample_estimate(series->stacks, &sample, type, true).value : estimate.value;
         value += b->levels[k];
         samples += live;
         b->came[k] = k ? fmax(alloc - before_alloc, 0) : live;
@@ -91,14 +88,12 @@ static void add_term(void *state, double samples, double share)
 {
     struct building *b = state;
     for (size_t i = 0; i < b->row_count; i++) {
-        b->terms->terms =
-            hp_grow(b->terms->terms, &b->terms->capacity, b->terms->count + 1, sizeof(struct term));
+        b->terms->terms = hp_grow(b->terms->terms, &b->terms->capacity, b->terms->count + 1, sizeof(struct term));
         b->terms->terms[b->terms->count++] = (struct term){b->rows[i], samples, share};
     }
 }
 
-static void add_to(struct hp_trend *trend, const struct building *b,
-                   const struct hp_estimate slopes[2])
+static void add_to(struct hp_trend *trend, const struct building *b, const struct hp_estimate slopes[2])
 {
     trend->first += b->levels[0];
     trend->last += b->levels[b->series->count - 1];
@@ -126,8 +121,8 @@ static void add_entry(struct building *b, size_t index, uint32_t *rows)
     struct hp_estimate slopes[2];
     for (int i = 0; i < 2; i++) {
         struct window *window = &b->windows[i];
-        struct hp_trend_entry part = {b->levels + window->first, b->came + window->first,
-                                      b->went + window->first, entry.each};
+        struct hp_trend_entry part = {b->levels + window->first, b->came + window->first, b->went + window->first,
+                                      entry.each};
         double came = part.came[0];
         if (window->first) { /* all that is there at the window's start has come by then */
             double there = 0;
@@ -151,8 +146,7 @@ static void set_windows(struct building *b)
     size_t count = series->count, first = count - 1;
     double *seconds = hp_alloc(count, sizeof *seconds);
     for (size_t i = 0; i < count; i++)
-        seconds[i] =
-            (double)(series->moments[i].figures.time_ns - series->moments[0].figures.time_ns) / 1e9;
+        seconds[i] = (double)(series->moments[i].figures.time_ns - series->moments[0].figures.time_ns) / 1e9;
     while (first > 0 && (seconds[first] > seconds[count - 1] / 2 || count - first < 3))
         first--;
     for (int i = 0; i < 2; i++) {
@@ -187,14 +181,12 @@ static double *probabilities_of(struct window *window, size_t row_count)
         qsort(terms->terms, terms->count, sizeof *terms->terms, by_row_and_share);
     for (size_t first = 0, limit; first < terms->count; first = limit) {
         size_t count = 0;
-        for (limit = first;
-             limit < terms->count && terms->terms[limit].row == terms->terms[first].row; limit++) {
+        for (limit = first; limit < terms->count && terms->terms[limit].row == terms->terms[first].row; limit++) {
             const struct term *term = &terms->terms[limit];
             double share = fabs(term->share);
             if (!count || noise[count - 1].weight < share * (1 - 1e-9))
                 noise[count++] = (struct hp_noise){.weight = share, .keep = 1, .churns = true};
-            *(term->share > 0 ? &noise[count - 1].after : &noise[count - 1].before) +=
-                term->samples;
+            *(term->share > 0 ? &noise[count - 1].after : &noise[count - 1].before) += term->samples;
         }
         probabilities[terms->terms[first].row] = hp_noise_probability(noise, count, true);
     }
@@ -213,8 +205,7 @@ static void make_rows(struct building *b)
         if (!*winner || b->site_weight[site] > b->site_weight[*winner - 1])
             *winner = site + 1;
     }
-    double *all = probabilities_of(&b->windows[0], row_count),
-           *late = probabilities_of(&b->windows[1], row_count);
+    double *all = probabilities_of(&b->windows[0], row_count), *late = probabilities_of(&b->windows[1], row_count);
     trends->rows = hp_alloc(row_count, sizeof *trends->rows);
     trends->own_places = hp_alloc(row_count, sizeof *trends->own_places);
     for (uint32_t i = 0; i < row_count; i++) {
@@ -268,8 +259,8 @@ static int compare_trends(const void *a, const void *b)
     return strcmp(left->place->label, right->place->label);
 }
 
-int hp_trends_build(const struct hp_series *series, const struct hp_report_options *options,
-                    struct hp_trends *trends, struct hp_error *error)
+int hp_trends_build(const struct hp_series *series, const struct hp_report_options *options, struct hp_trends *trends,
+                    struct hp_error *error)
 {
     struct building b = {.series = series, .options = options, .trends = trends};
     struct hp_filter filter;

@@ -11,11 +11,11 @@
 #include "report/core/series.h"
 
 struct hp_trend {
-    const struct hp_place *place; /* line: for functions, the line of theirs that allocates most */
-    double first, last;           /* levels at the first and the last moment */
+    const struct hp_place *place;     /* line: for functions, the line of theirs that allocates most */
+    double first, last;               /* levels at the first and the last moment */
     struct hp_estimate slope, lately; /* samples: those that came or went meanwhile */
-    double probability; /* that chance alone makes the larger of the two slopes' probabilities */
-    bool significant;   /* it grew (or shrank), and lately still does so, by more than chance */
+    double probability;               /* that chance alone makes the larger of the two slopes' probabilities */
+    bool significant;                 /* it grew (or shrank), and lately still does so, by more than chance */
 };
 
 struct hp_trends {
@@ -28,8 +28,8 @@ struct hp_trends {
 };
 
 /* -EINVAL and *error for a bad regular expression, or with less than 3 moments. */
-int hp_trends_build(const struct hp_series *series, const struct hp_report_options *options,
-                    struct hp_trends *trends, struct hp_error *error);
+int hp_trends_build(const struct hp_series *series, const struct hp_report_options *options, struct hp_trends *trends,
+                    struct hp_error *error);
 void hp_trends_free(struct hp_trends *trends);
 
 #endif

@@ -10,8 +10,8 @@ static size_t slot_of(const struct hp_trie *trie, uint32_t parent, uint32_t row)
 {
     uint64_t h = ((uint64_t)parent << 32 | row) * 0x9e3779b97f4a7c15u;
     size_t slot = (h ^ h >> 31) & (trie->slot_count - 1);
-    while (trie->slots[slot] && (trie->nodes[trie->slots[slot]].parent != parent ||
-                                 trie->nodes[trie->slots[slot]].row != row))
+    while (trie->slots[slot] &&
+           (trie->nodes[trie->slots[slot]].parent != parent || trie->nodes[trie->slots[slot]].row != row))
         slot = (slot + 1) & (trie->slot_count - 1);
     return slot;
 }
@@ -33,8 +33,7 @@ static uint32_t step(struct hp_trie *trie, uint32_t parent, const struct hp_fram
     if (trie->slots[slot])
         return trie->slots[slot];
     trie->nodes = hp_grow(trie->nodes, &trie->capacity, trie->count + 1, sizeof *trie->nodes);
-    trie->nodes[trie->count] =
-        (struct hp_trie_node){.row = frame->row, .parent = parent, .inlined = frame->inlined};
+    trie->nodes[trie->count] = (struct hp_trie_node){.row = frame->row, .parent = parent, .inlined = frame->inlined};
     return trie->slots[slot] = (uint32_t)trie->count++;
 }
 
@@ -55,13 +54,11 @@ static int compare_nodes(const void *a, const void *b, void *state)
     double x = fabs(left->cum.value), y = fabs(right->cum.value);
     if (ordering->order == HP_TRIE_BY_SIZE && x != y)
         return x > y ? -1 : 1;
-    int names =
-        strcmp(ordering->places->rows[left->row].label, ordering->places->rows[right->row].label);
+    int names = strcmp(ordering->places->rows[left->row].label, ordering->places->rows[right->row].label);
     return names ? names : (left->row > right->row) - (left->row < right->row);
 }
 
-static void link_children(struct hp_trie *trie, const struct hp_places *places,
-                          enum hp_trie_order order)
+static void link_children(struct hp_trie *trie, const struct hp_places *places, enum hp_trie_order order)
 {
     uint32_t *sorted = hp_alloc(trie->count, sizeof *sorted);
     struct ordering ordering = {trie, places, order};

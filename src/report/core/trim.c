@@ -21,14 +21,12 @@ void hp_trim_allocator(struct hp_profile *profile)
     for (size_t i = 0; i < profile->location_count; i++) {
         struct hp_location *location = &profile->locations[i];
         uint32_t count = allocator_lines(location);
-        whole[i] = location->line_count
-                       ? count == location->line_count
-                       : location->module != HP_NO_MODULE &&
-                             hp_is_allocator_module(profile->modules[location->module].path);
+        whole[i] = location->line_count ? count == location->line_count
+                                        : location->module != HP_NO_MODULE &&
+                                              hp_is_allocator_module(profile->modules[location->module].path);
         if (count && !whole[i]) { /* inlined into the site */
             location->line_count -= count;
-            memmove(location->lines, location->lines + count,
-                    location->line_count * sizeof *location->lines);
+            memmove(location->lines, location->lines + count, location->line_count * sizeof *location->lines);
         }
     }
     for (size_t i = 0; i < profile->sample_count; i++) {

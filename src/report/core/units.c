@@ -23,8 +23,7 @@ static const char *format(char *buffer, double value, bool bytes, const char *pl
         size /= 1024;
         unit++;
     }
-    snprintf(buffer, HP_FIGURE, size < 1e9 ? "%s%.*f %s" : "%s%.*e %s", sign, unit ? 1 : 0, size,
-             units[unit]);
+    snprintf(buffer, HP_FIGURE, size < 1e9 ? "%s%.*f %s" : "%s%.*e %s", sign, unit ? 1 : 0, size, units[unit]);
     return buffer;
 }
 
@@ -43,8 +42,7 @@ const char *hp_percent(char *buffer, double part, double total)
     if (total == 0)
         return strcpy(buffer, "-");
     double percent = 100 * part / fabs(total);
-    snprintf(buffer, HP_FIGURE, fabs(percent) < 1e6 ? "%.1f%%" : "%.1e%%",
-             fabs(percent) < 0.05 ? 0 : percent);
+    snprintf(buffer, HP_FIGURE, fabs(percent) < 1e6 ? "%.1f%%" : "%.1e%%", fabs(percent) < 0.05 ? 0 : percent);
     return buffer;
 }
 
@@ -60,8 +58,8 @@ static size_t sequence(const unsigned char *s)
     for (size_t i = 1; i < size; i++)
         if ((s[i] & 0xc0) != 0x80)
             return 0;
-    if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) ||
-        (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] > 0x8f))
+    if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) || (s[0] == 0xf0 && s[1] < 0x90) ||
+        (s[0] == 0xf4 && s[1] > 0x8f))
         return 0;
     return size;
 }

@@ -52,8 +52,7 @@ static void put_node(const struct graph *graph, const struct hp_call_node *node)
         fprintf(graph->out, " ± %s", hp_figure(error, hp_estimate_error(&node->cum), bytes));
     fprintf(graph->out, " (%s)\", tooltip=\"", hp_percent(percent, node->cum.value, graph->total));
     put_quoted(graph->out, place->label);
-    fprintf(graph->out, "\", fontsize=%.0f, fillcolor=\"0.08 %.2f 1.0\"];\n", 9 + 15 * sqrt(own),
-            0.05 + 0.6 * whole);
+    fprintf(graph->out, "\", fontsize=%.0f, fillcolor=\"0.08 %.2f 1.0\"];\n", 9 + 15 * sqrt(own), 0.05 + 0.6 * whole);
     free(name);
     free(where);
 }
@@ -61,16 +60,13 @@ static void put_node(const struct graph *graph, const struct hp_call_node *node)
 static void put_edge(const struct graph *graph, const struct hp_call_edge *edge)
 {
     char figure[HP_FIGURE];
-    fprintf(graph->out,
-            "  n%" PRIu32 " -> n%" PRIu32 " [label=\" %s%s\", penwidth=%.1f, weight=%.0f%s];\n",
-            edge->caller, edge->callee,
-            hp_figure(figure, edge->sum.value, hp_in_bytes(graph->options)),
+    fprintf(graph->out, "  n%" PRIu32 " -> n%" PRIu32 " [label=\" %s%s\", penwidth=%.1f, weight=%.0f%s];\n",
+            edge->caller, edge->callee, hp_figure(figure, edge->sum.value, hp_in_bytes(graph->options)),
             edge->inlined ? "\\n(inlined)" : "", 1 + 5 * share(graph, edge->sum.value),
             1 + 99 * share(graph, edge->sum.value), edge->indirect ? ", style=dashed" : "");
 }
 
-static void put_heading(const struct graph *graph, const struct hp_report_input *input,
-                        size_t shown, size_t count)
+static void put_heading(const struct graph *graph, const struct hp_report_input *input, size_t shown, size_t count)
 {
     char *total = hp_header_total(&graph->stacks->total, input->profile, graph->options);
     fputs("digraph heapprof {\n  label=\"", graph->out);

@@ -47,9 +47,8 @@ static void write_lines(FILE *out, struct hp_names *lines, const double *values)
     free(order);
 }
 
-static int write_folded(FILE *out, const struct hp_report_input *input,
-                        const struct hp_report_options *options, struct hp_report_outcome *outcome,
-                        struct hp_error *error)
+static int write_folded(FILE *out, const struct hp_report_input *input, const struct hp_report_options *options,
+                        struct hp_report_outcome *outcome, struct hp_error *error)
 {
     struct hp_filter filter;
     int status = hp_filter_compile(&filter, &options->view, error);
@@ -76,9 +75,7 @@ static int write_folded(FILE *out, const struct hp_report_input *input,
             values = hp_grow(values, &capacity, line + 1, sizeof *values);
             if (added)
                 values[line] = 0;
-            double value =
-                hp_sample_estimate(profile, &profile->samples[i], options->sample, options->raw)
-                    .value;
+            double value = hp_sample_estimate(profile, &profile->samples[i], options->sample, options->raw).value;
             values[line] += side ? -value : value;
         }
         hp_view_free(&views[side]);

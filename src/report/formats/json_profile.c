@@ -63,13 +63,10 @@ static json_t *make_sample(const struct hp_stacks *stacks, const struct hp_stack
     }
     hp_json_set(object, "frames", frames);
     hp_json_set(object, "inlined", inlined);
-    hp_json_set(object, "sampled_live_objects",
-                json_integer((json_int_t)sample->counts.live_objects));
+    hp_json_set(object, "sampled_live_objects", json_integer((json_int_t)sample->counts.live_objects));
     hp_json_set(object, "sampled_live_bytes", json_integer((json_int_t)sample->counts.live_bytes));
-    hp_json_set(object, "sampled_alloc_objects",
-                json_integer((json_int_t)sample->counts.alloc_objects));
-    hp_json_set(object, "sampled_alloc_bytes",
-                json_integer((json_int_t)sample->counts.alloc_bytes));
+    hp_json_set(object, "sampled_alloc_objects", json_integer((json_int_t)sample->counts.alloc_objects));
+    hp_json_set(object, "sampled_alloc_bytes", json_integer((json_int_t)sample->counts.alloc_bytes));
     return object;
 }
 
@@ -94,8 +91,8 @@ static int write_json_profile(FILE *out, const struct hp_report_input *input, co
     for (size_t i = 0; i < stacks.count; i++) {
         json_t *sample = make_sample(&stacks, &stacks.stacks[i]);
         for (int type = 0; type < HP_SAMPLE_TYPES; type++) {
-            struct hp_estimate estimate = hp_sample_estimate(
-                profile, stacks.stacks[i].pair.after, (enum hp_sample_type)type, options->raw);
+            struct hp_estimate estimate =
+                hp_sample_estimate(profile, stacks.stacks[i].pair.after, (enum hp_sample_type)type, options->raw);
             char *name = hp_print("%s_error", hp_sample_type_names[type]);
             hp_json_set(sample, hp_sample_type_names[type], hp_json_number(estimate.value));
             hp_json_set(sample, name, hp_json_number(hp_estimate_error(&estimate)));

@@ -34,8 +34,7 @@ static json_t *make_profile(const struct hp_stacks *stacks, enum hp_sample_type 
             continue;
         json_t *sample = json_array();
         for (uint32_t frame = stacks->stacks[i].depth; frame-- > 0;)
-            json_array_append_new(
-                sample, json_integer(stacks->frames[stacks->stacks[i].first + frame].site));
+            json_array_append_new(sample, json_integer(stacks->frames[stacks->stacks[i].first + frame].site));
         json_array_append_new(samples, sample);
         json_array_append_new(weights, hp_json_number(weight));
         sum += weight;
@@ -50,8 +49,7 @@ static json_t *make_profile(const struct hp_stacks *stacks, enum hp_sample_type 
     return profile;
 }
 
-static int write_speedscope(FILE *out, const struct hp_report_input *input,
-                            const struct hp_report_options *options,
+static int write_speedscope(FILE *out, const struct hp_report_input *input, const struct hp_report_options *options,
                             struct hp_report_outcome *outcome, struct hp_error *error)
 {
     json_t *document = json_object(), *shared = json_object(), *profiles = json_array();
@@ -68,8 +66,7 @@ static int write_speedscope(FILE *out, const struct hp_report_input *input,
         json_array_append_new(profiles, make_profile(&stacks, as.sample));
         hp_stacks_free(&stacks);
     }
-    hp_json_set(document, "$schema",
-                json_string("https://www.speedscope.app/file-format-schema.json"));
+    hp_json_set(document, "$schema", json_string("https://www.speedscope.app/file-format-schema.json"));
     hp_json_set(document, "exporter", json_string("heapprof " HP_VERSION));
     hp_json_set(document, "name", hp_json_string(input->profile->name));
     hp_json_set(document, "activeProfileIndex", json_integer(options->sample));

@@ -88,20 +88,18 @@ static void put_box(const struct picture *picture, uint32_t index, size_t depth)
         snprintf(colour, sizeof colour, "#e0e0e0");
     else if (picture->significant)
         hp_markup_growth(colour, node->cum.value, picture->size[index],
-                         picture->significant[node->row] &&
-                             fabs(node->cum.value) > hp_estimate_error(&node->cum));
+                         picture->significant[node->row] && fabs(node->cum.value) > hp_estimate_error(&node->cum));
     else
         hp_markup_colour(colour, place->label);
     fputs("<g>", picture->out);
     put_title(picture, index);
-    fprintf(picture->out, "<rect x=\"%.2f\" y=\"%zu\" width=\"%.2f\" height=\"%d\" fill=\"%s\"/>",
-            left, picture->top + depth * ROW, fmax(width - 0.5, 0.3), ROW - 1, colour);
+    fprintf(picture->out, "<rect x=\"%.2f\" y=\"%zu\" width=\"%.2f\" height=\"%d\" fill=\"%s\"/>", left,
+            picture->top + depth * ROW, fmax(width - 0.5, 0.3), ROW - 1, colour);
     size_t letters = (size_t)(fmax(width - 6, 0) / LETTER);
     if (letters >= 3) {
         char *name = hp_clean(index ? place->label : "all");
         char *text = hp_shorten_function(name, letters);
-        fprintf(picture->out, "<text x=\"%.2f\" y=\"%zu\">", left + 3,
-                picture->top + depth * ROW + 12);
+        fprintf(picture->out, "<text x=\"%.2f\" y=\"%zu\">", left + 3, picture->top + depth * ROW + 12);
         hp_markup_text(picture->out, text);
         fputs("</text>", picture->out);
         free(text);

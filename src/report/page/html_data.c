@@ -27,8 +27,7 @@ void hp_html_string(FILE *out, const char *text)
     free(clean);
 }
 
-static void put_header(FILE *out, const struct hp_report_input *input,
-                       const struct hp_report_options *options)
+static void put_header(FILE *out, const struct hp_report_input *input, const struct hp_report_options *options)
 {
     char *lines = NULL;
     size_t size;
@@ -51,9 +50,9 @@ static void put_header(FILE *out, const struct hp_report_input *input,
     free(lines);
     fputs("],\n\"title\":", out);
     hp_html_string(out, input->profile->name);
-    fprintf(out, ",\n\"diff\":%s,\"exact\":%s,\"raw\":%s,\"type\":%d,\"granularity\":",
-            input->before ? "true" : "false", hp_header_exact(input, options) ? "true" : "false",
-            options->raw ? "true" : "false", (int)options->sample);
+    fprintf(out,
+            ",\n\"diff\":%s,\"exact\":%s,\"raw\":%s,\"type\":%d,\"granularity\":", input->before ? "true" : "false",
+            hp_header_exact(input, options) ? "true" : "false", options->raw ? "true" : "false", (int)options->sample);
     hp_html_string(out, hp_granularity_names[options->view.granularity]);
 }
 
@@ -62,8 +61,7 @@ static void put_facts(FILE *out, const char *name, const struct hp_profile *prof
     bool first = true;
     fprintf(out, ",\n\"%s\":{", name);
     for (size_t i = 0; profile && i < profile->fact_count; i++) {
-        if (!strcmp(profile->facts[i].name, "heapprof.module") ||
-            !strcmp(profile->facts[i].name, HP_FACT_THREAD))
+        if (!strcmp(profile->facts[i].name, "heapprof.module") || !strcmp(profile->facts[i].name, HP_FACT_THREAD))
             continue; /* many, and of no use without the file */
         fputs(first ? "" : ",\n", out);
         first = false;
@@ -89,8 +87,8 @@ static void put_resident(FILE *out, const char *name, const struct hp_profile *p
         fprintf(out,
                 "%s{\"letter\":\"%c\",\"name\":\"%s\",\"meaning\":\"%s\",\"colour\":\"%s\","
                 "\"dark\":%s,\"bytes\":%.0f}",
-                i ? ",\n" : "\n", part->letter, part->name, part->meaning, part->colour,
-                part->dark ? "true" : "false", set.parts[i]);
+                i ? ",\n" : "\n", part->letter, part->name, part->meaning, part->colour, part->dark ? "true" : "false",
+                set.parts[i]);
     }
     fputs("]}", out);
 }
@@ -143,8 +141,7 @@ static void put_number(FILE *out, double value, bool whole)
 
 enum figure { DISTANCE, VALUE, VARIANCE, SQUARES, SAMPLES, BEFORE, AFTER };
 
-static void put_figure(FILE *out, const struct hp_measure *flat, enum figure figure,
-                       uint32_t distance, bool whole)
+static void put_figure(FILE *out, const struct hp_measure *flat, enum figure figure, uint32_t distance, bool whole)
 {
     switch (figure) {
     case DISTANCE:
@@ -172,8 +169,7 @@ static void put_figure(FILE *out, const struct hp_measure *flat, enum figure fig
 }
 
 /* Of the nodes in which stacks end. */
-static void put_figures(FILE *out, const char *name, const struct hp_trie *trie, enum figure figure,
-                        bool whole)
+static void put_figures(FILE *out, const char *name, const struct hp_trie *trie, enum figure figure, bool whole)
 {
     size_t depth = 0;
     uint32_t node = 0, last = 0;
@@ -215,14 +211,13 @@ static int put_marks(FILE *out, const char *name, const struct hp_report_input *
     return 0;
 }
 
-static int put_type(FILE *out, const struct hp_report_input *input,
-                    const struct hp_report_options *options, const struct hp_trie *trie,
-                    const struct hp_estimate *total, struct hp_error *error)
+static int put_type(FILE *out, const struct hp_report_input *input, const struct hp_report_options *options,
+                    const struct hp_trie *trie, const struct hp_estimate *total, struct hp_error *error)
 {
     bool whole = hp_in_bytes(options);
-    fprintf(out, "%s{\"name\":\"%s\",\"unit\":\"%s\",\"total\":%.0f,\"total_error\":%.0f",
-            options->sample ? ",\n" : "", hp_sample_type_names[options->sample],
-            hp_sample_type_units[options->sample], total->value, hp_estimate_error(total));
+    fprintf(out, "%s{\"name\":\"%s\",\"unit\":\"%s\",\"total\":%.0f,\"total_error\":%.0f", options->sample ? ",\n" : "",
+            hp_sample_type_names[options->sample], hp_sample_type_units[options->sample], total->value,
+            hp_estimate_error(total));
     put_figures(out, "value", trie, VALUE, whole);
     put_figures(out, "variance", trie, VARIANCE, whole);
     put_figures(out, "squares", trie, SQUARES, whole);
@@ -240,8 +235,8 @@ static int put_type(FILE *out, const struct hp_report_input *input,
 }
 
 /* Stacks and nodes have the same numbers for all sample types (stacks.h). */
-int hp_html_data(FILE *out, const struct hp_report_input *input,
-                 const struct hp_report_options *options, struct hp_error *error)
+int hp_html_data(FILE *out, const struct hp_report_input *input, const struct hp_report_options *options,
+                 struct hp_error *error)
 {
     struct hp_html_sites *sites = NULL;
     int status = 0;

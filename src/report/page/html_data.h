@@ -19,8 +19,8 @@
 
 /* 0, or -EINVAL and *error for a bad regular expression. "<" in strings is escaped, so that the
  * document may stand in a script element. */
-int hp_html_data(FILE *out, const struct hp_report_input *input,
-                 const struct hp_report_options *options, struct hp_error *error);
+int hp_html_data(FILE *out, const struct hp_report_input *input, const struct hp_report_options *options,
+                 struct hp_error *error);
 /* A JSON string, with its quotes. */
 void hp_html_string(FILE *out, const char *text);
 
@@ -31,10 +31,9 @@ void hp_html_series(FILE *out, const struct hp_report_input *input, const struct
 /* html_source.c: the members "sites" and "sources" of the document. `stacks`: by sample type. */
 struct hp_html_sites;
 struct hp_html_sites *hp_html_sites_new(size_t site_count);
-void hp_html_sites_add(struct hp_html_sites *sites, const struct hp_stacks *stacks,
-                       enum hp_sample_type type);
-void hp_html_sites_write(FILE *out, const struct hp_html_sites *sites,
-                         const struct hp_stacks *stacks, const struct hp_report_options *options);
+void hp_html_sites_add(struct hp_html_sites *sites, const struct hp_stacks *stacks, enum hp_sample_type type);
+void hp_html_sites_write(FILE *out, const struct hp_html_sites *sites, const struct hp_stacks *stacks,
+                         const struct hp_report_options *options);
 void hp_html_sites_free(struct hp_html_sites *sites);
 
 #endif

@@ -35,8 +35,7 @@ void hp_html_sites_free(struct hp_html_sites *sites)
     free(sites);
 }
 
-void hp_html_sites_add(struct hp_html_sites *sites, const struct hp_stacks *stacks,
-                       enum hp_sample_type type)
+void hp_html_sites_add(struct hp_html_sites *sites, const struct hp_stacks *stacks, enum hp_sample_type type)
 {
     for (size_t i = 0; i < stacks->count; i++) {
         const struct hp_stack *stack = &stacks->stacks[i];
@@ -103,8 +102,8 @@ static size_t write_file(FILE *out, const struct hp_source *source, const struct
     return size;
 }
 
-static void write_sources(FILE *out, const struct hp_place *places, const uint32_t *sorted,
-                          size_t count, const struct hp_report_options *options)
+static void write_sources(FILE *out, const struct hp_place *places, const uint32_t *sorted, size_t count,
+                          const struct hp_report_options *options)
 {
     size_t size = 0;
     bool any = false;
@@ -128,8 +127,8 @@ static void write_sources(FILE *out, const struct hp_place *places, const uint32
     fputc('}', out);
 }
 
-void hp_html_sites_write(FILE *out, const struct hp_html_sites *sites,
-                         const struct hp_stacks *stacks, const struct hp_report_options *options)
+void hp_html_sites_write(FILE *out, const struct hp_html_sites *sites, const struct hp_stacks *stacks,
+                         const struct hp_report_options *options)
 {
     const struct hp_place *places = stacks->places.sites;
     uint32_t *sorted = hp_alloc(sites->count, sizeof *sorted);

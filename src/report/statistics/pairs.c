@@ -23,11 +23,9 @@ static int compare_stacks(const struct entry *a, const struct entry *b)
 {
     if (a->sample->depth != b->sample->depth)
         return a->sample->depth < b->sample->depth ? -1 : 1;
-    const uint32_t *left = &a->profile->frames[a->sample->first],
-                   *right = &b->profile->frames[b->sample->first];
+    const uint32_t *left = &a->profile->frames[a->sample->first], *right = &b->profile->frames[b->sample->first];
     for (uint32_t i = 0; i < a->sample->depth; i++) {
-        uint64_t x = a->profile->locations[left[i]].address,
-                 y = b->profile->locations[right[i]].address;
+        uint64_t x = a->profile->locations[left[i]].address, y = b->profile->locations[right[i]].address;
         if (x != y)
             return x < y ? -1 : 1;
     }
@@ -54,8 +52,7 @@ static struct entry *sorted_entries(const struct hp_profile *profile)
     return entries;
 }
 
-static size_t same_stack(const struct entry *entries, size_t count, size_t first,
-                         const struct entry *as)
+static size_t same_stack(const struct entry *entries, size_t count, size_t first, const struct entry *as)
 {
     size_t limit = first;
     while (limit < count && !compare_stacks(&entries[limit], as))
@@ -64,8 +61,7 @@ static size_t same_stack(const struct entry *entries, size_t count, size_t first
 }
 
 /* How many samples are in one of the two profiles only, at most. */
-static double differing(const struct hp_counts *a, const struct hp_counts *b,
-                        enum hp_sample_type type)
+static double differing(const struct hp_counts *a, const struct hp_counts *b, enum hp_sample_type type)
 {
     if (a->alloc_objects > b->alloc_objects) { /* A was taken after B */
         const struct hp_counts *swap = a;
@@ -101,8 +97,7 @@ static void compare_pair(struct hp_sample_pair *pair, const struct hp_profile *b
     double n_was = (double)was.samples, n_is = (double)is.samples, n = n_was + n_is;
     double only = n;
     if (pair->before && pair->after)
-        only =
-            fmax(differing(&pair->before->counts, &pair->after->counts, type), fabs(n_is - n_was));
+        only = fmax(differing(&pair->before->counts, &pair->after->counts, type), fabs(n_is - n_was));
     if (n > 0) {
         double weight = (was.value + is.value) / n, variance = (was.variance + is.variance) / n;
         double keep = weight > 0 ? variance / (weight * weight) : 0;
@@ -130,16 +125,13 @@ static size_t pair_entries(const struct hp_profile *a, const struct hp_profile *
     struct entry *before = sorted_entries(a), *after = sorted_entries(b);
     size_t i = 0, j = 0, count = 0;
     while (i < a->sample_count || j < b->sample_count) {
-        int order = i == a->sample_count   ? 1
-                    : j == b->sample_count ? -1
-                                           : compare_stacks(&before[i], &after[j]);
+        int order = i == a->sample_count ? 1 : j == b->sample_count ? -1 : compare_stacks(&before[i], &after[j]);
         size_t i_limit = order <= 0 ? same_stack(before, a->sample_count, i, &before[i]) : i;
         size_t j_limit = order >= 0 ? same_stack(after, b->sample_count, j, &after[j]) : j;
         for (; i < i_limit; i++) {
             size_t best = j_limit;
             for (size_t k = j; k < j_limit; k++)
-                if (best == j_limit ||
-                    fabs(after[k].size - before[i].size) < fabs(after[best].size - before[i].size))
+                if (best == j_limit || fabs(after[k].size - before[i].size) < fabs(after[best].size - before[i].size))
                     best = k;
             for (; j < best; j++)
                 pairs[count++].after = after[j].sample;

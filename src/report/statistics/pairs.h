@@ -14,8 +14,7 @@
 
 struct hp_sample_pair {
     const struct hp_sample *before, *after; /* one of them may be NULL: nothing to cancel with */
-    struct hp_estimate was, is,
-        growth; /* growth.samples: those in one of the profiles only, at most */
+    struct hp_estimate was, is, growth;     /* growth.samples: those in one of the profiles only, at most */
     struct hp_noise noise;
 };
 

@@ -6,21 +6,22 @@
  * weight w_i. Its tail follows from the cumulant generating function K(t) of that luck, a sum over
  * the terms:
  *
- *   churn, or p < 1/2
- *             each of the n samples is equally likely before or after, given n (the conditional
- * test of two Poisson means, Przyborowski and Wilenski, Biometrika 31, 1940):      K = n log cosh(t
- * w) That the number of objects itself wavers, as in any live program, is covered: arrivals and
- * departures in equilibrium are Poisson, sampled or not. otherwise large objects, of which few
- * escape: M objects on each side, each sampled with p, M as small as the samples allow but at least
- * n / 2p:                   K = M log(1 + 2 p (1 - p) (cosh(t w) - 1)) As p goes to 1 there is no
- * noise left, and any growth is real; so at interval 1.
+ *   churn, or p < 1/2   each of the n samples is equally likely before or after, given n (the conditional test of two
+ *                       Poisson means, Przyborowski and Wilenski, Biometrika 31, 1940):
+ *                         K = n log cosh(t w)
+ *                       That the number of objects itself wavers, as in any live program, is covered: arrivals and
+ *                       departures in equilibrium are Poisson, sampled or not.
+ *   otherwise           large objects, of which few escape: M objects on each side, each sampled with p, M as small as
+ *                       the samples allow but at least n / 2p:
+ *                         K = M log(1 + 2 p (1 - p) (cosh(t w) - 1))
+ *                       As p goes to 1 there is no noise left, and any growth is real; so at interval 1.
  *
  * The tail is the saddlepoint approximation of Lugannani and Rice (Advances in Applied Probability
  * 12, 1980) with the second continuity correction of Daniels (International Statistical Review 55,
  * 1987): with s at K'(s) = G - h/2,
  *
- *   P = 1 - Phi(r) + phi(r) (1/u - 1/r),   r = sqrt(2 (s (G - h/2) - K(s))),   u = 2 sinh(s h/2) /
- * h sqrt(K''(s))
+ *   P = 1 - Phi(r) + phi(r) (1/u - 1/r),   r = sqrt(2 (s (G - h/2) - K(s))),
+ *   u = 2 sinh(s h/2) / h sqrt(K''(s))
  *
  * where h is the lattice step of the term with most variance. Where s h > 4, one step is so much
  * less likely than the one before that this breaks down, and the leading term for lattices (Bahadur

@@ -1,10 +1,10 @@
 /* significance.h - is a growth more than the sampling noise explains?
  *
  * Terms
- *   term    one (stack, size class) of a row: objects of one size, each sampled with the same
- * probability weight  what one sample stands for: size / p keep    1 - p, the probability that an
- * object of this size is not sampled before, after  samples that only the earlier, only the later
- * profile has (survivors cancel)
+ *   term           one (stack, size class) of a row: objects of one size, each sampled with the same probability
+ *   weight         what one sample stands for: size / p
+ *   keep           1 - p, the probability that an object of this size is not sampled
+ *   before, after  samples that only the earlier, only the later profile has (survivors cancel)
  */
 #ifndef HP_REPORT_STATISTICS_SIGNIFICANCE_H
 #define HP_REPORT_STATISTICS_SIGNIFICANCE_H
@@ -15,8 +15,7 @@
 struct hp_noise {
     double weight, keep;
     double before, after;
-    bool
-        churns; /* objects of this term were freed meanwhile: coming and going is its way of life */
+    bool churns; /* objects of this term were freed meanwhile: coming and going is its way of life */
 };
 
 /* Only came, or only went: what hp_noise_probability needs to know to tell sampling from churn. */

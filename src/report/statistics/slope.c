@@ -30,8 +30,7 @@ void hp_trend_weights(const double *seconds, size_t count, double *weights)
 {
     double sum = 0, mean = 0, square = 0;
     for (size_t i = 0; i < count; i++) { /* half of the time to either neighbour */
-        double before = i ? seconds[i] - seconds[i - 1] : 0,
-               after = i + 1 < count ? seconds[i + 1] - seconds[i] : 0;
+        double before = i ? seconds[i] - seconds[i - 1] : 0, after = i + 1 < count ? seconds[i + 1] - seconds[i] : 0;
         weights[i] = (before + after) / 2;
         sum += weights[i];
         mean += weights[i] * seconds[i];
@@ -49,8 +48,8 @@ struct cohort {
 
 /* Weights that add up to 0 but for rounding are 0, or what was there all the time would be a term
  * of the test. */
-static void leave(struct hp_estimate *slope, const struct hp_trend_entry *entry, double samples,
-                  double sum, double least, hp_trend_visit_fn *visit, void *state)
+static void leave(struct hp_estimate *slope, const struct hp_trend_entry *entry, double samples, double sum,
+                  double least, hp_trend_visit_fn *visit, void *state)
 {
     double share = entry->each * sum, variance = share * share;
     if (samples <= 0 || fabs(sum) <= least || variance <= 0)
@@ -62,8 +61,8 @@ static void leave(struct hp_estimate *slope, const struct hp_trend_entry *entry,
         visit(state, samples, share);
 }
 
-struct hp_estimate hp_trend_slope(const struct hp_trend_entry *entry, const double *weights,
-                                  size_t count, hp_trend_visit_fn *visit, void *state)
+struct hp_estimate hp_trend_slope(const struct hp_trend_entry *entry, const double *weights, size_t count,
+                                  hp_trend_visit_fn *visit, void *state)
 {
     struct hp_estimate slope = {0};
     struct cohort *cohorts = hp_alloc(count, sizeof *cohorts);
@@ -84,8 +83,7 @@ struct hp_estimate hp_trend_slope(const struct hp_trend_entry *entry, const doub
         sum += weights[k];
     }
     for (; oldest < count; oldest++)
-        leave(&slope, entry, cohorts[oldest].samples, sum - cohorts[oldest].start, least, visit,
-              state);
+        leave(&slope, entry, cohorts[oldest].samples, sum - cohorts[oldest].start, least, visit, state);
     free(cohorts);
     return slope;
 }

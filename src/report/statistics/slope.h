@@ -18,7 +18,7 @@ struct hp_trend_entry {
     double each;
 };
 typedef void hp_trend_visit_fn(void *state, double samples, double share);
-struct hp_estimate hp_trend_slope(const struct hp_trend_entry *entry, const double *weights,
-                                  size_t count, hp_trend_visit_fn *visit, void *state);
+struct hp_estimate hp_trend_slope(const struct hp_trend_entry *entry, const double *weights, size_t count,
+                                  hp_trend_visit_fn *visit, void *state);
 
 #endif

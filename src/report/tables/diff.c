@@ -37,8 +37,7 @@ static struct summary summarize(const struct hp_rows *rows, const struct hp_repo
         summary.changed += differs(&rows->rows[i], options->by_cum);
         summary.significant += rows->rows[i].significant;
     }
-    summary.shown =
-        options->rows && options->rows < summary.changed ? options->rows : summary.changed;
+    summary.shown = options->rows && options->rows < summary.changed ? options->rows : summary.changed;
     return summary;
 }
 
@@ -53,8 +52,7 @@ static void write_json(FILE *out, const struct hp_report_input *input, const str
     hp_json_set(document, "total_before", hp_json_number(total->before.value));
     hp_json_set(document, "total_after", hp_json_number(total->after.value));
     hp_json_set(document, "significant_growth", hp_json_number(summary->growth));
-    hp_json_set(document, "same_process",
-                json_boolean(hp_same_process(input->before, input->profile)));
+    hp_json_set(document, "same_process", json_boolean(hp_same_process(input->before, input->profile)));
     for (size_t i = 0; i < summary->shown; i++) {
         const struct hp_measure *measure = hp_row_measure(&rows->rows[i], options->by_cum);
         json_t *row = json_object();
@@ -74,34 +72,25 @@ static void write_json(FILE *out, const struct hp_report_input *input, const str
     hp_json_write(out, document);
 }
 
-static void write_table(FILE *out, const struct hp_rows *rows, size_t shown,
-                        const struct hp_report_options *options, bool exact)
+static void write_table(FILE *out, const struct hp_rows *rows, size_t shown, const struct hp_report_options *options,
+                        bool exact)
 {
-    const struct hp_column columns[] = {{"before", 2},
-                                        {"after", 0},
-                                        {"growth", 0},
-                                        {"±", 0},
-                                        {"samples", 1},
-                                        {" ", 0},
-                                        {hp_header_row(options), 0}};
-    const struct hp_column exact_columns[] = {{"before", 2}, {"after", 0},
-                                              {"growth", 0}, {"objects", 1},
-                                              {" ", 0},      {hp_header_row(options), 0}};
+    const struct hp_column columns[] = {
+        {"before", 2}, {"after", 0}, {"growth", 0}, {"±", 0}, {"samples", 1}, {" ", 0}, {hp_header_row(options), 0}};
+    const struct hp_column exact_columns[] = {{"before", 2},  {"after", 0}, {"growth", 0},
+                                              {"objects", 1}, {" ", 0},     {hp_header_row(options), 0}};
     struct hp_table *table = exact ? hp_table_new(exact_columns, 6) : hp_table_new(columns, 7);
     bool bytes = hp_in_bytes(options);
     for (size_t i = 0; i < shown; i++) {
         const struct hp_report_row *row = &rows->rows[i];
         const struct hp_measure *measure = hp_row_measure(row, options->by_cum);
-        enum hp_style style = !row->significant           ? HP_PLAIN
-                              : measure->growth.value > 0 ? HP_RED
-                                                          : HP_GREEN;
+        enum hp_style style = !row->significant ? HP_PLAIN : measure->growth.value > 0 ? HP_RED : HP_GREEN;
         char figure[HP_FIGURE];
         hp_table_cell(table, HP_PLAIN, hp_figure(figure, measure->before.value, bytes));
         hp_table_cell(table, HP_PLAIN, hp_figure(figure, measure->after.value, bytes));
         hp_table_cell(table, style, hp_signed_figure(figure, measure->growth.value, bytes));
         if (!exact)
-            hp_table_cell(table, HP_DIM,
-                          hp_figure(figure, hp_estimate_error(&measure->growth), bytes));
+            hp_table_cell(table, HP_DIM, hp_figure(figure, hp_estimate_error(&measure->growth), bytes));
         snprintf(figure, sizeof figure, "%" PRIu64, measure->growth.samples);
         hp_table_cell(table, HP_PLAIN, figure);
         hp_table_cell(table, style, row->significant ? "*" : " ");
@@ -129,20 +118,18 @@ static void write_summary(FILE *out, const struct hp_report_input *input, const 
     const char *what = hp_granularity_names[options->view.granularity];
     fprintf(out, ", %zu of %zu changed %s shown\n", summary->shown, summary->changed, what);
     if (summary->significant)
-        fprintf(out, "%zu marked *: more than the noise of sampling; significant growth: %s\n",
-                summary->significant, hp_figure(growth, summary->growth, bytes));
+        fprintf(out, "%zu marked *: more than the noise of sampling; significant growth: %s\n", summary->significant,
+                hp_figure(growth, summary->growth, bytes));
     else
         fprintf(out, "no %s changed by more than the noise of sampling\n", hp_header_row(options));
     free(before);
     free(after);
 }
 
-static int write_diff(FILE *out, const struct hp_report_input *input,
-                      const struct hp_report_options *options, struct hp_report_outcome *outcome,
-                      struct hp_error *error)
+static int write_diff(FILE *out, const struct hp_report_input *input, const struct hp_report_options *options,
+                      struct hp_report_outcome *outcome, struct hp_error *error)
 {
-    struct hp_rows_options wanted = {options->view, options->sample, options->raw, options->by_cum,
-                                     true};
+    struct hp_rows_options wanted = {options->view, options->sample, options->raw, options->by_cum, true};
     struct hp_rows rows;
     int status = hp_rows_build(input->before, input->profile, &wanted, &rows, error);
     if (status)

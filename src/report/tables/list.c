@@ -49,8 +49,7 @@ static void gather(struct list *list)
             if (j == 0) {
                 hp_estimate_add(&site->flat, estimate);
                 hp_estimate_add(&function->flat, estimate);
-            } else if (site->callee == UINT32_MAX ||
-                       fabs(estimate->value) > fabs(site->callee_value)) {
+            } else if (site->callee == UINT32_MAX || fabs(estimate->value) > fabs(site->callee_value)) {
                 site->callee = frames[j - 1].row;
                 site->callee_value = estimate->value;
                 site->inlined = frames[j - 1].inlined;
@@ -81,14 +80,12 @@ static int by_size(const void *a, const void *b)
     return x != y ? (x > y ? -1 : 1) : (left->row > right->row) - (left->row < right->row);
 }
 
-static void add_line(struct hp_table *table, const struct list *list, const struct site *site,
-                     uint32_t line, const char *text, const struct hp_report_options *options,
-                     bool exact)
+static void add_line(struct hp_table *table, const struct list *list, const struct site *site, uint32_t line,
+                     const char *text, const struct hp_report_options *options, bool exact)
 {
     char figure[HP_FIGURE];
     bool bytes = hp_in_bytes(options);
-    const struct hp_estimate none = {0}, *flat = site ? &site->flat : &none,
-                             *cum = site ? &site->cum : &none;
+    const struct hp_estimate none = {0}, *flat = site ? &site->flat : &none, *cum = site ? &site->cum : &none;
     bool own = fabs(flat->value) >= 0.5;
     hp_table_cell(table, HP_BOLD, own ? hp_figure(figure, flat->value, bytes) : ".");
     hp_table_cell(table, HP_BOLD, site ? hp_figure(figure, cum->value, bytes) : ".");
@@ -136,17 +133,13 @@ static void write_title(FILE *out, const char *name, const char *remark, size_t 
 }
 
 /* Sites first up to limit are of one function and one file, by line. */
-static void write_file(FILE *out, const struct list *list, const struct site *sites, size_t first,
-                       size_t limit, const struct hp_report_input *input,
-                       const struct hp_report_options *options)
+static void write_file(FILE *out, const struct list *list, const struct site *sites, size_t first, size_t limit,
+                       const struct hp_report_input *input, const struct hp_report_options *options)
 {
     static const struct hp_column columns[] = {{"flat", 0},    {"cum", 0},  {"±", 1},
                                                {"samples", 2}, {"line", 0}, {"source", 0}};
-    const struct hp_column exact_columns[] = {{"flat", 0},
-                                              {"cum", 0},
-                                              {options->raw ? "samples" : "objects", 2},
-                                              {"line", 0},
-                                              {"source", 0}};
+    const struct hp_column exact_columns[] = {
+        {"flat", 0}, {"cum", 0}, {options->raw ? "samples" : "objects", 2}, {"line", 0}, {"source", 0}};
     bool exact = hp_header_exact(input, options);
     struct hp_table *table = exact ? hp_table_new(exact_columns, 5) : hp_table_new(columns, 6);
     const struct hp_place *places = list->stacks->places.sites;
@@ -154,9 +147,11 @@ static void write_file(FILE *out, const struct list *list, const struct site *si
     struct hp_source source;
     bool found = hp_source_read(&source, place->file, options->source, options->source_count);
     /* Profiles tell whole seconds. */
-    bool changed =
-        found && input->profile->time_ns && source.time_ns - 1000000000 >= input->profile->time_ns;
-    write_title(out, found ? source.path : *place->file ? place->file : "no file known",
+    bool changed = found && input->profile->time_ns && source.time_ns - 1000000000 >= input->profile->time_ns;
+    write_title(out,
+                found          ? source.path
+                : *place->file ? place->file
+                               : "no file known",
                 !found    ? *place->file ? ": not found (--source=DIR says where else to look)" : ""
                 : changed ? " (changed since the profile was taken)"
                           : "",
@@ -172,12 +167,10 @@ static void write_file(FILE *out, const struct list *list, const struct site *si
                 add_line(table, list, NULL, next, source.lines[next - 1], options, exact);
         }
         bool inside = found && line && line <= source.line_count;
-        add_line(table, list, &sites[site], line, inside ? source.lines[line - 1] : "", options,
-                 exact);
+        add_line(table, list, &sites[site], line, inside ? source.lines[line - 1] : "", options, exact);
         next = line + 1;
         uint32_t limit_line = site + 1 < limit ? places[sites[site + 1].site].line : UINT32_MAX;
-        for (; inside && next <= line + AROUND && next < limit_line && next <= source.line_count;
-             next++)
+        for (; inside && next <= line + AROUND && next < limit_line && next <= source.line_count; next++)
             add_line(table, list, NULL, next, source.lines[next - 1], options, exact);
     }
     hp_table_write(table, out, &options->look);
@@ -186,8 +179,7 @@ static void write_file(FILE *out, const struct list *list, const struct site *si
 }
 
 static void write_function(FILE *out, const struct list *list, const struct function *function,
-                           const struct hp_report_input *input,
-                           const struct hp_report_options *options)
+                           const struct hp_report_input *input, const struct hp_report_options *options)
 {
     const struct hp_places *places = &list->stacks->places;
     char flat[HP_FIGURE], cum[HP_FIGURE], error[HP_FIGURE], percent[HP_FIGURE];
@@ -199,8 +191,7 @@ static void write_function(FILE *out, const struct list *list, const struct func
     if (!hp_header_exact(input, options))
         fprintf(out, " ± %s", hp_figure(error, hp_estimate_error(&function->cum), bytes));
     fprintf(out, " (%s of the total, %" PRIu64 " %s)\n",
-            hp_percent(percent, function->cum.value, list->stacks->total.value),
-            function->cum.samples,
+            hp_percent(percent, function->cum.value, list->stacks->total.value), function->cum.samples,
             hp_header_exact(input, options) && !options->raw ? "objects" : "samples");
     size_t count = places->site_names.count;
     for (size_t first = 0, limit; first < count; first = limit) {

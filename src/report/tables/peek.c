@@ -17,10 +17,9 @@ struct peek {
     char *matched;
 };
 
-static void add_line(struct hp_table *table, const struct peek *peek, const char *role,
-                     uint32_t row, const struct hp_estimate *flat, const struct hp_estimate *sum,
-                     double whole, bool inlined, const struct hp_report_options *options,
-                     bool exact)
+static void add_line(struct hp_table *table, const struct peek *peek, const char *role, uint32_t row,
+                     const struct hp_estimate *flat, const struct hp_estimate *sum, double whole, bool inlined,
+                     const struct hp_report_options *options, bool exact)
 {
     char figure[HP_FIGURE];
     bool bytes = hp_in_bytes(options);
@@ -35,8 +34,7 @@ static void add_line(struct hp_table *table, const struct peek *peek, const char
     hp_table_cell(table, HP_DIM, figure);
     hp_table_cell(table, HP_DIM, role);
     char *where = hp_header_place(place, options);
-    char *tail =
-        hp_print("%s%s%s", where, inlined && *where ? " " : "", inlined ? "(inlined)" : "");
+    char *tail = hp_print("%s%s%s", where, inlined && *where ? " " : "", inlined ? "(inlined)" : "");
     hp_table_last(table, style, place->label, tail);
     free(tail);
     free(where);
@@ -45,30 +43,22 @@ static void add_line(struct hp_table *table, const struct peek *peek, const char
 static void write_block(FILE *out, const struct peek *peek, const struct hp_call_node *node,
                         const struct hp_report_options *options, bool exact)
 {
-    const struct hp_column columns[] = {{"flat", 1},
-                                        {"cum", 0},
-                                        {"±", 2},
-                                        {"cum%", 4},
-                                        {"samples", 3},
-                                        {"", 0},
-                                        {hp_header_row(options), 0}};
-    const struct hp_column exact_columns[] = {
-        {"flat", 1}, {"cum", 0},
-        {"cum%", 4}, {options->raw ? "samples" : "objects", 3},
-        {"", 0},     {hp_header_row(options), 0}};
+    const struct hp_column columns[] = {
+        {"flat", 1}, {"cum", 0}, {"±", 2}, {"cum%", 4}, {"samples", 3}, {"", 0}, {hp_header_row(options), 0}};
+    const struct hp_column exact_columns[] = {{"flat", 1}, {"cum", 0},
+                                              {"cum%", 4}, {options->raw ? "samples" : "objects", 3},
+                                              {"", 0},     {hp_header_row(options), 0}};
     struct hp_table *table = exact ? hp_table_new(exact_columns, 6) : hp_table_new(columns, 7);
     double whole = peek->stacks->total.value;
     for (size_t i = 0; i < peek->calls.edge_count; i++)
         if (peek->calls.edges[i].callee == node->row)
             add_line(table, peek, peek->calls.edges[i].inlined ? "inlined into" : "called by",
-                     peek->calls.edges[i].caller, NULL, &peek->calls.edges[i].sum, whole, false,
-                     options, exact);
+                     peek->calls.edges[i].caller, NULL, &peek->calls.edges[i].sum, whole, false, options, exact);
     add_line(table, peek, "", node->row, &node->flat, &node->cum, whole, false, options, exact);
     for (size_t i = 0; i < peek->calls.edge_count; i++)
         if (peek->calls.edges[i].caller == node->row)
-            add_line(table, peek, "calls", peek->calls.edges[i].callee, NULL,
-                     &peek->calls.edges[i].sum, whole, peek->calls.edges[i].inlined, options,
-                     exact);
+            add_line(table, peek, "calls", peek->calls.edges[i].callee, NULL, &peek->calls.edges[i].sum, whole,
+                     peek->calls.edges[i].inlined, options, exact);
     fputc('\n', out);
     hp_table_write(table, out, &options->look);
     hp_table_free(table);
@@ -92,9 +82,8 @@ static json_t *json_edges(const struct peek *peek, uint32_t row, bool callers)
     return list;
 }
 
-static void write_json(FILE *out, const struct hp_report_input *input, const struct peek *peek,
-                       const uint32_t *chosen, size_t count,
-                       const struct hp_report_options *options)
+static void write_json(FILE *out, const struct hp_report_input *input, const struct peek *peek, const uint32_t *chosen,
+                       size_t count, const struct hp_report_options *options)
 {
     json_t *document = hp_json_document(input, options), *list = json_array();
     hp_json_total(document, &peek->stacks->total);
@@ -126,11 +115,9 @@ static void write_report(FILE *out, const struct hp_report_input *input, struct 
         write_json(out, input, peek, chosen, shown, options);
     } else {
         hp_header_report(out, input, &peek->stacks->total, options);
-        fprintf(out, "%zu of %zu matching %s shown\n", shown, count,
-                hp_granularity_names[options->view.granularity]);
+        fprintf(out, "%zu of %zu matching %s shown\n", shown, count, hp_granularity_names[options->view.granularity]);
         for (size_t i = 0; i < shown; i++)
-            write_block(out, peek, &peek->calls.nodes[chosen[i]], options,
-                        hp_header_exact(input, options));
+            write_block(out, peek, &peek->calls.nodes[chosen[i]], options, hp_header_exact(input, options));
     }
     free(chosen);
     hp_calls_free(&peek->calls);

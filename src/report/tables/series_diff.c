@@ -34,8 +34,7 @@ static bool changes(const struct hp_trend *row)
     return row->significant || row->slope.samples;
 }
 
-static struct summary summarize(const struct hp_trends *trends,
-                                const struct hp_report_options *options)
+static struct summary summarize(const struct hp_trends *trends, const struct hp_report_options *options)
 {
     struct summary summary = {0};
     for (size_t i = 0; i < trends->count; i++) {
@@ -45,8 +44,7 @@ static struct summary summarize(const struct hp_trends *trends,
         if (row->significant && row->slope.value > 0)
             summary.growth += fmax(row->last - row->first, 0);
     }
-    summary.shown =
-        options->rows && options->rows < summary.changed ? options->rows : summary.changed;
+    summary.shown = options->rows && options->rows < summary.changed ? options->rows : summary.changed;
     return summary;
 }
 
@@ -71,8 +69,7 @@ static void write_json(FILE *out, const struct hp_series *series, const struct h
                        const struct summary *summary, const struct hp_report_options *options)
 {
     const struct hp_report_input input = {.profile = series->stacks};
-    json_t *document = hp_json_document(&input, options), *moments = json_array(),
-           *list = json_array();
+    json_t *document = hp_json_document(&input, options), *moments = json_array(), *list = json_array();
     put_trend(document, &trends->total);
     hp_json_set(document, "seconds", json_real(trends->seconds));
     hp_json_set(document, "significant_growth", hp_json_number(summary->growth));
@@ -100,8 +97,8 @@ static void write_json(FILE *out, const struct hp_series *series, const struct h
     hp_json_write(out, document);
 }
 
-static void write_table(FILE *out, const struct hp_trends *trends, size_t shown,
-                        const struct unit *unit, const struct hp_report_options *options)
+static void write_table(FILE *out, const struct hp_trends *trends, size_t shown, const struct unit *unit,
+                        const struct hp_report_options *options)
 {
     char per[HP_FIGURE];
     snprintf(per, sizeof per, "per %s", unit->name);
@@ -112,20 +109,14 @@ static void write_table(FILE *out, const struct hp_trends *trends, size_t shown,
     bool bytes = hp_in_bytes(options);
     for (size_t i = 0; i < shown; i++) {
         const struct hp_trend *row = &trends->rows[i];
-        enum hp_style style = !row->significant      ? HP_PLAIN
-                              : row->slope.value > 0 ? HP_RED
-                                                     : HP_GREEN;
+        enum hp_style style = !row->significant ? HP_PLAIN : row->slope.value > 0 ? HP_RED : HP_GREEN;
         char figure[HP_FIGURE];
         hp_table_cell(table, HP_PLAIN, hp_figure(figure, row->first, bytes));
         hp_table_cell(table, HP_PLAIN, hp_figure(figure, row->last, bytes));
-        hp_table_cell(table, style,
-                      hp_signed_figure(figure, row->slope.value * unit->seconds, bytes));
-        hp_table_cell(table, HP_DIM,
-                      hp_figure(figure, hp_estimate_error(&row->slope) * unit->seconds, bytes));
-        hp_table_cell(table, HP_PLAIN,
-                      hp_signed_figure(figure, row->lately.value * unit->seconds, bytes));
-        hp_table_cell(table, HP_DIM,
-                      hp_figure(figure, hp_estimate_error(&row->lately) * unit->seconds, bytes));
+        hp_table_cell(table, style, hp_signed_figure(figure, row->slope.value * unit->seconds, bytes));
+        hp_table_cell(table, HP_DIM, hp_figure(figure, hp_estimate_error(&row->slope) * unit->seconds, bytes));
+        hp_table_cell(table, HP_PLAIN, hp_signed_figure(figure, row->lately.value * unit->seconds, bytes));
+        hp_table_cell(table, HP_DIM, hp_figure(figure, hp_estimate_error(&row->lately) * unit->seconds, bytes));
         snprintf(figure, sizeof figure, "%" PRIu64, row->slope.samples);
         hp_table_cell(table, HP_PLAIN, figure);
         hp_table_cell(table, style, row->significant ? "*" : " ");
@@ -147,9 +138,8 @@ static void write_summary(FILE *out, const struct hp_series *series, const struc
     hp_header_write(out, series->stacks, options);
     fprintf(out, "%zu moments in %s, from %s to %s, %s per %s ± %s\n", series->count,
             hp_duration(length, trends->seconds), hp_figure(first, total->first, bytes),
-            hp_figure(last, total->last, bytes),
-            hp_signed_figure(slope, total->slope.value * unit->seconds, bytes), unit->name,
-            hp_figure(error, hp_estimate_error(&total->slope) * unit->seconds, bytes));
+            hp_figure(last, total->last, bytes), hp_signed_figure(slope, total->slope.value * unit->seconds, bytes),
+            unit->name, hp_figure(error, hp_estimate_error(&total->slope) * unit->seconds, bytes));
     if (summary->significant)
         fprintf(out,
                 "%zu marked *: grew or shrank all the time, and lately, by more than chance; %zu "
@@ -157,11 +147,9 @@ static void write_summary(FILE *out, const struct hp_series *series, const struc
                 summary->significant, summary->shown, summary->changed,
                 hp_granularity_names[options->view.granularity]);
     else
-        fprintf(
-            out,
-            "no %s grew or shrank all the time by more than chance; %zu of %zu changed %s shown\n",
-            hp_header_row(options), summary->shown, summary->changed,
-            hp_granularity_names[options->view.granularity]);
+        fprintf(out, "no %s grew or shrank all the time by more than chance; %zu of %zu changed %s shown\n",
+                hp_header_row(options), summary->shown, summary->changed,
+                hp_granularity_names[options->view.granularity]);
 }
 
 int hp_series_diff_write(FILE *out, const struct hp_series *series, const struct hp_report_options *options,

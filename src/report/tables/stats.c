@@ -52,8 +52,7 @@ static bool number(const char *text, double *value)
     return !errno && end != text && !*end;
 }
 
-static void add_line(struct hp_table *table, const char *name, const char *value,
-                     const char *meaning)
+static void add_line(struct hp_table *table, const char *name, const char *value, const char *meaning)
 {
     hp_table_cell(table, HP_PLAIN, name);
     hp_table_cell(table, HP_BOLD, value);
@@ -64,8 +63,7 @@ static void add_figure(struct hp_table *table, const struct figure *figure, doub
 {
     char text[HP_FIGURE];
     if (figure->kind == NANOSECONDS)
-        snprintf(text, sizeof text, value < 1e9 ? "%.1f ms" : "%.1f s",
-                 value < 1e9 ? value / 1e6 : value / 1e9);
+        snprintf(text, sizeof text, value < 1e9 ? "%.1f ms" : "%.1f s", value < 1e9 ? value / 1e6 : value / 1e9);
     else
         hp_figure(text, value, figure->kind == BYTES);
     add_line(table, figure->fact, text, figure->meaning);
@@ -75,15 +73,13 @@ static struct hp_estimate total_of(const struct hp_profile *profile, enum hp_sam
 {
     struct hp_estimate total = {0};
     for (size_t i = 0; i < profile->sample_count; i++) {
-        struct hp_estimate estimate =
-            hp_sample_estimate(profile, &profile->samples[i], type, false);
+        struct hp_estimate estimate = hp_sample_estimate(profile, &profile->samples[i], type, false);
         hp_estimate_add(&total, &estimate);
     }
     return total;
 }
 
-static void write_text(FILE *out, const struct hp_profile *profile,
-                       const struct hp_report_options *options)
+static void write_text(FILE *out, const struct hp_profile *profile, const struct hp_report_options *options)
 {
     static const struct hp_column columns[] = {{"figure", 0}, {"value", 0}, {"meaning", 0}};
     struct hp_table *table = hp_table_new(columns, 3);
@@ -139,8 +135,7 @@ static json_t *make_resident(const struct hp_resident_set *set)
     return resident;
 }
 
-static void write_json(FILE *out, const struct hp_report_input *input,
-                       const struct hp_report_options *options)
+static void write_json(FILE *out, const struct hp_report_input *input, const struct hp_report_options *options)
 {
     const struct hp_profile *profile = input->profile;
     json_t *document = hp_json_document(input, options), *facts = json_object();
@@ -161,17 +156,15 @@ static void write_json(FILE *out, const struct hp_report_input *input,
         const char *text = profile->facts[i].value;
         char *name = hp_clean(profile->facts[i].name);
         double value;
-        hp_json_set(facts, name,
-                    number(text, &value) ? hp_json_number(value) : hp_json_string(text));
+        hp_json_set(facts, name, number(text, &value) ? hp_json_number(value) : hp_json_string(text));
         free(name);
     }
     hp_json_set(document, "facts", facts);
     hp_json_write(out, document);
 }
 
-static int write_stats(FILE *out, const struct hp_report_input *input,
-                       const struct hp_report_options *options, struct hp_report_outcome *outcome,
-                       struct hp_error *error)
+static int write_stats(FILE *out, const struct hp_report_input *input, const struct hp_report_options *options,
+                       struct hp_report_outcome *outcome, struct hp_error *error)
 {
     if (options->json)
         write_json(out, input, options);

@@ -59,11 +59,8 @@ static void write_table(FILE *out, const struct size_class *classes, double tota
 {
     const struct hp_column columns[] = {{"flat", 0}, {"±", 0},       {"flat%", 0},
                                         {"sum%", 0}, {"samples", 0}, {"size of an object", 0}};
-    const struct hp_column exact_columns[] = {{"flat", 0},
-                                              {"flat%", 0},
-                                              {"sum%", 0},
-                                              {options->raw ? "samples" : "objects", 0},
-                                              {"size of an object", 0}};
+    const struct hp_column exact_columns[] = {
+        {"flat", 0}, {"flat%", 0}, {"sum%", 0}, {options->raw ? "samples" : "objects", 0}, {"size of an object", 0}};
     struct hp_table *table = exact ? hp_table_new(exact_columns, 5) : hp_table_new(columns, 6);
     bool bytes = hp_in_bytes(options);
     double sum = 0;
@@ -73,8 +70,7 @@ static void write_table(FILE *out, const struct size_class *classes, double tota
             continue;
         char figure[HP_FIGURE];
         sum += estimate->value;
-        enum hp_style style =
-            fabs(estimate->value) >= 0.1 * fabs(total) && total != 0 ? HP_BOLD : HP_PLAIN;
+        enum hp_style style = fabs(estimate->value) >= 0.1 * fabs(total) && total != 0 ? HP_BOLD : HP_PLAIN;
         hp_table_cell(table, style, hp_figure(figure, estimate->value, bytes));
         if (!exact)
             hp_table_cell(table, HP_DIM, hp_figure(figure, hp_estimate_error(estimate), bytes));
@@ -90,9 +86,8 @@ static void write_table(FILE *out, const struct size_class *classes, double tota
     hp_table_free(table);
 }
 
-static void write_json(FILE *out, const struct hp_report_input *input,
-                       const struct hp_stacks *stacks, const struct size_class *classes,
-                       const struct hp_report_options *options)
+static void write_json(FILE *out, const struct hp_report_input *input, const struct hp_stacks *stacks,
+                       const struct size_class *classes, const struct hp_report_options *options)
 {
     json_t *document = hp_json_document(input, options), *list = json_array();
     hp_json_total(document, &stacks->total);
@@ -128,8 +123,7 @@ static int write_tags(FILE *out, const struct hp_report_input *input, struct hp_
         hp_header_report(out, input, &stacks->total, options);
         fprintf(out, "%zu size %s\n", count, count == 1 ? "class" : "classes");
         if (count)
-            write_table(out, classes, stacks->total.value, options,
-                        hp_header_exact(input, options));
+            write_table(out, classes, stacks->total.value, options, hp_header_exact(input, options));
         hp_threads_write_text(out, input, options);
     }
     return 0;

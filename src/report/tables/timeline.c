@@ -62,8 +62,7 @@ static double *spread(const struct hp_figures_at *moments, size_t count, int whi
         values[i] = next ? value_of(&moments[next - 1], which) : 0;
         double end = (double)length * (double)(i + 1) / (double)cells;
         bool fresh = true;
-        for (; next < count && (i + 1 == cells || (double)(moments[next].time_ns - start) < end);
-             next++) {
+        for (; next < count && (i + 1 == cells || (double)(moments[next].time_ns - start) < end); next++) {
             double value = value_of(&moments[next], which);
             values[i] = fresh || value > values[i] ? value : values[i];
             fresh = false;
@@ -72,8 +71,8 @@ static double *spread(const struct hp_figures_at *moments, size_t count, int whi
     return values;
 }
 
-static void write_line(FILE *out, const struct hp_figures_at *moments, size_t count, int which,
-                       size_t cells, bool blocks)
+static void write_line(FILE *out, const struct hp_figures_at *moments, size_t count, int which, size_t cells,
+                       bool blocks)
 {
     static const char *const names[] = {"live", "HeapInuse", "HeapIdle"};
     char first[HP_FIGURE], most[HP_FIGURE], last[HP_FIGURE];
@@ -89,8 +88,7 @@ static void write_line(FILE *out, const struct hp_figures_at *moments, size_t co
     free(values);
 }
 
-void hp_timeline_write(FILE *out, const struct hp_figures_at *moments, size_t count, size_t columns,
-                       bool blocks)
+void hp_timeline_write(FILE *out, const struct hp_figures_at *moments, size_t count, size_t columns, bool blocks)
 {
     char length[HP_FIGURE];
     if (!count)

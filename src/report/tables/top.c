@@ -20,8 +20,7 @@ static void write_json(FILE *out, const struct hp_report_input *input, const str
     json_t *document = hp_json_document(input, options), *list = json_array();
     hp_json_total(document, &rows->total.growth);
     for (size_t i = 0; i < shown_rows(rows, options); i++) {
-        const struct hp_estimate *flat = &rows->rows[i].flat.growth,
-                                 *cum = &rows->rows[i].cum.growth;
+        const struct hp_estimate *flat = &rows->rows[i].flat.growth, *cum = &rows->rows[i].cum.growth;
         json_t *row = json_object();
         hp_json_place(row, rows->rows[i].place);
         hp_json_set(row, "flat", hp_json_number(flat->value));
@@ -36,17 +35,14 @@ static void write_json(FILE *out, const struct hp_report_input *input, const str
     hp_json_write(out, document);
 }
 
-static void add_estimate(struct hp_table *table, const struct hp_estimate *estimate, double total,
-                         bool bytes, bool exact)
+static void add_estimate(struct hp_table *table, const struct hp_estimate *estimate, double total, bool bytes,
+                         bool exact)
 {
     char figure[HP_FIGURE];
-    enum hp_style style =
-        fabs(estimate->value) >= 0.1 * fabs(total) && total != 0 ? HP_BOLD : HP_PLAIN;
+    enum hp_style style = fabs(estimate->value) >= 0.1 * fabs(total) && total != 0 ? HP_BOLD : HP_PLAIN;
     hp_table_cell(table, style, hp_figure(figure, estimate->value, bytes));
     if (!exact)
-        hp_table_cell(table, HP_DIM,
-                      estimate->samples ? hp_figure(figure, hp_estimate_error(estimate), bytes)
-                                        : "");
+        hp_table_cell(table, HP_DIM, estimate->samples ? hp_figure(figure, hp_estimate_error(estimate), bytes) : "");
     hp_table_cell(table, style, hp_percent(figure, estimate->value, total));
 }
 
@@ -72,8 +68,7 @@ static void write_table(FILE *out, const struct hp_rows *rows, const struct hp_r
         add_estimate(table, &row->flat.growth, total, bytes, exact);
         hp_table_cell(table, HP_DIM, hp_percent(figure, sum, total));
         add_estimate(table, &row->cum.growth, total, bytes, exact);
-        snprintf(figure, sizeof figure, "%" PRIu64,
-                 row->cum.growth.samples); /* which include those of flat */
+        snprintf(figure, sizeof figure, "%" PRIu64, row->cum.growth.samples); /* which include those of flat */
         hp_table_cell(table, HP_PLAIN, figure);
         char *place = hp_header_place(row->place, options);
         hp_table_last(table, HP_PLAIN, row->place->label, place);
@@ -89,22 +84,18 @@ static void write_text(FILE *out, const struct hp_report_input *input, const str
     hp_header_report(out, input, &rows->total.growth, options);
     size_t shown = shown_rows(rows, options);
     if (shown < rows->count)
-        fprintf(out, "%zu of %zu %s shown\n", shown, rows->count,
-                hp_granularity_names[options->view.granularity]);
+        fprintf(out, "%zu of %zu %s shown\n", shown, rows->count, hp_granularity_names[options->view.granularity]);
     else
         fprintf(out, "%zu %s\n", shown,
-                shown == 1 ? hp_header_row(options)
-                           : hp_granularity_names[options->view.granularity]);
+                shown == 1 ? hp_header_row(options) : hp_granularity_names[options->view.granularity]);
     if (shown)
         write_table(out, rows, options, hp_header_exact(input, options));
 }
 
-static int write_top(FILE *out, const struct hp_report_input *input,
-                     const struct hp_report_options *options, struct hp_report_outcome *outcome,
-                     struct hp_error *error)
+static int write_top(FILE *out, const struct hp_report_input *input, const struct hp_report_options *options,
+                     struct hp_report_outcome *outcome, struct hp_error *error)
 {
-    struct hp_rows_options wanted = {options->view, options->sample, options->raw, options->by_cum,
-                                     false};
+    struct hp_rows_options wanted = {options->view, options->sample, options->raw, options->by_cum, false};
     struct hp_rows rows;
     int status = hp_rows_build(input->before, input->profile, &wanted, &rows, error);
     if (status)

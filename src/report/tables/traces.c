@@ -35,9 +35,8 @@ static void write_stack(FILE *out, const struct hp_stacks *stacks, const struct 
     hp_percent(percent, estimate->value, stacks->total.value);
     char *more =
         exact ? hp_print(" (%s, objects of %s)", percent, hp_figure(size, object_size(stack), true))
-              : hp_print(" ± %s (%s, %" PRIu64 " %s of %s)",
-                         hp_figure(error, hp_estimate_error(estimate), bytes), percent,
-                         estimate->samples, estimate->samples == 1 ? "sample" : "samples",
+              : hp_print(" ± %s (%s, %" PRIu64 " %s of %s)", hp_figure(error, hp_estimate_error(estimate), bytes),
+                         percent, estimate->samples, estimate->samples == 1 ? "sample" : "samples",
                          hp_figure(size, object_size(stack), true));
     fputc('\n', out);
     hp_put_styled(out, &options->look, HP_BOLD, value);
@@ -48,8 +47,7 @@ static void write_stack(FILE *out, const struct hp_stacks *stacks, const struct 
         struct hp_place place = stacks->places.sites[frame->site];
         place.label = stacks->places.rows[frame->row].label;
         char *where = hp_header_place(&place, options);
-        char *tail = hp_print("%s%s%s", where, frame->inlined && *where ? " " : "",
-                              frame->inlined ? "(inlined)" : "");
+        char *tail = hp_print("%s%s%s", where, frame->inlined && *where ? " " : "", frame->inlined ? "(inlined)" : "");
         hp_table_one(out, &options->look, 4, place.label, tail);
         free(tail);
         free(where);
@@ -74,8 +72,7 @@ static json_t *json_stack(const struct hp_stacks *stacks, const struct hp_stack 
     return object;
 }
 
-static void write_json(FILE *out, const struct hp_report_input *input,
-                       const struct hp_stacks *stacks, size_t shown,
+static void write_json(FILE *out, const struct hp_report_input *input, const struct hp_stacks *stacks, size_t shown,
                        const struct hp_report_options *options)
 {
     json_t *document = hp_json_document(input, options), *list = json_array();

@@ -54,8 +54,7 @@ static void choose_nodes(struct tree *tree, const struct hp_report_options *opti
 static size_t shown_children(const struct tree *tree, uint32_t node, bool *omitted)
 {
     size_t count = 0;
-    for (uint32_t child = tree->trie.nodes[node].child; child;
-         child = tree->trie.nodes[child].sibling) {
+    for (uint32_t child = tree->trie.nodes[node].child; child; child = tree->trie.nodes[child].sibling) {
         if (tree->shown[child])
             count++;
         else
@@ -90,8 +89,7 @@ static void add_node(struct hp_table *table, const struct tree *tree, uint32_t i
     snprintf(figure, sizeof figure, "%" PRIu64, node->cum.samples);
     hp_table_cell(table, HP_DIM, figure);
     char *where = hp_header_place(place, options);
-    char *tail = hp_print("%s%s%s", where, node->inlined && *where ? " " : "",
-                          node->inlined ? "(inlined)" : "");
+    char *tail = hp_print("%s%s%s", where, node->inlined && *where ? " " : "", node->inlined ? "(inlined)" : "");
     const char *mark = node->parent && !branches(tree, node->parent) ? "↳ " : "";
     char *label = hp_print("%*s%s%s", (int)indent, "", mark, place->label);
     hp_table_last(table, large ? HP_BOLD : HP_PLAIN, label, tail);
@@ -105,11 +103,8 @@ static void write_text(FILE *out, const struct hp_report_input *input, const str
 {
     const struct hp_column columns[] = {{"cum", 0},  {"±", 2},       {"cum%", 3},
                                         {"flat", 1}, {"samples", 4}, {hp_header_row(options), 0}};
-    const struct hp_column exact_columns[] = {{"cum", 0},
-                                              {"cum%", 3},
-                                              {"flat", 1},
-                                              {options->raw ? "samples" : "objects", 4},
-                                              {hp_header_row(options), 0}};
+    const struct hp_column exact_columns[] = {
+        {"cum", 0}, {"cum%", 3}, {"flat", 1}, {options->raw ? "samples" : "objects", 4}, {hp_header_row(options), 0}};
     bool exact = hp_header_exact(input, options);
     struct hp_table *table = exact ? hp_table_new(exact_columns, 5) : hp_table_new(columns, 6);
     size_t depth = 0, deepest = 0;
@@ -122,15 +117,13 @@ static void write_text(FILE *out, const struct hp_report_input *input, const str
         indents[depth] = depth ? indents[depth - 1] + 2 * branches(tree, parent) : 0;
         size_t most = options->look.width ? DEEPEST_INDENT : SIZE_MAX;
         if (node && tree->shown[node])
-            add_node(table, tree, node, indents[depth] < most ? indents[depth] : most, options,
-                     exact);
+            add_node(table, tree, node, indents[depth] < most ? indents[depth] : most, options, exact);
         node = hp_trie_next(&tree->trie, node, tree->shown[node], &depth);
         if (!node)
             break;
     }
     hp_header_report(out, input, &tree->stacks->total, options);
-    fprintf(out, "%zu of %zu nodes of the call tree shown\n", tree->shown_count,
-            tree->trie.count - 1);
+    fprintf(out, "%zu of %zu nodes of the call tree shown\n", tree->shown_count, tree->trie.count - 1);
     if (tree->shown_count)
         hp_table_write(table, out, &options->look);
     hp_table_free(table);

@@ -5,8 +5,8 @@
  *   kill dump ROUNDS     read one running target ROUNDS times
  *   kill target FD       the target: counts what it does in the shared memory that FD is of
  *
- * Interval 1: exact. All of the target's own objects have one size that nothing else has, so that entries are told apart,
- * and an entry whose bytes are no multiple of it is torn.
+ * Interval 1: exact. All of the target's own objects have one size that nothing else has, so that entries are told
+ * apart, and an entry whose bytes are no multiple of it is torn.
  */
 #include <errno.h>
 #include <fcntl.h>

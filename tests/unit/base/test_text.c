@@ -122,7 +122,8 @@ static void writes_addresses_at_the_end_of_the_buffer(void **state)
         struct hp_text text = begin();
         hp_text_put(&text, name);
         hp_text_entry(&text, &counts, addresses, 4);
-        assert_true(asprintf(&end, "%s1: 2 [3: 4] @ 0xffffffffffffffff 0x1 0x55d0c0a01332 0xffffffffffffffff\n", name) > 0);
+        assert_true(asprintf(&end, "%s1: 2 [3: 4] @ 0xffffffffffffffff 0x1 0x55d0c0a01332 0xffffffffffffffff\n", name) >
+                    0);
         expect(&text, end);
         free(end);
         free(name);

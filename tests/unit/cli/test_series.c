@@ -3,24 +3,20 @@
 #include "cli/run/series_recorder.h"
 #include "report/core/series.h"
 
-#define HEAD(TIME, INTERVAL)                                                                       \
-    "# heapprof: pid=4242 exe=/opt/server start=77 time=" TIME " interval=" INTERVAL               \
-    " depth=128\n"                                                                                 \
-    "# HeapInuse = 5" TIME "\n# HeapIdle = 100\n"                                                  \
+#define HEAD(TIME, INTERVAL)                                                                                           \
+    "# heapprof: pid=4242 exe=/opt/server start=77 time=" TIME " interval=" INTERVAL " depth=128\n"                    \
+    "# HeapInuse = 5" TIME "\n# HeapIdle = 100\n"                                                                      \
     "MAPPED_LIBRARIES:\n400000-500000 r-xp 00000000 00:00 0 /opt/server\n"
 
-static const char first[] =
-    "heap profile: 3: 300 [4: 400] @ heap_v2/4096\n"
-    "2: 200 [3: 300] @ 0x401235 0x401350\n1: 100 [1: 100] @ 0x401999\n" HEAD("1000", "4096");
+static const char first[] = "heap profile: 3: 300 [4: 400] @ heap_v2/4096\n"
+                            "2: 200 [3: 300] @ 0x401235 0x401350\n1: 100 [1: 100] @ 0x401999\n" HEAD("1000", "4096");
 /* The first stack has an entry of another size now, the second one is gone, and there is a third.
  */
-static const char second[] =
-    "heap profile: 8: 4700 [13: 13100] @ heap_v2/4096\n"
-    "4: 4000 [4: 4000] @ 0x401235 0x401350\n3: 300 [8: 800] @ 0x401235 0x401350\n"
-    "1: 400 [1: 400] @ 0x401777\n" HEAD("1010", "4096");
+static const char second[] = "heap profile: 8: 4700 [13: 13100] @ heap_v2/4096\n"
+                             "4: 4000 [4: 4000] @ 0x401235 0x401350\n3: 300 [8: 800] @ 0x401235 0x401350\n"
+                             "1: 400 [1: 400] @ 0x401777\n" HEAD("1010", "4096");
 static const char other_interval[] =
-    "heap profile: 1: 100 [1: 100] @ heap_v2/8192\n1: 100 [1: 100] @ 0x401999\n" HEAD("1020",
-                                                                                      "8192");
+    "heap profile: 1: 100 [1: 100] @ heap_v2/8192\n1: 100 [1: 100] @ 0x401999\n" HEAD("1020", "8192");
 
 static int add(struct hp_series *series, const char *text, struct hp_error *error)
 {
@@ -38,15 +34,13 @@ static void entries_keep_their_numbers(void **state)
     assert_int_equal(add(&series, second, &error), 0);
     assert_int_equal(series.count, 2);
     assert_int_equal(series.stacks->sample_count, 4);
-    const struct hp_counts was = hp_series_counts(&series, 0, 0),
-                           is = hp_series_counts(&series, 1, 0);
+    const struct hp_counts was = hp_series_counts(&series, 0, 0), is = hp_series_counts(&series, 1, 0);
     assert_true(was.live_bytes + was.alloc_bytes == 500 || was.live_bytes + was.alloc_bytes == 200);
     size_t churn = was.live_bytes == 200 ? 0 : 1, gone = 1 - churn;
     assert_int_equal(hp_series_counts(&series, 1, churn).live_bytes, 300);
     assert_int_equal(hp_series_counts(&series, 1, churn).alloc_objects, 8);
     assert_int_equal(hp_series_counts(&series, 1, gone).live_objects, 0);
-    assert_int_equal(hp_series_counts(&series, 1, gone).alloc_bytes,
-                     100); /* was allocated all the same */
+    assert_int_equal(hp_series_counts(&series, 1, gone).alloc_bytes, 100); /* was allocated all the same */
     uint64_t fresh = 0;
     for (size_t i = 2; i < 4; i++) {
         assert_int_equal(hp_series_counts(&series, 0, i).alloc_bytes, 0);
@@ -54,8 +48,7 @@ static void entries_keep_their_numbers(void **state)
     }
     assert_int_equal(fresh, 4400);
     assert_true(is.alloc_bytes > 0);
-    assert_true(series.moments[0].figures.inuse == 51000 &&
-                series.moments[1].figures.inuse == 51010);
+    assert_true(series.moments[0].figures.inuse == 51000 && series.moments[1].figures.inuse == 51010);
     assert_int_equal(series.stacks->locations[0].module, 0);
     assert_string_equal(hp_profile_fact(series.stacks, "heapprof.time"), "1010");
     hp_series_free(&series);
@@ -67,10 +60,8 @@ static void what_is_no_series_is_refused(void **state)
     struct hp_error error;
     assert_int_equal(add(&series, second, &error), 0);
     assert_true(add(&series, first, &error) < 0 && strstr(error.text, "is not later than"));
-    assert_true(add(&series, other_interval, &error) < 0 &&
-                strstr(error.text, "different intervals"));
-    assert_true(
-        add(&series, "heap profile: 1: 1 [1: 1] @ heap_v2/4096\n1: 1 [1: 1] @ 0x1\n", &error) < 0);
+    assert_true(add(&series, other_interval, &error) < 0 && strstr(error.text, "different intervals"));
+    assert_true(add(&series, "heap profile: 1: 1 [1: 1] @ heap_v2/4096\n1: 1 [1: 1] @ 0x1\n", &error) < 0);
     assert_true(strstr(error.text, "not from heapprof"));
     assert_int_equal(series.count, 1);
     hp_series_free(&series);

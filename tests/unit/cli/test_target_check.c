@@ -207,12 +207,9 @@ static void builds_the_preload_list(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(accepts_programs_and_scripts),
-        cmocka_unit_test(says_what_is_missing),
-        cmocka_unit_test(refuses_what_cannot_be_preloaded),
-        cmocka_unit_test(refuses_an_allocator_linked_in),
-        cmocka_unit_test(refuses_raised_privileges),
-        cmocka_unit_test(builds_the_preload_list),
+        cmocka_unit_test(accepts_programs_and_scripts),     cmocka_unit_test(says_what_is_missing),
+        cmocka_unit_test(refuses_what_cannot_be_preloaded), cmocka_unit_test(refuses_an_allocator_linked_in),
+        cmocka_unit_test(refuses_raised_privileges),        cmocka_unit_test(builds_the_preload_list),
     };
     return cmocka_run_group_tests(tests, prepare, clean_up);
 }

@@ -44,7 +44,8 @@ static inline uint64_t test_random(uint64_t *state)
 }
 
 /* At the interval in force. */
-static inline struct hp_key make_key(const struct hp_store *store, const uint64_t *frames, size_t depth, uint16_t size_class)
+static inline struct hp_key make_key(const struct hp_store *store, const uint64_t *frames, size_t depth,
+                                     uint16_t size_class)
 {
     struct hp_key key = {.frames = frames,
                          .interval = store->ledger->interval,
@@ -56,15 +57,16 @@ static inline struct hp_key make_key(const struct hp_store *store, const uint64_
 }
 
 /* An object counted in its row, as the library does it for thread `tid`; 0: memory is out. */
-static inline hp_offset count_object(const struct hp_store *store, const struct hp_key *key, uint64_t size, uint32_t tid)
+static inline hp_offset count_object(const struct hp_store *store, const struct hp_key *key, uint64_t size,
+                                     uint32_t tid)
 {
     bool truncated;
     return hp_row_count(store, key, size, tid, __builtin_frame_address(0), &truncated);
 }
 
 /* ... and put into the live table. False: memory is out. */
-static inline bool add_object_by(const struct hp_store *store, const struct hp_key *key, uint64_t address, uint64_t size,
-                                 uint32_t tid)
+static inline bool add_object_by(const struct hp_store *store, const struct hp_key *key, uint64_t address,
+                                 uint64_t size, uint32_t tid)
 {
     const struct hp_live_data data = {.size = size, .row = count_object(store, key, size, tid), .thread = 1};
     if (!data.row)

@@ -1,5 +1,5 @@
-/* The ledger's tables under ThreadSanitizer: threads that insert, take, restore, drop, add and fold, with readers among them.
- * Exit status 66 (ThreadSanitizer's own): a data race; 1: sums that do not agree. */
+/* The ledger's tables under ThreadSanitizer: threads that insert, take, restore, drop, add and fold, with readers
+ * among them. Exit status 66 (ThreadSanitizer's own): a data race; 1: sums that do not agree. */
 #include <pthread.h>
 #include <sched.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
-/* Folding: rows whose objects are all gone make room, and nothing that was ever counted gets lost; whoever reads, takes over
- * or is killed in between. */
+/* Folding: rows whose objects are all gone make room, and nothing that was ever counted gets lost; whoever reads,
+ * takes over or is killed in between. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -305,7 +305,7 @@ static void gives_up_soon_where_all_is_live(void **state)
     assert_true(taken > 1000 && taken < 20000);
     assert_int_equal(fill_rows(&store, 4, 1000, 1 << 30), 0);
     assert_true(store.ledger->fold.hand - hand < 1000 * 100); /* chains */
-    empty_rows(&store, taken, 0); /* and it notices that it is not so any more */
+    empty_rows(&store, taken, 0);                             /* and it notices that it is not so any more */
     assert_true(fill_rows(&store, 4, 1000, 1 << 29) > 500);
     free_store(&store);
 }
@@ -334,7 +334,8 @@ static struct seen read_as_others_do(const struct hp_store *store)
         const struct hp_counts *drawn = &rows[i].drawn;
         seen.alloc.objects += drawn->alloc_objects, seen.alloc.bytes += drawn->alloc_bytes;
         seen.live.objects += drawn->live_objects, seen.live.bytes += drawn->live_bytes;
-        seen.torn |= drawn->live_bytes != drawn->live_objects * SIZE || drawn->alloc_bytes != drawn->alloc_objects * SIZE;
+        seen.torn |=
+            drawn->live_bytes != drawn->live_objects * SIZE || drawn->alloc_bytes != drawn->alloc_objects * SIZE;
     }
     free(rows);
     return seen;
@@ -452,14 +453,12 @@ static void others_take_over_where_the_holder_is_gone(void **state)
         bool gone, takes_over;
     };
     static const struct way ways[] = {
-        {4711, 0x1001, 2, false, true},       /* the same thread, above its frame */
-        {4711, 0x1000, 2, false, false},      /* in it, or below */
-        {4711, 0x0fff, 2, false, false},
-        {4712, 0x2000, 2, false, false},      /* another thread, wherever it is */
-        {4712, 0x2000, 900, true, false},     /* it is asked only after a while */
-        {4712, 0x2000, 1100, true, true},
-        {4712, 0x2000, 50000, false, false},
-        {4712, 0x2000, 70000, false, true},   /* long gone */
+        {4711, 0x1001, 2, false, true},                                      /* the same thread, above its frame */
+        {4711, 0x1000, 2, false, false},                                     /* in it, or below */
+        {4711, 0x0fff, 2, false, false},    {4712, 0x2000, 2, false, false}, /* another thread, wherever it is */
+        {4712, 0x2000, 900, true, false},                                    /* it is asked only after a while */
+        {4712, 0x2000, 1100, true, true},   {4712, 0x2000, 50000, false, false},
+        {4712, 0x2000, 70000, false, true}, /* long gone */
     };
     for (enum point point = 0; point < POINTS; point++) {
         for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
@@ -630,7 +629,8 @@ static void a_kill_leaves_what_was_done(void **state)
         all += done.allocs_begun;
         assert_false(seen.torn);
         assert_in_range(seen.alloc.objects, done.allocs_done, done.allocs_begun - done.lost);
-        assert_in_range(seen.live.objects, done.allocs_done - done.frees_begun, done.allocs_begun - done.lost - done.frees_done);
+        assert_in_range(seen.live.objects, done.allocs_done - done.frees_begun,
+                        done.allocs_begun - done.lost - done.frees_done);
         free_store(&store);
     }
     print_message("%u kills: %lu in a fold, %lu adding, %lu added; %lu rows folded, %lu of %lu samples lost\n", KILLS,

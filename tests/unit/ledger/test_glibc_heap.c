@@ -1,5 +1,5 @@
-/* What is read out of glibc's structures: of this process's own heap it is what mallinfo2 says; of heaps made by hand, of
- * each version's layout, what was put there; and of damaged ones it is nonsense at worst, in bounded time. */
+/* What is read out of glibc's structures: of this process's own heap it is what mallinfo2 says; of heaps made by hand,
+ * of each version's layout, what was put there; and of damaged ones it is nonsense at worst, in bounded time. */
 #include "ledger/glibc_heap.h"
 
 #include <setjmp.h>
@@ -468,7 +468,8 @@ static void knows_what_it_does_not_know(void **state)
     assert_int_equal(hp_glibc_version("2.123456789012345"), 0);
 }
 
-/* A chunk whose size was overwritten: the walk goes on where chunks follow each other again, or at the next live sample. */
+/* A chunk whose size was overwritten: the walk goes on where chunks follow each other again, or at the next live
+ * sample. */
 static void goes_on_behind_damage(void **state)
 {
     const uint64_t damaged = 1040 + 32 + 48, after = damaged + 32 + 4096 + 64 + 48;

@@ -1,4 +1,5 @@
-/* What a forked child takes along: exactly what is live, as its first allocations; not what its parent ever recorded. */
+/* What a forked child takes along: exactly what is live, as its first allocations; not what its parent ever recorded.
+ * */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -286,10 +287,8 @@ static void forks_while_threads_go_on(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(takes_exactly_what_is_live),
-        cmocka_unit_test(takes_nothing_of_nothing),
-        cmocka_unit_test(takes_memory_for_what_is_live),
-        cmocka_unit_test(says_how_much_is_lost),
+        cmocka_unit_test(takes_exactly_what_is_live),    cmocka_unit_test(takes_nothing_of_nothing),
+        cmocka_unit_test(takes_memory_for_what_is_live), cmocka_unit_test(says_how_much_is_lost),
         cmocka_unit_test(forks_while_threads_go_on),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

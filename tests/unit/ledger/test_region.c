@@ -252,8 +252,9 @@ static bool obeys_file_limit(void)
 {
     struct rlimit limit = {24 << 20, 24 << 20};
     int error = 0;
-    bool good = setrlimit(RLIMIT_FSIZE, &limit) == 0 && hp_region_create(&region, folder, BUDGET, 128, INTERVAL, &error) == 0 &&
-                region.shared && region.store.ledger->size <= 24 << 20 && region.store.ledger->budget >= 1 << 20;
+    bool good = setrlimit(RLIMIT_FSIZE, &limit) == 0 &&
+                hp_region_create(&region, folder, BUDGET, 128, INTERVAL, &error) == 0 && region.shared &&
+                region.store.ledger->size <= 24 << 20 && region.store.ledger->budget >= 1 << 20;
     hp_region_remove(&region);
     hp_region_leave(&region);
     limit.rlim_cur = limit.rlim_max = 100000;
@@ -270,7 +271,8 @@ static bool obeys_address_limit(void)
     struct rlimit limit = {1ul << 30, 1ul << 30};
     int error = 0;
     const uint64_t before = address_space();
-    if (setrlimit(RLIMIT_AS, &limit) || hp_region_create(&region, folder, 256 << 20, 128, INTERVAL, &error) || !region.shared)
+    if (setrlimit(RLIMIT_AS, &limit) || hp_region_create(&region, folder, 256 << 20, 128, INTERVAL, &error) ||
+        !region.shared)
         return false;
     uint64_t taken = fill(600000);
     hp_region_remove(&region);
@@ -317,7 +319,8 @@ static bool falls_back_on_a_small_file_system(void)
     int error = 0;
     if (mount("heapprof-test", folder, "tmpfs", 0, "size=2m") < 0)
         return true;
-    bool good = hp_region_create(&region, folder, BUDGET, 128, INTERVAL, &error) == 0 && !region.shared && error == -ENOSPC;
+    bool good =
+        hp_region_create(&region, folder, BUDGET, 128, INTERVAL, &error) == 0 && !region.shared && error == -ENOSPC;
     umount2(folder, MNT_DETACH);
     return good;
 }
@@ -472,7 +475,8 @@ static bool leaves_the_limit_of_locked_memory(void)
     bool good = taken == 100000 && holds(taken);
     void *own = mmap(NULL, 4 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (!good || own == MAP_FAILED)
-        print_message("%lu objects, the target's own memory: %s\n", (unsigned long)taken, own == MAP_FAILED ? "no" : "yes");
+        print_message("%lu objects, the target's own memory: %s\n", (unsigned long)taken,
+                      own == MAP_FAILED ? "no" : "yes");
     hp_region_remove(&region);
     return good && own != MAP_FAILED;
 }

@@ -36,23 +36,24 @@ static struct hp_resident read_text(const char *text, const struct hp_resident_h
 
 static void tells_each_kind(void **state)
 {
-    const char *text = "400000-401000 r--p 00000000 fe:01 1234                       /usr/bin/app\n"
-                       "Size:                  4 kB\nRss:                   1 kB\nSwap:                  7 kB\n"
-                       "401000-402000 r-xp 00001000 fe:01 1234                       /usr/bin/app\nRss: 2 kB\n"
-                       "402000-403000 rw-p 00002000 fe:01 1234                       /usr/bin/app\nRss: 4 kB\n"
-                       "403000-503000 rw-p 00000000 00:00 0 \nRss: 8 kB\n" /* its zero-initialised data */
-                       "600000-700000 rw-p 00000000 00:00 0                          [heap]\nRss: 16 kB\n"
-                       "7f0000000000-7f0000100000 rw-p 00000000 00:00 0 \nRss: 32 kB\n"
-                       "7f0000200000-7f0000300000 r--p 00000000 fe:01 55                       /usr/share/data\nRss: 64 kB\n"
-                       "7f0000300000-7f0000400000 rw-s 00000000 00:05 99    /dev/zero (deleted)\nRss: 128 kB\n"
-                       "7f0000400000-7f0000500000 rw-s 00000000 00:1b 77    /dev/shm/heapprof-0/12.3456.ledger (deleted)\n"
-                       "Rss: 256 kB\n"
-                       "7f0000500000-7f0000600000 r-xp 00000000 fe:01 66    /opt/lib/libheapprof.so\nRss: 512 kB\n"
-                       "7f0000600000-7f0000640000 rw-p 00000000 00:00 0 \nRss: 1024 kB\n" /* its data */
-                       "7f0000700000-7f0000701000 ---p 00000000 00:00 0 \nRss: 0 kB\n"
-                       "7f0000701000-7f0000f01000 rw-p 00000000 00:00 0 \nRss: 2048 kB\n"
-                       "7ffc00000000-7ffc00021000 rw-p 00000000 00:00 0      [stack]\nRss: 4096 kB\n"
-                       "7ffc00031000-7ffc00032000 r-xp 00000000 00:00 0      [vdso]\nRss: 8192 kB\n";
+    const char *text =
+        "400000-401000 r--p 00000000 fe:01 1234                       /usr/bin/app\n"
+        "Size:                  4 kB\nRss:                   1 kB\nSwap:                  7 kB\n"
+        "401000-402000 r-xp 00001000 fe:01 1234                       /usr/bin/app\nRss: 2 kB\n"
+        "402000-403000 rw-p 00002000 fe:01 1234                       /usr/bin/app\nRss: 4 kB\n"
+        "403000-503000 rw-p 00000000 00:00 0 \nRss: 8 kB\n" /* its zero-initialised data */
+        "600000-700000 rw-p 00000000 00:00 0                          [heap]\nRss: 16 kB\n"
+        "7f0000000000-7f0000100000 rw-p 00000000 00:00 0 \nRss: 32 kB\n"
+        "7f0000200000-7f0000300000 r--p 00000000 fe:01 55                       /usr/share/data\nRss: 64 kB\n"
+        "7f0000300000-7f0000400000 rw-s 00000000 00:05 99    /dev/zero (deleted)\nRss: 128 kB\n"
+        "7f0000400000-7f0000500000 rw-s 00000000 00:1b 77    /dev/shm/heapprof-0/12.3456.ledger (deleted)\n"
+        "Rss: 256 kB\n"
+        "7f0000500000-7f0000600000 r-xp 00000000 fe:01 66    /opt/lib/libheapprof.so\nRss: 512 kB\n"
+        "7f0000600000-7f0000640000 rw-p 00000000 00:00 0 \nRss: 1024 kB\n" /* its data */
+        "7f0000700000-7f0000701000 ---p 00000000 00:00 0 \nRss: 0 kB\n"
+        "7f0000701000-7f0000f01000 rw-p 00000000 00:00 0 \nRss: 2048 kB\n"
+        "7ffc00000000-7ffc00021000 rw-p 00000000 00:00 0      [stack]\nRss: 4096 kB\n"
+        "7ffc00031000-7ffc00032000 r-xp 00000000 00:00 0      [vdso]\nRss: 8192 kB\n";
     for (size_t size = 256; size < 5000; size += 71) {
         struct hp_resident resident = read_text(text, NULL, size);
         assert_true(resident.known);
@@ -121,8 +122,8 @@ static void cuts_stacks_from_what_lies_above(void **state)
         memory[i * 4096] = 1;
     unsigned long start = (unsigned long)memory;
     snprintf(text, sizeof text,
-             "%lx-%lx ---p 00000000 00:00 0 \nRss: 0 kB\n%lx-%lx rw-p 00000000 00:00 0 \nRss: %zu kB\n", start - 4096, start,
-             start, start + pages * 4096, 4 * (pages - 10) / 2);
+             "%lx-%lx ---p 00000000 00:00 0 \nRss: 0 kB\n%lx-%lx rw-p 00000000 00:00 0 \nRss: %zu kB\n", start - 4096,
+             start, start, start + pages * 4096, 4 * (pages - 10) / 2);
     struct hp_resident_hints hints = {.stack_size = 21 * 4096, .pagemap = hp_proc_open("self", "pagemap")};
     assert_true(hints.pagemap >= 0);
     struct hp_resident resident = read_text(text, &hints, 4096);

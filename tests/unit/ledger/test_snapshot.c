@@ -19,8 +19,7 @@ static uint64_t scratch_room;
 static int write_out(const struct hp_store *store, struct memory *text)
 {
     static char buffer[HP_TEXT_BUFFER];
-    const struct hp_moment moment = {
-        .time_ns = 1700000000ull * 1000000000, .clock_ns = 5, .sequence = 3};
+    const struct hp_moment moment = {.time_ns = 1700000000ull * 1000000000, .clock_ns = 5, .sequence = 3};
     struct hp_text writer;
     struct hp_ledger_view view;
     text->size = 0;
@@ -135,8 +134,14 @@ static void reads_back_what_was_recorded(void **state)
     assert_true(add_object(&store, &second, 1 << 20, 70000));
     assert_true(remove_object(&store, 2 * 4096));
     ledger->audit = (struct hp_audit){.samples = 6, .lost = 7, .truncated = 8, .unmatched_frees = 9};
-    ledger->figures = (struct hp_figures){
-        .version = 2, .source = HP_FIGURES_ASKED, .time_ns = 3, .alloc = 100000, .inuse = 120000, .sys = 200000, .released = 5000, .released_known = 1};
+    ledger->figures = (struct hp_figures){.version = 2,
+                                          .source = HP_FIGURES_ASKED,
+                                          .time_ns = 3,
+                                          .alloc = 100000,
+                                          .inuse = 120000,
+                                          .sys = 200000,
+                                          .released = 5000,
+                                          .released_known = 1};
     struct memory text = {0};
     assert_int_equal(write_out(&store, &text), 0);
     assert_non_null(strstr(text.data, "heap profile: 5: 74013 [6: 75015] @ heap_v2/524288\n"
@@ -188,29 +193,51 @@ static void figures_have_sources(void **state)
     assert_true(add_object(&store, &key, 4096, 1000));
     ledger->live_estimate = 1000;
     /* Nothing is known of the allocator. */
-    assert_has(&store, "# HeapAlloc = 1000\n# HeapSys = 1000\n# HeapIdle = 0\n# HeapInuse = 1000\n# HeapReleased = 0\n");
+    assert_has(&store,
+               "# HeapAlloc = 1000\n# HeapSys = 1000\n# HeapIdle = 0\n# HeapInuse = 1000\n# HeapReleased = 0\n");
     assert_has(&store, "# heapprof.allocator = glibc 2.36 (age 0 ms; estimated)\n");
     /* HeapSys as samples read it. */
     ledger->heap = (struct hp_heap_now){.sys = 5000, .mapped = 500, .time_ns = 4};
-    assert_has(&store, "# HeapAlloc = 1000\n# HeapSys = 5000\n# HeapIdle = 4000\n# HeapInuse = 1000\n# HeapReleased = 0\n");
-    assert_has(&store, "# heapprof.sources = HeapAlloc=estimated,0ms HeapInuse=estimated,0ms HeapSys=loaded,0ms HeapReleased=not known\n");
+    assert_has(&store,
+               "# HeapAlloc = 1000\n# HeapSys = 5000\n# HeapIdle = 4000\n# HeapInuse = 1000\n# HeapReleased = 0\n");
+    assert_has(&store, "# heapprof.sources = HeapAlloc=estimated,0ms HeapInuse=estimated,0ms HeapSys=loaded,0ms "
+                       "HeapReleased=not known\n");
     /* An estimate above what the system gave. */
     ledger->heap.sys = 800;
-    assert_has(&store, "# HeapAlloc = 1000\n# HeapSys = 1000\n# HeapIdle = 0\n# HeapInuse = 1000\n# HeapReleased = 0\n");
+    assert_has(&store,
+               "# HeapAlloc = 1000\n# HeapSys = 1000\n# HeapIdle = 0\n# HeapInuse = 1000\n# HeapReleased = 0\n");
     /* A walk that is hardly older than that, and one that is too old to stand beside it. */
-    ledger->figures = (struct hp_figures){.version = 2, .source = HP_FIGURES_SAMPLED, .time_ns = 4, .alloc = 2000,
-        .inuse = 2000, .sys = 6000, .released = 500, .error = 77, .lost = 9, .live = 1000};
+    ledger->figures = (struct hp_figures){.version = 2,
+                                          .source = HP_FIGURES_SAMPLED,
+                                          .time_ns = 4,
+                                          .alloc = 2000,
+                                          .inuse = 2000,
+                                          .sys = 6000,
+                                          .released = 500,
+                                          .error = 77,
+                                          .lost = 9,
+                                          .live = 1000};
     ledger->heap = (struct hp_heap_now){.sys = 5000, .mapped = 500, .time_ns = 5};
     assert_has(&store, "# HeapAlloc = 2000\n# HeapSys = 6000\n# HeapIdle = 4000\n# HeapInuse = 2000\n");
-    assert_has(&store, "# heapprof.allocator = glibc 2.36 (age 0 ms; sampled, HeapInuse +- 77, bytes changed meanwhile: 9)\n");
+    assert_has(&store,
+               "# heapprof.allocator = glibc 2.36 (age 0 ms; sampled, HeapInuse +- 77, bytes changed meanwhile: 9)\n");
     ledger->heap.time_ns = 2000000000;
     assert_has(&store, "# HeapAlloc = 1000\n# HeapSys = 5000\n# HeapIdle = 4000\n# HeapInuse = 1000\n");
     /* Not all of one moment: HeapAlloc is above HeapInuse, and that above HeapSys. */
     ledger->heap.time_ns = 0;
-    ledger->figures = (struct hp_figures){.version = 2, .source = HP_FIGURES_ASKED, .time_ns = 4, .alloc = 3000,
-        .inuse = 2000, .sys = 2500, .released = 5000, .released_known = 1, .live = 1000};
-    assert_has(&store, "# HeapAlloc = 3000\n# HeapSys = 3000\n# HeapIdle = 0\n# HeapInuse = 3000\n# HeapReleased = 0\n");
-    assert_has(&store, "# heapprof.sources = HeapAlloc=asked,0ms HeapInuse=raised_to_HeapAlloc,0ms HeapSys=asked,0ms HeapReleased=asked,0ms\n");
+    ledger->figures = (struct hp_figures){.version = 2,
+                                          .source = HP_FIGURES_ASKED,
+                                          .time_ns = 4,
+                                          .alloc = 3000,
+                                          .inuse = 2000,
+                                          .sys = 2500,
+                                          .released = 5000,
+                                          .released_known = 1,
+                                          .live = 1000};
+    assert_has(&store,
+               "# HeapAlloc = 3000\n# HeapSys = 3000\n# HeapIdle = 0\n# HeapInuse = 3000\n# HeapReleased = 0\n");
+    assert_has(&store, "# heapprof.sources = HeapAlloc=asked,0ms HeapInuse=raised_to_HeapAlloc,0ms HeapSys=asked,0ms "
+                       "HeapReleased=asked,0ms\n");
     free_store(&store);
 }
 
@@ -357,8 +384,8 @@ static void sums_up_threads_beyond_the_first(void **state)
 
 enum { MODULES_MOST = 300, PLACES = 400 };
 
-/* Modules of several lengths at random places, of which many share some: those and only those that a later one took a part
- * from have addresses of their own. */
+/* Modules of several lengths at random places, of which many share some: those and only those that a later one took a
+ * part from have addresses of their own. */
 static void tells_which_places_were_taken(void **state)
 {
     uint64_t random = 77;
@@ -421,7 +448,7 @@ static void converts_intervals_without_bias(void **state)
     static const uint64_t intervals[][2] = {{1, 524288}, {4096, 524288}, {524288, 4096}, {65536, 100000}};
     for (unsigned k = 0; k < 4; k++) {
         struct hp_store store = make_small();
-    struct hp_ledger *ledger = store.ledger;
+        struct hp_ledger *ledger = store.ledger;
         double from = (double)intervals[k][0], to = (double)intervals[k][1], truth = 0, variance = 0;
         ledger->interval = intervals[k][0];
         for (uint64_t i = 0; i < 8000; i++) {
@@ -525,7 +552,8 @@ static uint64_t flip_place(const struct hp_ledger *made, uint64_t *random)
     if (choice < 10)
         return made->buckets[0].at + at % (made->buckets[0].count * sizeof(hp_offset));
     if (choice < 12) /* where tables stand, and the fold under way */
-        return offsetof(struct hp_ledger, buckets) + at % (offsetof(struct hp_ledger, audit) - offsetof(struct hp_ledger, buckets));
+        return offsetof(struct hp_ledger, buckets) +
+               at % (offsetof(struct hp_ledger, audit) - offsetof(struct hp_ledger, buckets));
     if (choice < 13)
         return made->live[0].at + at % (made->live[0].groups * sizeof(struct hp_live_group));
     return rows + at % (made->end - rows);
@@ -548,7 +576,8 @@ static void survives_flipped_bytes(void **state)
             uint64_t value = test_random(&random);
             places[i] = flip_place(&made, &random);
             kept[i] = bytes[places[i]];
-            bytes[places[i]] = value & 1 ? (unsigned char)(value >> 8) : kept[i] ^ (unsigned char)(1 << (value >> 8 & 7));
+            bytes[places[i]] =
+                value & 1 ? (unsigned char)(value >> 8) : kept[i] ^ (unsigned char)(1 << (value >> 8 & 7));
         }
         alarm(30);
         int error = write_out(&store, &text);

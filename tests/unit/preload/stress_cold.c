@@ -44,10 +44,8 @@ static __attribute__((noinline)) void sample(void *object, size_t size)
 }
 
 /* Two ways down, so that there are many stacks. */
-static __attribute__((noinline)) void descend(uint64_t way, unsigned levels, void *object,
-                                              size_t size);
-static __attribute__((noinline)) void descend_too(uint64_t way, unsigned levels, void *object,
-                                                  size_t size)
+static __attribute__((noinline)) void descend(uint64_t way, unsigned levels, void *object, size_t size);
+static __attribute__((noinline)) void descend_too(uint64_t way, unsigned levels, void *object, size_t size)
 {
     descend(way >> 1, levels, object, size);
     __asm__ volatile("");
@@ -102,8 +100,7 @@ static void *allocate_much(void *state)
             /* Those that the sampler leaves out are recorded as well: the more the better. */
             if (hp_charge(size) && !hp_due(size))
                 hp_thread.due_interval = hp_interval_now(hp_ledger_now());
-            descend(test_random(&random), (unsigned)(test_random(&random) % DEEPEST), *object,
-                    size);
+            descend(test_random(&random), (unsigned)(test_random(&random) % DEEPEST), *object, size);
         } else if (!(test_random(&random) & 7)) {
             move(&random, object);
         } else {
@@ -139,8 +136,7 @@ static void read_as_others_do(void)
     uint64_t size = hp_snapshot_scratch_size(&view);
     void *scratch = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     hp_text_init(&text, count_bytes, &bytes, buffer);
-    if (scratch == MAP_FAILED || hp_snapshot_write(&view, &moment, &text, scratch, size) ||
-        !bytes)
+    if (scratch == MAP_FAILED || hp_snapshot_write(&view, &moment, &text, scratch, size) || !bytes)
         abort();
     hp_ledger_view_estimate(&view);
     munmap(scratch, size);
@@ -158,8 +154,7 @@ static void *disturb(void *state)
     static const uint64_t intervals[] = {4096, 65536, 524288, 1, 0, 65536};
     uint64_t random = 5;
     unsigned dumps = 0;
-    for (unsigned round = 0; round < DISTURBANCES && __atomic_load_n(&working, __ATOMIC_ACQUIRE);
-         round++) {
+    for (unsigned round = 0; round < DISTURBANCES && __atomic_load_n(&working, __ATOMIC_ACQUIRE); round++) {
         unsigned choice = (unsigned)(test_random(&random) % 8);
         if (choice < 2)
             hp_library_set_interval(intervals[test_random(&random) % 6]);

@@ -80,7 +80,7 @@ static void reads_rules_of_registers(void **state)
     static const struct {
         unsigned reg, kind;
         int value;
-    } cases[] = {{3, HP_RULE_OFFSET, -24},  {15, HP_RULE_OFFSET, -32},      {12, HP_RULE_SAME, 0},
+    } cases[] = {{3, HP_RULE_OFFSET, -24},  {15, HP_RULE_OFFSET, -32},     {12, HP_RULE_SAME, 0},
                  {13, HP_RULE_REGISTER, 0}, {14, HP_RULE_VAL_OFFSET, -40}, {16, HP_RULE_UNDEFINED, 0}};
     struct hp_row row = row_at(saved_function, 0);
     for (unsigned i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -166,7 +166,8 @@ static void reads_all_of_libc(void **state)
     assert_true(rows > 100000);
 }
 
-/* A copy of an object's tables, damaged: no read beyond it (under valgrind or AddressSanitizer), and no endless loop. */
+/* A copy of an object's tables, damaged: no read beyond it (under valgrind or AddressSanitizer), and no endless loop.
+ * */
 static void survives_damaged_tables(void **state)
 {
     struct dl_find_object object;
@@ -220,70 +221,70 @@ static bool read_memory(void *state, uintptr_t address, uintptr_t *word)
 static void evaluates_expressions(void **state)
 {
     static const struct evaluation cases[] = {
-        {CODE("\x30"), true, 0},                                      /* lit0 */
-        {CODE("\x4f"), true, 31},                                     /* lit31 */
-        {CODE("\x03\1\2\3\4\5\6\7\x08"), true, 0x0807060504030201},   /* addr */
-        {CODE("\x08\xff"), true, 255},                                /* const1u */
-        {CODE("\x09\xff"), true, UINT64_MAX},                         /* const1s */
+        {CODE("\x30"), true, 0},                                    /* lit0 */
+        {CODE("\x4f"), true, 31},                                   /* lit31 */
+        {CODE("\x03\1\2\3\4\5\6\7\x08"), true, 0x0807060504030201}, /* addr */
+        {CODE("\x08\xff"), true, 255},                              /* const1u */
+        {CODE("\x09\xff"), true, UINT64_MAX},                       /* const1s */
         {CODE("\x0a\xff\xff"), true, 65535},
         {CODE("\x0b\xfe\xff"), true, UINT64_MAX - 1},
         {CODE("\x0c\xff\xff\xff\xff"), true, UINT32_MAX},
         {CODE("\x0d\xff\xff\xff\xff"), true, UINT64_MAX},
         {CODE("\x0e\1\0\0\0\0\0\0\x80"), true, 0x8000000000000001},
-        {CODE("\x10\x80\x01"), true, 128},                            /* constu */
-        {CODE("\x11\x7f"), true, UINT64_MAX},                         /* consts */
+        {CODE("\x10\x80\x01"), true, 128},    /* constu */
+        {CODE("\x11\x7f"), true, UINT64_MAX}, /* consts */
         {CODE("\x11\x80\x7f"), true, (uint64_t)-128},
-        {CODE("\x77\x08"), true, 0x1008},                             /* breg7 8 */
-        {CODE("\x77\x78"), true, 0xff8},                              /* breg7 -8 */
-        {CODE("\x92\x07\x10"), true, 0x1010},                         /* bregx */
-        {CODE("\x77\x08\x06"), true, 222},                            /* deref */
-        {CODE("\x31\x32\x13"), true, 1},                              /* drop */
-        {CODE("\x35\x12\x22"), true, 10},                             /* dup, plus */
-        {CODE("\x31\x32\x14"), true, 1},                              /* over */
+        {CODE("\x77\x08"), true, 0x1008},     /* breg7 8 */
+        {CODE("\x77\x78"), true, 0xff8},      /* breg7 -8 */
+        {CODE("\x92\x07\x10"), true, 0x1010}, /* bregx */
+        {CODE("\x77\x08\x06"), true, 222},    /* deref */
+        {CODE("\x31\x32\x13"), true, 1},      /* drop */
+        {CODE("\x35\x12\x22"), true, 10},     /* dup, plus */
+        {CODE("\x31\x32\x14"), true, 1},      /* over */
         {CODE("\x31\x32\x14\x22"), true, 3},
-        {CODE("\x31\x35\x16\x1c"), true, 4},                          /* swap, minus */
-        {CODE("\x11\x7d\x19"), true, 3},                              /* abs */
-        {CODE("\x33\x1f"), true, (uint64_t)-3},                       /* neg */
-        {CODE("\x30\x20"), true, UINT64_MAX},                         /* not */
-        {CODE("\x3c\x3a\x1a"), true, 8},                              /* and */
-        {CODE("\x3c\x3a\x21"), true, 14},                             /* or */
-        {CODE("\x3c\x3a\x27"), true, 6},                              /* xor */
-        {CODE("\x36\x37\x1e"), true, 42},                             /* mul */
-        {CODE("\x31\x23\x80\x02"), true, 257},                        /* plus_uconst */
-        {CODE("\x31\x34\x24"), true, 16},                             /* shl */
-        {CODE("\x31\x08\x40\x24"), true, 0},                          /* shl 64 */
-        {CODE("\x11\x70\x32\x25"), true, UINT64_MAX / 4 - 3},         /* shr */
-        {CODE("\x11\x70\x32\x26"), true, (uint64_t)-4},               /* shra */
+        {CODE("\x31\x35\x16\x1c"), true, 4},                  /* swap, minus */
+        {CODE("\x11\x7d\x19"), true, 3},                      /* abs */
+        {CODE("\x33\x1f"), true, (uint64_t)-3},               /* neg */
+        {CODE("\x30\x20"), true, UINT64_MAX},                 /* not */
+        {CODE("\x3c\x3a\x1a"), true, 8},                      /* and */
+        {CODE("\x3c\x3a\x21"), true, 14},                     /* or */
+        {CODE("\x3c\x3a\x27"), true, 6},                      /* xor */
+        {CODE("\x36\x37\x1e"), true, 42},                     /* mul */
+        {CODE("\x31\x23\x80\x02"), true, 257},                /* plus_uconst */
+        {CODE("\x31\x34\x24"), true, 16},                     /* shl */
+        {CODE("\x31\x08\x40\x24"), true, 0},                  /* shl 64 */
+        {CODE("\x11\x70\x32\x25"), true, UINT64_MAX / 4 - 3}, /* shr */
+        {CODE("\x11\x70\x32\x26"), true, (uint64_t)-4},       /* shra */
         {CODE("\x11\x70\x08\xff\x26"), true, UINT64_MAX},
-        {CODE("\x33\x33\x29"), true, 1},                              /* eq */
-        {CODE("\x33\x11\x7f\x2a"), true, 1},                          /* ge, signed */
+        {CODE("\x33\x33\x29"), true, 1},     /* eq */
+        {CODE("\x33\x11\x7f\x2a"), true, 1}, /* ge, signed */
         {CODE("\x33\x11\x7f\x2b"), true, 1},
         {CODE("\x33\x11\x7f\x2c"), true, 0},
         {CODE("\x33\x11\x7f\x2d"), true, 0},
         {CODE("\x33\x11\x7f\x2e"), true, 1},
-        {CODE("\x31\x28\x01\0\x32\x33"), true, 3},                    /* bra over lit2 */
-        {CODE("\x34\x30\x28\x01\0\x32"), true, 2},                    /* not taken */
-        {CODE("\x34\x2f\x01\0\x32"), true, 4},                        /* skip */
-        {CODE("\x96\x31\x96"), true, 1},                              /* nop */
+        {CODE("\x31\x28\x01\0\x32\x33"), true, 3},                            /* bra over lit2 */
+        {CODE("\x34\x30\x28\x01\0\x32"), true, 2},                            /* not taken */
+        {CODE("\x34\x2f\x01\0\x32"), true, 4},                                /* skip */
+        {CODE("\x96\x31\x96"), true, 1},                                      /* nop */
         {CODE("\x77\x08\x80\x00\x3f\x1a\x3b\x2a\x33\x24\x22"), true, 0x1010}, /* a PLT's, at ...0f */
         {CODE(""), false, 0},
-        {CODE("\x06"), false, 0},                                     /* deref of nothing */
-        {CODE("\x30\x06"), false, 0},                                 /* of what can't be read */
-        {CODE("\x22"), false, 0},                                     /* plus of nothing */
+        {CODE("\x06"), false, 0},     /* deref of nothing */
+        {CODE("\x30\x06"), false, 0}, /* of what can't be read */
+        {CODE("\x22"), false, 0},     /* plus of nothing */
         {CODE("\x31\x22"), false, 0},
         {CODE("\x13"), false, 0},
-        {CODE("\x31\x13"), false, 0},                                 /* nothing left */
-        {CODE("\x03\1\2"), false, 0},                                 /* cut off */
+        {CODE("\x31\x13"), false, 0}, /* nothing left */
+        {CODE("\x03\1\2"), false, 0}, /* cut off */
         {CODE("\x10\x80"), false, 0},
         {CODE("\x10\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x01"), false, 0},
-        {CODE("\x2f\xfd\xff"), false, 0},                             /* skip to itself, for ever */
-        {CODE("\x2f\x00\x80"), false, 0},                             /* skip to before the start */
-        {CODE("\x2f\x70\x00"), false, 0},                             /* and beyond the end */
+        {CODE("\x2f\xfd\xff"), false, 0}, /* skip to itself, for ever */
+        {CODE("\x2f\x00\x80"), false, 0}, /* skip to before the start */
+        {CODE("\x2f\x70\x00"), false, 0}, /* and beyond the end */
         {CODE("\x28\x00"), false, 0},
-        {CODE("\x8f\x00"), false, 0},                                 /* breg31: no such register here */
+        {CODE("\x8f\x00"), false, 0}, /* breg31: no such register here */
         {CODE("\x92\x20\x00"), false, 0},
         {CODE("\x31\x12\x12\x12\x12\x12\x12\x12\x12\x12\x12\x12\x12\x12\x12\x12\x12\x12"), false, 0}, /* too deep */
-        {CODE("\x1b"), false, 0},                                     /* div, which nobody writes */
+        {CODE("\x1b"), false, 0}, /* div, which nobody writes */
         {CODE("\xff"), false, 0},
     };
     uintptr_t registers[HP_REGISTERS] = {[HP_REG_RSP] = 0x1000, [HP_REG_RIP] = 0x200f};

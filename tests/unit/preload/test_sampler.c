@@ -90,8 +90,8 @@ static void objects_of_each_size_are_sampled_as_promised(void **state)
             start_thread(size + k);
             uint64_t count = size < 4096 ? 4000000 : 400000;
             struct tally tally = sample_many(size, intervals[k], count);
-            print_message("interval %lu size %zu: %lu samples, off by %.2f sigma\n", (unsigned long)intervals[k],
-                          size, (unsigned long)tally.samples, tally.sigma);
+            print_message("interval %lu size %zu: %lu samples, off by %.2f sigma\n", (unsigned long)intervals[k], size,
+                          (unsigned long)tally.samples, tally.sigma);
             assert_true(fabs(tally.sigma) < 4);
         }
     }
@@ -166,8 +166,8 @@ static void changed_intervals_hold_from_the_next_allocation_on(void **state)
     assert_true(fabs(sample_many(4096, 524288, 1000000).sigma) < 4);
 }
 
-/* A thread learns of a change when its gap ends: the sample that is due there must not be lost, which stands for all bytes
- * of the gap, and none may come twice. With a martingale's variance: it is chance when a thread is through. */
+/* A thread learns of a change when its gap ends: the sample that is due there must not be lost, which stands for all
+ * bytes of the gap, and none may come twice. With a martingale's variance: it is chance when a thread is through. */
 static void a_change_loses_no_sample(void **state)
 {
     enum { THREADS = 100000 };

@@ -1,4 +1,5 @@
-/* How much of a thread's stack the cold path takes: it runs inside other people's programs, on their smallest stacks. */
+/* How much of a thread's stack the cold path takes: it runs inside other people's programs, on their smallest stacks.
+ * */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -11,8 +11,9 @@
 
 #include "allocators/symbols.h"
 
-static const char *const in_libc[] = {"malloc", "free", "calloc", "realloc", "memalign", "posix_memalign", "qsort",
-                                      "prctl", "gnu_get_libc_version", "strlen", "memcpy", "time"};
+static const char *const in_libc[] = {
+    "malloc", "free",   "calloc", "realloc", "memalign", "posix_memalign", "qsort", "prctl", "gnu_get_libc_version",
+    "strlen", "memcpy", "time"};
 enum { COUNT = sizeof in_libc / sizeof in_libc[0] };
 
 static void finds_what_dlsym_finds(void **state)

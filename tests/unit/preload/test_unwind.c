@@ -460,7 +460,8 @@ static FRAME void overwrite(uintptr_t value)
 
 static void survives_overwritten_frames(void **state)
 {
-    static const uintptr_t values[] = {0, 1, 7, 8, 4096, UINTPTR_MAX, UINTPTR_MAX - 7, 0x8000000000000000, 0x7fffffffffff};
+    static const uintptr_t values[] = {
+        0, 1, 7, 8, 4096, UINTPTR_MAX, UINTPTR_MAX - 7, 0x8000000000000000, 0x7fffffffffff};
     for (unsigned i = 0; i < sizeof values / sizeof values[0]; i++)
         overwrite(values[i]);
 }
@@ -491,10 +492,11 @@ FRAME void on_trap(int number, siginfo_t *info, void *context)
 static void set_trap_flag(bool on)
 {
     if (on)
-        __asm__ volatile("subq $128, %%rsp\n\tpushfq\n\torq $0x100, (%%rsp)\n\tpopfq\n\taddq $128, %%rsp" ::: "memory", "cc");
+        __asm__ volatile("subq $128, %%rsp\n\tpushfq\n\torq $0x100, (%%rsp)\n\tpopfq\n\taddq $128, %%rsp" ::
+                             : "memory", "cc");
     else
-        __asm__ volatile("subq $128, %%rsp\n\tpushfq\n\tandq $~0x100, (%%rsp)\n\tpopfq\n\taddq $128, %%rsp" ::: "memory",
-                         "cc");
+        __asm__ volatile("subq $128, %%rsp\n\tpushfq\n\tandq $~0x100, (%%rsp)\n\tpopfq\n\taddq $128, %%rsp" ::
+                             : "memory", "cc");
 }
 
 FRAME void stepped(void)

@@ -11,8 +11,9 @@ static int compare_doubles(const void *a, const void *b)
     return (left > right) - (left < right);
 }
 
-/* Anderson and Darling's A^2 of values that should be uniform, with nothing estimated from them; sorts them. Above 3.857
- * in 1 of 100, above 6 in 1 of 1,000 (Marsaglia and Marsaglia, Evaluating the Anderson-Darling Distribution, 2004). */
+/* Anderson and Darling's A^2 of values that should be uniform, with nothing estimated from them; sorts them. Above
+ * 3.857 in 1 of 100, above 6 in 1 of 1,000 (Marsaglia and Marsaglia, Evaluating the Anderson-Darling Distribution,
+ * 2004). */
 static double anderson_darling(double *uniform, size_t count)
 {
     double sum = 0;

@@ -89,8 +89,7 @@ static inline struct memory proto_of(const struct hp_profile *profile)
     return memory;
 }
 
-static inline const struct hp_location *frame(const struct hp_profile *profile, size_t sample,
-                                              size_t depth)
+static inline const struct hp_location *frame(const struct hp_profile *profile, size_t sample, size_t depth)
 {
     assert_true(depth < profile->samples[sample].depth);
     return &profile->locations[profile->frames[profile->samples[sample].first + depth]];
@@ -107,29 +106,29 @@ static inline double total(const struct hp_profile *profile, enum hp_sample_type
 }
 
 /* A dump as the library writes it. 0x7f0000010010 is the address in its own malloc. */
-#define DUMP_ENTRIES(FRONT)                                                                        \
-    "2: 8192 [5: 20480] @" FRONT " 0x401235 0x401350 0x7f0000200100\n"                             \
-    "3: 301 [4: 402] @" FRONT " 0x401250 0x401350\n"                                               \
-    "1: 100 [7: 700] @" FRONT " 0x7f0000200300 0x401350\n"                                         \
+#define DUMP_ENTRIES(FRONT)                                                                                            \
+    "2: 8192 [5: 20480] @" FRONT " 0x401235 0x401350 0x7f0000200100\n"                                                 \
+    "3: 301 [4: 402] @" FRONT " 0x401250 0x401350\n"                                                                   \
+    "1: 100 [7: 700] @" FRONT " 0x7f0000200300 0x401350\n"                                                             \
     "0: 0 [9: 1000] @" FRONT "\n"
 #define DUMP_HEADER "heap profile: 6: 8593 [25: 22582] @ heap_v2/524288\n"
-#define DUMP_FACTS                                                                                 \
-    "# heapprof: version=0.1.0 pid=4242 exe=/opt/a\\040b/server start=77 sequence=1 "              \
-    "time=1700000000 interval=524288 depth=128\n"                                                  \
+#define DUMP_FACTS                                                                                                     \
+    "# heapprof: version=0.1.0 pid=4242 exe=/opt/a\\040b/server start=77 sequence=1 "                                  \
+    "time=1700000000 interval=524288 depth=128\n"                                                                      \
     "# heapprof: samples=25 lost=1 truncated=2 unmatched_frees=3 own_bytes=4096 own_ns=99\n"
-#define DUMP_STATS                                                                                 \
-    "# runtime.MemStats\n"                                                                         \
-    "# Alloc = 9000000\n"                                                                          \
-    "# TotalAlloc = 9100000\n"                                                                     \
-    "# HeapInuse = 10559488\n"                                                                     \
-    "# MaxRSS = 123456\n"                                                                          \
+#define DUMP_STATS                                                                                                     \
+    "# runtime.MemStats\n"                                                                                             \
+    "# Alloc = 9000000\n"                                                                                              \
+    "# TotalAlloc = 9100000\n"                                                                                         \
+    "# HeapInuse = 10559488\n"                                                                                         \
+    "# MaxRSS = 123456\n"                                                                                              \
     "# heapprof.allocator = glibc 2.36 (age 12 ms)\n"
-#define DUMP_MAPS                                                                                  \
-    "# heapprof.module = 0x400000 00112233445566778899aabbccddeeff00112233\n"                      \
-    "# heapprof.module = 0x7f0000200000 ffee\n"                                                    \
-    "MAPPED_LIBRARIES:\n"                                                                          \
-    "400000-500000 r-xp 00001000 00:00 0 /opt/a b/server\n"                                        \
-    "7f0000200000-7f0000300000 r-xp 00026000 00:00 0 /usr/lib/libc.so.6\n"                         \
+#define DUMP_MAPS                                                                                                      \
+    "# heapprof.module = 0x400000 00112233445566778899aabbccddeeff00112233\n"                                          \
+    "# heapprof.module = 0x7f0000200000 ffee\n"                                                                        \
+    "MAPPED_LIBRARIES:\n"                                                                                              \
+    "400000-500000 r-xp 00001000 00:00 0 /opt/a b/server\n"                                                            \
+    "7f0000200000-7f0000300000 r-xp 00026000 00:00 0 /usr/lib/libc.so.6\n"                                             \
     "7f0000400000-7f0000401000 r-xp 100000000 00:00 0 /tmp/new\\012line\\134.so\n"
 #define DUMP DUMP_HEADER DUMP_ENTRIES("") DUMP_FACTS DUMP_STATS DUMP_MAPS
 

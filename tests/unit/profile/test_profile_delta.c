@@ -39,11 +39,13 @@ static const struct hp_sample *sample_at(const struct hp_profile *profile, uint6
     return NULL;
 }
 
-#define BEFORE "heap profile: 6: 600 [9: 900] @ heapprofile\n" \
-               " 3: 300 [4: 400] @ 0x1001\n 1: 100 [1: 100] @ 0x2001\n 2: 200 [4: 400] @ 0x3001\n# HeapInuse = 5\n"
-#define AFTER "heap profile: 7: 700 [14: 1400] @ heapprofile\n" \
-              " 1: 100 [4: 400] @ 0x1001\n 1: 100 [1: 100] @ 0x2001\n 4: 400 [8: 800] @ 0x3001\n" \
-              " 1: 100 [1: 100] @ 0x4001\n# HeapInuse = 8\n"
+#define BEFORE                                                                                                         \
+    "heap profile: 6: 600 [9: 900] @ heapprofile\n"                                                                    \
+    " 3: 300 [4: 400] @ 0x1001\n 1: 100 [1: 100] @ 0x2001\n 2: 200 [4: 400] @ 0x3001\n# HeapInuse = 5\n"
+#define AFTER                                                                                                          \
+    "heap profile: 7: 700 [14: 1400] @ heapprofile\n"                                                                  \
+    " 1: 100 [4: 400] @ 0x1001\n 1: 100 [1: 100] @ 0x2001\n 4: 400 [8: 800] @ 0x3001\n"                                \
+    " 1: 100 [1: 100] @ 0x4001\n# HeapInuse = 8\n"
 
 static void tells_what_changed(void **state)
 {

@@ -3,27 +3,27 @@
 
 /* One of two runs of a program at different load addresses; b has a library more, where a has its
  * libc. */
-#define RUN_A                                                                                      \
-    "heap profile: 0: 0 [0: 0] @ heap_v2/524288\n"                                                 \
-    "2: 2048 [4: 4096] @ 0x1011 0x9101\n"                                                          \
-    "3: 301 [3: 333] @ 0x9102\n"                                                                   \
-    "# heapprof: version=1 pid=1 exe=/bin/x samples=7 lost=1\n"                                    \
-    "# HeapInuse = 100\n# MaxRSS = 30\n# heapprof.allocator = glibc\n"                             \
-    "# heapprof.module = 0x1000 aa\n"                                                              \
-    "MAPPED_LIBRARIES:\n"                                                                          \
-    "1000-2000 r-xp 00001000 00:00 0 /bin/x\n"                                                     \
+#define RUN_A                                                                                                          \
+    "heap profile: 0: 0 [0: 0] @ heap_v2/524288\n"                                                                     \
+    "2: 2048 [4: 4096] @ 0x1011 0x9101\n"                                                                              \
+    "3: 301 [3: 333] @ 0x9102\n"                                                                                       \
+    "# heapprof: version=1 pid=1 exe=/bin/x samples=7 lost=1\n"                                                        \
+    "# HeapInuse = 100\n# MaxRSS = 30\n# heapprof.allocator = glibc\n"                                                 \
+    "# heapprof.module = 0x1000 aa\n"                                                                                  \
+    "MAPPED_LIBRARIES:\n"                                                                                              \
+    "1000-2000 r-xp 00001000 00:00 0 /bin/x\n"                                                                         \
     "9000-a000 r-xp 00000000 00:00 0 /lib/libc.so\n"
-#define RUN_B                                                                                      \
-    "heap profile: 0: 0 [0: 0] @ heap_v2/524288\n"                                                 \
-    "3: 3072 [3: 3072] @ 0x5011 0x8101\n"                                                          \
-    "3: 302 [3: 333] @ 0x8102\n"                                                                   \
-    "5: 5 [5: 5] @ 0x9010 0x123456\n"                                                              \
-    "# heapprof: version=1 pid=2 exe=/bin/x samples=5 lost=0\n"                                    \
-    "# HeapInuse = 11\n# MaxRSS = 20\n# heapprof.allocator = jemalloc\n"                           \
-    "# heapprof.module = 0x5000 aa\n"                                                              \
-    "MAPPED_LIBRARIES:\n"                                                                          \
-    "5000-6000 r-xp 00001000 00:00 0 /tmp/copy-of-x\n"                                             \
-    "8000-9000 r-xp 00000000 00:00 0 /lib/libc.so\n"                                               \
+#define RUN_B                                                                                                          \
+    "heap profile: 0: 0 [0: 0] @ heap_v2/524288\n"                                                                     \
+    "3: 3072 [3: 3072] @ 0x5011 0x8101\n"                                                                              \
+    "3: 302 [3: 333] @ 0x8102\n"                                                                                       \
+    "5: 5 [5: 5] @ 0x9010 0x123456\n"                                                                                  \
+    "# heapprof: version=1 pid=2 exe=/bin/x samples=5 lost=0\n"                                                        \
+    "# HeapInuse = 11\n# MaxRSS = 20\n# heapprof.allocator = jemalloc\n"                                               \
+    "# heapprof.module = 0x5000 aa\n"                                                                                  \
+    "MAPPED_LIBRARIES:\n"                                                                                              \
+    "5000-6000 r-xp 00001000 00:00 0 /tmp/copy-of-x\n"                                                                 \
+    "8000-9000 r-xp 00000000 00:00 0 /lib/libc.so\n"                                                                   \
     "9000-a000 r-xp 00000000 00:00 0 /lib/other.so\n"
 
 static struct hp_profile *merge(const char *first, const char *second)
@@ -89,8 +89,7 @@ static void test_with_itself(void **state)
     assert_int_equal(merged->frame_count, single->frame_count);
     assert_true(merged->time_ns == single->time_ns);
     for (size_t i = 0; i < single->sample_count; i++)
-        assert_int_equal(merged->samples[i].counts.live_bytes,
-                         2 * single->samples[i].counts.live_bytes);
+        assert_int_equal(merged->samples[i].counts.live_bytes, 2 * single->samples[i].counts.live_bytes);
     hp_profile_free(merged);
     hp_profile_free(single);
 }
@@ -150,9 +149,8 @@ static void test_nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_two_runs),  cmocka_unit_test(test_with_itself),
-        cmocka_unit_test(test_intervals), cmocka_unit_test(test_lines),
-        cmocka_unit_test(test_nothing),
+        cmocka_unit_test(test_two_runs), cmocka_unit_test(test_with_itself), cmocka_unit_test(test_intervals),
+        cmocka_unit_test(test_lines),    cmocka_unit_test(test_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -39,9 +39,8 @@ static void test_changed_interval(void **state)
     hp_profile_free(merged);
     hp_profile_free(profile);
     /* Everything was recorded only in the end. */
-    profile =
-        read_string("heap profile: 16: 1600 [16: 1601] @ heapprofile\n"
-                    "16: 1600 [16: 1600] @ 0x1001\n# heapprof.drawn = 2: 200 [2: 200] @ 1000\n");
+    profile = read_string("heap profile: 16: 1600 [16: 1601] @ heapprofile\n"
+                          "16: 1600 [16: 1600] @ 0x1001\n# heapprof.drawn = 2: 200 [2: 200] @ 1000\n");
     assert_false(hp_profile_exact(profile));
     assert_true(hp_sample_estimate(profile, profile->samples, HP_INUSE_SPACE, false).variance > 0);
     hp_profile_free(profile);
@@ -53,8 +52,7 @@ static void test_malformed(void **state)
         const char *text, *error;
     } cases[] = {
         {HEADER "# heapprof.drawn = 1: 2 [3: 4] @ 8\n", "no entry that 'heapprof.drawn'"},
-        {HEADER
-         "1: 2 [3: 4] @\n# heapprof.drawn = 1: 2 [3: 4] @ 8\n# heapprof.drawn = 1: 2 [3: 4] @ 8\n",
+        {HEADER "1: 2 [3: 4] @\n# heapprof.drawn = 1: 2 [3: 4] @ 8\n# heapprof.drawn = 1: 2 [3: 4] @ 8\n",
          "test.heap:4: no entry"},
         {HEADER "1: 2 [3: 4] @\n# heapprof.drawn = 1: 2 [3: 4]\n", "expected '@ INTERVAL'"},
         {HEADER "1: 2 [3: 4] @\n# heapprof.drawn = 1: 2 [3: 4] @ 0\n", "expected '@ INTERVAL'"},

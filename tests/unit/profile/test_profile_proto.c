@@ -75,8 +75,7 @@ static void test_any_counters_survive(void **state)
         unsigned bytes = live + (unsigned)(numbers[2] >> numbers[0] % 30);
         unsigned long all = bytes + (numbers[3] >> numbers[1] % 30);
         char text[200];
-        snprintf(text, sizeof text,
-                 "heap profile: 0: 0 [0: 0] @ heap_v2/%u\n%u: %u [%u: %lu] @ 0x9\n",
+        snprintf(text, sizeof text, "heap profile: 0: 0 [0: 0] @ heap_v2/%u\n%u: %u [%u: %lu] @ 0x9\n",
                  1U << numbers[2] % 24, live, bytes, alloc, all);
         assert_survives(text);
     }
@@ -86,11 +85,7 @@ static void test_lines_survive(void **state)
 {
     struct hp_profile *profile = read_string(DUMP);
     const struct hp_line lines[] = {
-        {.function = "inner(int)",
-         .linkage = "_Z5inneri",
-         .file = "a.cc",
-         .line = 3,
-         .start_line = 1},
+        {.function = "inner(int)", .linkage = "_Z5inneri", .file = "a.cc", .line = 3, .start_line = 1},
         {.function = "outer", .linkage = "", .file = "b.cc", .line = 7},
     };
     uint32_t location = profile->frames[profile->samples[0].first];
@@ -174,8 +169,7 @@ static struct maker foreign(const char *const *types, size_t count, const uint64
     hp_put_number(&sample, HP_LOCATION_ADDRESS, 0x1234);
     hp_put_message(&sample, HP_LOCATION_LINE, &line);
     hp_put_message(&maker.file, HP_PROFILE_LOCATION, &sample);
-    message(&maker, HP_PROFILE_FUNCTION, 2,
-            (const uint64_t[][2]){{HP_FUNCTION_ID, 77}, {HP_FUNCTION_NAME, name}});
+    message(&maker, HP_PROFILE_FUNCTION, 2, (const uint64_t[][2]){{HP_FUNCTION_ID, 77}, {HP_FUNCTION_NAME, name}});
     hp_put_number(&maker.file, HP_PROFILE_PERIOD, 524288);
     hp_put_number(&maker.file, HP_PROFILE_TIME_NANOS, 5);
     hp_put_number(&maker.file, HP_PROFILE_DEFAULT_TYPE, 3);
@@ -188,9 +182,8 @@ static struct maker foreign(const char *const *types, size_t count, const uint64
 static void test_foreign(void **state)
 {
     /* three objects of 1 KiB were drawn: 3 / p = 1537.5 */
-    struct maker maker =
-        foreign((const char *[]){"inuse_space", "alloc_objects", "inuse_objects", "alloc_space"}, 4,
-                (const uint64_t[]){1574401, 3075, 1537, 3148802});
+    struct maker maker = foreign((const char *[]){"inuse_space", "alloc_objects", "inuse_objects", "alloc_space"}, 4,
+                                 (const uint64_t[]){1574401, 3075, 1537, 3148802});
     struct hp_profile *profile = read_bytes(maker.file.data, maker.file.size);
     assert_true(profile->prescaled);
     assert_true(profile->interval == 524288);
@@ -221,8 +214,7 @@ static void test_foreign(void **state)
 
 static void test_some_types(void **state)
 {
-    struct maker maker =
-        foreign((const char *[]){"other", "inuse_space"}, 2, (const uint64_t[]){9, 1574401});
+    struct maker maker = foreign((const char *[]){"other", "inuse_space"}, 2, (const uint64_t[]){9, 1574401});
     struct hp_profile *profile = read_bytes(maker.file.data, maker.file.size);
     assert_true(total(profile, HP_INUSE_SPACE) == 1574401);
     assert_true(total(profile, HP_INUSE_OBJECTS) == 1537); /* by the label */
@@ -333,8 +325,7 @@ static void test_changed_by_others(void **state)
 {
     /* Someone halves a value and keeps our comments: the figures in the file count, not the
      * comments. */
-    struct hp_profile *profile =
-        read_string("heap profile: 1: 2 [3: 4] @ heap_v2/4096\n3: 1000 [3: 1000] @ 0x1\n");
+    struct hp_profile *profile = read_string("heap profile: 1: 2 [3: 4] @ heap_v2/4096\n3: 1000 [3: 1000] @ 0x1\n");
     struct memory packed = proto_of(profile), plain = unpack(&packed);
     const double inuse = total(profile, HP_INUSE_SPACE);
     struct hp_buffer value = {0};

@@ -11,8 +11,7 @@
 #define KIB 1024.0
 #define INTERVAL (512 * KIB)
 
-#define assert_near(actual, expected, tolerance)                                                   \
-    assert_true(fabs((actual) - (expected)) <= (tolerance))
+#define assert_near(actual, expected, tolerance) assert_true(fabs((actual) - (expected)) <= (tolerance))
 
 static struct hp_profile *one_sample(double interval, struct hp_counts counts)
 {
@@ -48,8 +47,7 @@ static void test_exact(void **state)
     const double intervals[] = {0, 1};
     for (size_t i = 0; i < 2; i++) {
         struct hp_profile *profile = one_sample(intervals[i], (struct hp_counts){3, 0, 7, 70});
-        struct hp_estimate e =
-            hp_sample_estimate(profile, profile->samples, HP_INUSE_OBJECTS, false);
+        struct hp_estimate e = hp_sample_estimate(profile, profile->samples, HP_INUSE_OBJECTS, false);
         assert_near(e.value, 3, 0); /* objects of 0 bytes count here */
         e = hp_sample_estimate(profile, profile->samples, HP_ALLOC_SPACE, false);
         assert_near(e.value, 70, 0);
@@ -150,10 +148,9 @@ static void test_coverage(void **state)
         {100, 4096, 5, 0.93, 0.97},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        double share =
-            coverage(cases[i].expected, cases[i].smallest, cases[i].classes, HP_INUSE_SPACE);
-        print_message("%g samples from %g bytes, %d sizes: %.3f\n", cases[i].expected,
-                      cases[i].smallest, cases[i].classes, share);
+        double share = coverage(cases[i].expected, cases[i].smallest, cases[i].classes, HP_INUSE_SPACE);
+        print_message("%g samples from %g bytes, %d sizes: %.3f\n", cases[i].expected, cases[i].smallest,
+                      cases[i].classes, share);
         assert_true(share >= cases[i].least && share <= cases[i].most);
     }
 }

@@ -65,10 +65,9 @@ static void test_front(void **state)
     assert_rewritten(DUMP_HEADER DUMP_ENTRIES(" 0x7f0000010011") DUMP_FACTS
                      "# heapprof.front = 0x7f0000010011\n" DUMP_STATS DUMP_MAPS,
                      DUMP);
-    struct hp_profile *profile =
-        read_string("heap profile: 1: 8 [1: 8] @ heapprofile\n"
-                    "1: 8 [1: 8] @ 0x50 0x60 0x50\n2: 8 [2: 8] @ 0x60\n3: 8 [3: 8] @ 0x50\n"
-                    "# heapprof.front = 0x50\n");
+    struct hp_profile *profile = read_string("heap profile: 1: 8 [1: 8] @ heapprofile\n"
+                                             "1: 8 [1: 8] @ 0x50 0x60 0x50\n2: 8 [2: 8] @ 0x60\n3: 8 [3: 8] @ 0x50\n"
+                                             "# heapprof.front = 0x50\n");
     assert_int_equal(profile->samples[0].depth, 2);
     assert_int_equal(frame(profile, 0, 0)->address, 0x5f);
     assert_int_equal(frame(profile, 0, 1)->address, 0x4f);
@@ -78,21 +77,20 @@ static void test_front(void **state)
     hp_profile_free(profile);
 }
 
-static const char go_text[] =
-    "heap profile: 2: 300 [3: 400] @ heap/1048576\n"
-    "1: 200 [2: 300] @ 0x401101 0x401201 0x401300\n"
-    "#\t0x401100\tmain.inner+0x20\t\t\t\t/src/a.go:10\n"
-    "#\t0x401100\tmain.(*T).outer+0x40\t\t\t/src/b c.go:20\n"
-    "#\t0x401200\tstd::map<int, x<y> >::at(int const&)+0x1f  /src/c:d.cc:7\n"
-    "#\t0x401300\truntime.mstart+0x0\t\t/src/proc.go:1146\n"
-    "\n"
-    "1: 100 [1: 100] @ 0x401101 0x401999\n"
-    "#\t0x401100\tmain.inner+0x20\t/src/a.go:10\n"
-    "#\t0x401998\n"
-    "\n\n"
-    "# runtime.MemStats\n"
-    "# HeapIdle = 60088320\n"
-    "# PauseNs = [1 2 3]\n";
+static const char go_text[] = "heap profile: 2: 300 [3: 400] @ heap/1048576\n"
+                              "1: 200 [2: 300] @ 0x401101 0x401201 0x401300\n"
+                              "#\t0x401100\tmain.inner+0x20\t\t\t\t/src/a.go:10\n"
+                              "#\t0x401100\tmain.(*T).outer+0x40\t\t\t/src/b c.go:20\n"
+                              "#\t0x401200\tstd::map<int, x<y> >::at(int const&)+0x1f  /src/c:d.cc:7\n"
+                              "#\t0x401300\truntime.mstart+0x0\t\t/src/proc.go:1146\n"
+                              "\n"
+                              "1: 100 [1: 100] @ 0x401101 0x401999\n"
+                              "#\t0x401100\tmain.inner+0x20\t/src/a.go:10\n"
+                              "#\t0x401998\n"
+                              "\n\n"
+                              "# runtime.MemStats\n"
+                              "# HeapIdle = 60088320\n"
+                              "# PauseNs = [1 2 3]\n";
 
 static void test_go_debug1(void **state)
 {
@@ -273,8 +271,7 @@ static void test_cut_and_damaged(void **state)
     static const char *const texts[] = {
         DUMP_HEADER DUMP_ENTRIES(" 0x7f0000010011") DUMP_FACTS
         "# heapprof.front = 0x7f0000010011\n" DUMP_STATS DUMP_MAPS,
-        go_text,
-        "heap_v2/4096\n@ 0x1 0x2\n  t*: 1: 2 [3: 4]\n\nMAPPED_LIBRARIES:\na=/b\n1-2: $a\n"};
+        go_text, "heap_v2/4096\n@ 0x1 0x2\n  t*: 1: 2 [3: 4]\n\nMAPPED_LIBRARIES:\na=/b\n1-2: $a\n"};
     static const char bytes[] = {'\0', '\n', ' ', '0', '\\', '=', '\xff'};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         struct hp_error error;

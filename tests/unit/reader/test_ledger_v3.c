@@ -1,5 +1,6 @@
-/* A ledger of the version before, as a profile: its own numbers; and damaged ones give an error or a profile, but never a
- * crash or an endless loop. That it is what the version before made of it is for tests/e2e/test_ledger.sh to see. */
+/* A ledger of the version before, as a profile: its own numbers; and damaged ones give an error or a profile, but
+ * never a crash or an endless loop. That it is what the version before made of it is for tests/e2e/test_ledger.sh to
+ * see. */
 #include "../profile/profile_help.h"
 
 #include <errno.h>

@@ -74,9 +74,8 @@ static void check_tree(const struct fixture *fixture, enum hp_trie_order order, 
     size_t depth = 0;
     uint32_t node = 0;
     while ((node = hp_trie_next(&trie, node, true, &depth)))
-        sprintf(got + strlen(got), "%zu %s %.0f %.0f;", depth,
-                name_of(fixture, trie.nodes[node].row), trie.nodes[node].cum.value,
-                trie.nodes[node].flat.growth.value);
+        sprintf(got + strlen(got), "%zu %s %.0f %.0f;", depth, name_of(fixture, trie.nodes[node].row),
+                trie.nodes[node].cum.value, trie.nodes[node].flat.growth.value);
     assert_string_equal(got, wanted);
     for (size_t i = 0; i < trie.count; i++) {
         double sum = trie.nodes[i].flat.growth.value;
@@ -101,8 +100,7 @@ static void trees_add_up(void **state)
                "6 loop 20 20;");
     clear(&fixture);
     build(&fixture, true, "^main$");
-    check_tree(&fixture, HP_TRIE_BY_NAME,
-               "1 leaf 90 90;1 loop 0 0;2 back 0 0;3 loop 0 0;4 back 0 0;5 loop 0 0;");
+    check_tree(&fixture, HP_TRIE_BY_NAME, "1 leaf 90 90;1 loop 0 0;2 back 0 0;3 loop 0 0;4 back 0 0;5 loop 0 0;");
     clear(&fixture);
 }
 
@@ -146,8 +144,7 @@ static void what_is_left_out_is_bridged(void **state)
     build(&fixture, false, NULL);
     char keep[16] = "";
     for (uint32_t row = 0; row < fixture.stacks.places.row_names.count; row++)
-        keep[row] =
-            !strcmp(name_of(&fixture, row), "main") || !strcmp(name_of(&fixture, row), "back");
+        keep[row] = !strcmp(name_of(&fixture, row), "main") || !strcmp(name_of(&fixture, row), "back");
     hp_calls_gather(&fixture.stacks, keep, &calls);
     assert_int_equal(calls.edge_count, 2);
     for (size_t i = 0; i < 2; i++) {

@@ -44,15 +44,9 @@ static void cleans_and_shortens(void **state)
     static const struct {
         const char *dirty, *clean;
     } cases[] = {
-        {"plain", "plain"},
-        {"a\033[31mb\n", "a?[31mb?"},
-        {"gr\xc3\xbc\xc3\x9f", "gr\xc3\xbc\xc3\x9f"},
-        {"bad \xff\xc3", "bad ??"},
-        {"\xc0\xaf", "??"},
-        {"\xed\xa0\x80", "???"},
-        {"\xc2\x9b", "?"},
-        {"\xf4\x90\x80\x80", "????"},
-        {"\xe2\x82", "??"},
+        {"plain", "plain"},         {"a\033[31mb\n", "a?[31mb?"}, {"gr\xc3\xbc\xc3\x9f", "gr\xc3\xbc\xc3\x9f"},
+        {"bad \xff\xc3", "bad ??"}, {"\xc0\xaf", "??"},           {"\xed\xa0\x80", "???"},
+        {"\xc2\x9b", "?"},          {"\xf4\x90\x80\x80", "????"}, {"\xe2\x82", "??"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char *clean = hp_clean(cases[i].dirty);

@@ -10,18 +10,7 @@
 
 #include "report/core/rows.h"
 
-enum {
-    MALLOC,
-    STRING_NEW,
-    STRING_NEW_2,
-    DICT_ADD,
-    READ_QUERY,
-    RECURSE,
-    MAIN,
-    NAMELESS,
-    OPERATOR_NEW,
-    PLACES
-};
+enum { MALLOC, STRING_NEW, STRING_NEW_2, DICT_ADD, READ_QUERY, RECURSE, MAIN, NAMELESS, OPERATOR_NEW, PLACES };
 
 static const struct {
     uint64_t address;
@@ -44,8 +33,7 @@ static struct hp_profile *new_profile(double interval, uint64_t slide, const cha
 {
     struct hp_profile *profile = hp_profile_new("test");
     profile->interval = interval;
-    hp_profile_add_module(
-        profile, &(struct hp_module){slide + 0x1000, slide + 0x2000, 0, "/bin/target", "abcdef"});
+    hp_profile_add_module(profile, &(struct hp_module){slide + 0x1000, slide + 0x2000, 0, "/bin/target", "abcdef"});
     for (size_t i = 0; i < PLACES; i++) {
         uint32_t location = hp_profile_add_location(profile, slide + places[i].address);
         assert_int_equal(location, i);
@@ -59,16 +47,15 @@ static struct hp_profile *new_profile(double interval, uint64_t slide, const cha
     return profile;
 }
 
-static void add(struct hp_profile *profile, uint64_t live, uint64_t allocated, uint64_t size,
-                size_t depth, const uint32_t *stack)
+static void add(struct hp_profile *profile, uint64_t live, uint64_t allocated, uint64_t size, size_t depth,
+                const uint32_t *stack)
 {
     const struct hp_counts counts = {live, live * size, allocated, allocated * size};
     hp_profile_add_sample(profile, stack, depth, &counts);
 }
 
-#define ADD(profile, live, allocated, size, ...)                                                   \
-    add(profile, live, allocated, size, sizeof((uint32_t[]){__VA_ARGS__}) / sizeof(uint32_t),      \
-        (uint32_t[]){__VA_ARGS__})
+#define ADD(profile, live, allocated, size, ...)                                                                       \
+    add(profile, live, allocated, size, sizeof((uint32_t[]){__VA_ARGS__}) / sizeof(uint32_t), (uint32_t[]){__VA_ARGS__})
 
 static const struct hp_report_row *find(const struct hp_rows *rows, const char *label)
 {
@@ -190,8 +177,7 @@ static void carries_the_error(void **state)
     assert_true(fabs(flat->variance / (16 * weight * weight * (1 - p)) - 1) < 1e-9);
     hp_rows_free(&rows);
     rows = build(profile, (struct hp_rows_options){.raw = true});
-    assert_true(rows.rows[0].flat.growth.value == 16 * 64 &&
-                rows.rows[0].flat.growth.variance == 0);
+    assert_true(rows.rows[0].flat.growth.value == 16 * 64 && rows.rows[0].flat.growth.variance == 0);
     hp_rows_free(&rows);
     hp_profile_free(profile);
 }
@@ -200,8 +186,7 @@ static void carries_the_error(void **state)
  * `slide`. */
 static struct hp_rows leak(uint64_t slide, const char *pid)
 {
-    struct hp_profile *before = new_profile(524288, 0, "1"),
-                      *after = new_profile(524288, slide, pid);
+    struct hp_profile *before = new_profile(524288, 0, "1"), *after = new_profile(524288, slide, pid);
     ADD(before, 400, 500, 64, MALLOC, STRING_NEW, MAIN);
     ADD(after, 396, 500, 64, MALLOC, STRING_NEW, MAIN);
     ADD(before, 5, 5, 2048, MALLOC, DICT_ADD, MAIN);
@@ -254,8 +239,7 @@ static void other_runs_share_rows_but_no_samples(void **state)
     assert_true(find(&rows, "hash")->significant && !find(&rows, "string_new")->significant);
     hp_rows_free(&rows);
     /* Another load address, another process: the bare address is still the same row. */
-    struct hp_profile *before = new_profile(1, 0, "1"),
-                      *after = new_profile(1, 0x7f0000000000, "2");
+    struct hp_profile *before = new_profile(1, 0, "1"), *after = new_profile(1, 0x7f0000000000, "2");
     ADD(before, 2, 2, 8, NAMELESS, MAIN);
     ADD(after, 3, 3, 8, NAMELESS, MAIN);
     struct hp_rows_options options = {.view = {.granularity = HP_BY_ADDRESS}, .test = true};
@@ -272,8 +256,7 @@ static void other_runs_share_rows_but_no_samples(void **state)
 static void one_large_buffer_is_enough(void **state)
 {
     for (uint64_t freed = 0; freed < 2; freed++) {
-        struct hp_profile *before = new_profile(524288, 0, "1"),
-                          *after = new_profile(524288, 0, "1");
+        struct hp_profile *before = new_profile(524288, 0, "1"), *after = new_profile(524288, 0, "1");
         ADD(before, 10, 100, 64, MALLOC, STRING_NEW, MAIN);
         ADD(after, 12, 150, 64, MALLOC, STRING_NEW, MAIN);
         ADD(after, 1, 1 + freed, 67108864, MALLOC, READ_QUERY, MAIN);

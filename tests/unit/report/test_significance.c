@@ -70,8 +70,8 @@ static double exact_excess(int pairs, int excess, double q)
     for (int came = 0; came <= pairs; came++)
         for (int went = 0; went <= pairs; went++)
             if (came - went >= excess)
-                sum += choose(pairs, came) * pow(1 - q, came) * pow(q, pairs - came) *
-                       choose(pairs, went) * pow(1 - q, went) * pow(q, pairs - went);
+                sum += choose(pairs, came) * pow(1 - q, came) * pow(q, pairs - came) * choose(pairs, went) *
+                       pow(1 - q, went) * pow(q, pairs - went);
     return fmin(1, 2 * sum);
 }
 
@@ -80,8 +80,7 @@ static void rare_misses_are_not_taken_for_impossible(void **state)
     for (double q = 0.4; q > 1e-12; q *= 0.4)
         for (int after = 1; after <= 6; after++)
             for (int before = 0; before < after; before++) {
-                double got =
-                    hp_noise_probability(&(struct hp_noise){1e7, q, before, after}, 1, false);
+                double got = hp_noise_probability(&(struct hp_noise){1e7, q, before, after}, 1, false);
                 /* As many on each side as the samples allow. */
                 double exact = exact_excess(after, after - before, q);
                 if (exact < 0.2)
@@ -157,9 +156,8 @@ static void count_marks(size_t *diffs_with_marks, size_t *leaks_found)
     for (int diff = 0; diff < DIFFS; diff++) {
         for (int site = 0; site < SITES; site++) {
             double mean = 0.3 * exp(5 * (double)site / SITES);
-            struct hp_noise terms[2] = {
-                {524288, 0.999, poisson(&seed, mean), poisson(&seed, mean)},
-                {600000, 0.6, poisson(&seed, mean / 3), poisson(&seed, mean / 3)}};
+            struct hp_noise terms[2] = {{524288, 0.999, poisson(&seed, mean), poisson(&seed, mean)},
+                                        {600000, 0.6, poisson(&seed, mean / 3), poisson(&seed, mean / 3)}};
             probabilities[site] = hp_noise_probability(terms, 2, diff % 2);
         }
         hp_holm(probabilities, SITES, 0.05, significant);
@@ -177,8 +175,7 @@ static void marks_leaks_and_nothing_else(void **state)
 {
     size_t diffs_with_marks, leaks_found;
     count_marks(&diffs_with_marks, &leaks_found);
-    print_message("%zu of %d steady diffs with a mark, %zu leaks found\n", diffs_with_marks, DIFFS,
-                  leaks_found);
+    print_message("%zu of %d steady diffs with a mark, %zu leaks found\n", diffs_with_marks, DIFFS, leaks_found);
     assert_true(diffs_with_marks <= DIFFS / 20);
     assert_int_equal(leaks_found, DIFFS);
 }

@@ -40,22 +40,18 @@ static void weights_make_least_squares(void **state)
     for (int i = 0; i < 5; i++)
         slope += weights[i] * (7 + 3 * uneven[i]);
     assert_true(fabs(slope - 3) < 1e-12);
-    assert_true(fabs(weights[0]) >
-                fabs(weights[4])); /* stands for 2 s, and not for half a second */
+    assert_true(fabs(weights[0]) > fabs(weights[4])); /* stands for 2 s, and not for half a second */
     hp_trend_weights((const double[]){5, 5, 5}, 3, weights);
     assert_true(weights[0] == 0 && weights[1] == 0 && weights[2] == 0);
 }
 
 static void what_never_changes_has_no_error(void **state)
 {
-    const double seconds[] = {0, 1, 2, 3}, levels[] = {50, 50, 50, 50}, came[] = {5, 0, 0, 0},
-                 went[] = {0, 0, 0, 0};
+    const double seconds[] = {0, 1, 2, 3}, levels[] = {50, 50, 50, 50}, came[] = {5, 0, 0, 0}, went[] = {0, 0, 0, 0};
     double weights[4];
     hp_trend_weights(seconds, 4, weights);
-    struct hp_estimate slope =
-        hp_trend_slope(&(struct hp_trend_entry){levels, came, went, 10}, weights, 4, NULL, NULL);
-    assert_true(fabs(slope.value) < 1e-12 && slope.variance < 1e-20 &&
-                hp_estimate_error(&slope) < 1e-9);
+    struct hp_estimate slope = hp_trend_slope(&(struct hp_trend_entry){levels, came, went, 10}, weights, 4, NULL, NULL);
+    assert_true(fabs(slope.value) < 1e-12 && slope.variance < 1e-20 && hp_estimate_error(&slope) < 1e-9);
 }
 
 static void a_leak_has_the_error_of_its_arrivals(void **state)
@@ -85,8 +81,8 @@ static void moment_times(double *seconds, bool thinned)
 
 /* Adds objects that come at `rate` a second in [from, until) and live `life` seconds in the mean
  * (0: for ever) to the counts of a site. A steady site starts long before the first moment. */
-static void simulate(uint64_t *seed, struct hp_series *series, const double *seconds, size_t site,
-                     double rate, double life, double from, double until)
+static void simulate(uint64_t *seed, struct hp_series *series, const double *seconds, size_t site, double rate,
+                     double life, double from, double until)
 {
     for (double born = from + wait(seed, 1 / rate); born < until; born += wait(seed, 1 / rate)) {
         double dies = life > 0 ? born + wait(seed, life) : INFINITY;
@@ -125,8 +121,7 @@ static void make_series(uint64_t *seed, bool thinned, struct hp_series *series, 
     simulate(seed, series, seconds, WARM, 0.8, 0, 0, 0.4 * end);
     for (uint32_t site = 0; site <= WARM; site++) {
         uint32_t location = hp_profile_add_location(series->stacks, 0x1000 + site);
-        hp_profile_add_sample(series->stacks, &location, 1,
-                              &series->moments[MOMENTS - 1].counts[site]);
+        hp_profile_add_sample(series->stacks, &location, 1, &series->moments[MOMENTS - 1].counts[site]);
     }
 }
 
@@ -174,8 +169,8 @@ static void finds_leaks_and_nothing_else(void **state)
         print_message("%s moments: %.1f %% of %d intervals hold the truth; %d of %d series with a "
                       "false mark, %d leaks "
                       "found, %d warm-ups marked\n",
-                      thinned ? "thinned" : "even", coverage, score.tried, score.series_with_marks,
-                      SERIES, score.leaks, score.warm);
+                      thinned ? "thinned" : "even", coverage, score.tried, score.series_with_marks, SERIES, score.leaks,
+                      score.warm);
         assert_true(coverage > 93 && coverage < 98);
         assert_true(score.series_with_marks <= SERIES / 20 + 3);
         assert_true(score.leaks >= SERIES - 1);

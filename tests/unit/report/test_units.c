@@ -24,9 +24,7 @@ static void names_lose_what_tells_least_first(void **state)
 {
     shortens("short", 10, "short");
     shortens(reserve, 200, reserve);
-    shortens(
-        reserve, 90,
-        "std::vector<std::pair<unsigned long, std::string>, std::allocator<int> >::reserve(…)");
+    shortens(reserve, 90, "std::vector<std::pair<unsigned long, std::string>, std::allocator<int> >::reserve(…)");
     shortens(reserve, 30, "std::vector<…>::reserve(…)");
     shortens(reserve, 25, "…::vector<…>::reserve(…)");
     shortens(reserve, 13, "…::reserve(…)");
@@ -39,8 +37,7 @@ static void operators_and_plain_names_keep_their_sense(void **state)
     shortens("ns::operator<(ns::a const&, ns::b const&)", 20, "ns::operator<(…)");
     shortens("std::string std::operator+<char, std::traits<char> >(char const*, std::string&&)", 40,
              "std::string std::operator+<…>(…)");
-    shortens("std::ostream& std::operator<< <char>(std::ostream&, char)", 38,
-             "std::ostream& std::operator<< <…>(…)");
+    shortens("std::ostream& std::operator<< <char>(std::ostream&, char)", 38, "std::ostream& std::operator<< <…>(…)");
     shortens("a_function_of_c_with_a_long_name", 11, "a_fun…_name");
     shortens("(anonymous namespace)::make(int, int, int)", 31, "(anonymous namespace)::make(…)");
 }

@@ -37,8 +37,7 @@ static void finds_names(void **state)
     struct hp_perf_map *map = hp_perf_map_read(path, 0);
     assert_non_null(map);
     uint64_t entry;
-    assert_string_equal(hp_perf_map_find(map, 0x7f000000103f, &entry),
-                        "LazyCompile:*add /app/main.js:3");
+    assert_string_equal(hp_perf_map_find(map, 0x7f000000103f, &entry), "LazyCompile:*add /app/main.js:3");
     assert_int_equal(entry, 0x7f0000001000);
     assert_string_equal(name_at(map, 0x7f0000001040), "next");
     assert_string_equal(name_at(map, 0x7f0000003001), "with_prefix");

@@ -49,8 +49,7 @@ static void paths(void **state)
     };
     struct hp_strings strings = {0};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-        assert_string_equal(hp_strings_path(&strings, cases[i].directory, cases[i].path),
-                            cases[i].wanted);
+        assert_string_equal(hp_strings_path(&strings, cases[i].directory, cases[i].path), cases[i].wanted);
     hp_strings_free(&strings);
 }
 

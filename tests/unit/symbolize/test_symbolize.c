@@ -89,8 +89,8 @@ static bool ends_with(const char *text, const char *end)
 /* Some address has the chain leaf, middle, outer; each in its lines of the source. */
 static bool has_chain(const struct hp_symbol_frame *frames, size_t count)
 {
-    return count >= 3 && !strcmp(frames[0].function, "leaf") &&
-           !strcmp(frames[1].function, "middle") && !strcmp(frames[2].function, "outer");
+    return count >= 3 && !strcmp(frames[0].function, "leaf") && !strcmp(frames[1].function, "middle") &&
+           !strcmp(frames[2].function, "outer");
 }
 
 static void check_inlined(const char *name)
@@ -271,8 +271,7 @@ static void check_against_addr2line(const char *name, unsigned step)
         assert_int_equal(strtoull(function, NULL, 16), text.address + at);
         struct hp_symbol_frame frames[FRAMES];
         size_t count = hp_symbolize(module, text.offset + at, frames, FRAMES), i = 0;
-        struct verdict verdict = {
-            .function = function, .file = judge_file, .in_function = covered[at]};
+        struct verdict verdict = {.function = function, .file = judge_file, .in_function = covered[at]};
         for (; read_judge(output, function, judge_file, &verdict.line); i++) {
             verdict.frame = i < count ? &frames[i] : NULL;
             verdict.outermost = count ? &frames[count - 1] : NULL;
@@ -282,8 +281,8 @@ static void check_against_addr2line(const char *name, unsigned step)
     }
     fclose(output);
     free(covered);
-    print_message("%s: %u frames, %u the same, %u better named, %u without debug information\n",
-                  name, judged.frames, judged.same, judged.named_better, judged.unknown);
+    print_message("%s: %u frames, %u the same, %u better named, %u without debug information\n", name, judged.frames,
+                  judged.same, judged.named_better, judged.unknown);
     assert_true(judged.same > judged.frames / 4);
     hp_symbolizer_free(symbolizer);
 }
@@ -310,8 +309,7 @@ static bool finds_function(struct hp_symbol_module *module, const char *path, co
         struct hp_symbol_frame frames[FRAMES];
         size_t count = hp_symbolize(module, text.offset + at, frames, FRAMES);
         for (size_t i = 0; i < count; i++)
-            if (!strncmp(frames[i].function, function, length) &&
-                strchr("(", frames[i].function[length]))
+            if (!strncmp(frames[i].function, function, length) && strchr("(", frames[i].function[length]))
                 return true;
     }
     return false;
@@ -331,15 +329,14 @@ static void check_names(const char *target, const char *const *names)
 
 static void names_of_cpp(void **state)
 {
-    static const char *const wanted[] = {"main", "closure(int)", "(anonymous namespace)::twice",
-                                         NULL};
+    static const char *const wanted[] = {"main", "closure(int)", "(anonymous namespace)::twice", NULL};
     check_names("cpp", wanted);
 }
 
 static void names_of_rust(void **state)
 {
-    static const char *const wanted[] = {"boxes::make_boxes", "boxes::main",
-                                         "<boxes::Squares as boxes::Grow>::grow", NULL};
+    static const char *const wanted[] = {"boxes::make_boxes", "boxes::main", "<boxes::Squares as boxes::Grow>::grow",
+                                         NULL};
     check_names("rust", wanted);
 }
 
@@ -349,12 +346,12 @@ static void names_of_rust(void **state)
  */
 static void split_off_debug(const char *path, const char *name, const char *strip)
 {
-    run("cd %s && cp '%s' %s && objcopy --only-keep-debug %s %s.debug && strip %s %s", folder, path,
-        name, name, name, strip, name);
+    run("cd %s && cp '%s' %s && objcopy --only-keep-debug %s %s.debug && strip %s %s", folder, path, name, name, name,
+        strip, name);
 }
 
-static enum hp_module_status status_of(const char *name, const char *build_id,
-                                       const char *directory, const char *function)
+static enum hp_module_status status_of(const char *name, const char *build_id, const char *directory,
+                                       const char *function)
 {
     char path[4096];
     snprintf(path, sizeof path, "%s/%s", folder, name);
@@ -393,15 +390,13 @@ static void separate_debug_file(void **state)
     assert_int_equal(status_of("plain", id, NULL, "public_name"), HP_MODULE_SYMTAB);
     run("cd %s && cp away symbols/plain.debug", folder);
     assert_int_equal(status_of("plain", id, directory, "leaf"), HP_MODULE_OK);
-    run("cd %s/symbols && mkdir -p .build-id/%.2s && mv plain.debug .build-id/%.2s/%s.debug",
-        folder, id, id, id + 2);
+    run("cd %s/symbols && mkdir -p .build-id/%.2s && mv plain.debug .build-id/%.2s/%s.debug", folder, id, id, id + 2);
     assert_int_equal(status_of("plain", id, directory, "leaf"), HP_MODULE_OK);
     /* The program itself is gone: the debug file stands for it. */
     run("rm %s/plain", folder);
     assert_int_equal(status_of("plain", id, directory, "leaf"), HP_MODULE_OK);
     assert_int_equal(status_of("plain", id, NULL, NULL), HP_MODULE_MISSING);
-    assert_int_equal(status_of("plain", "00112233445566778899", directory, NULL),
-                     HP_MODULE_MISSING);
+    assert_int_equal(status_of("plain", "00112233445566778899", directory, NULL), HP_MODULE_MISSING);
 }
 
 static void replaced_and_missing(void **state)
@@ -424,8 +419,7 @@ static void replaced_and_missing(void **state)
 
     assert_int_equal(status_of("no-such-file", "", NULL, NULL), HP_MODULE_MISSING);
     run("cd %s && : >empty && echo text >text && mkfifo fifo && head -c 100 program >cut", folder);
-    const char *const no_elf_files[] = {"empty",   "text",           "fifo", "cut",
-                                        "symbols", "../../dev/null", ""};
+    const char *const no_elf_files[] = {"empty", "text", "fifo", "cut", "symbols", "../../dev/null", ""};
     for (size_t i = 0; i < sizeof no_elf_files / sizeof *no_elf_files; i++)
         assert_int_equal(status_of(no_elf_files[i], "", NULL, NULL), HP_MODULE_MISSING);
 }
