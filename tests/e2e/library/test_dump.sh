@@ -58,7 +58,7 @@ for allocator in $(allocators); do
     expect "output of a signalled target" alive "$(cat out)"
     only ./heapprof.dumper.*.0001.heap && check_dump "USR2 on $allocator" "$dump"
     rm -f ./*.heap
-    run $allocator HEAPPROF_INTERVAL=4K HEAPPROF_OUTPUT=storm.heap $target storm 3000
+    run $allocator HEAPPROF_INTERVAL=4K HEAPPROF_OUTPUT=storm.heap $target storm 1000
     expect "a storm of signals on $allocator: exit status" 0 $?
     expect "a storm of signals on $allocator: output" done "$(cat out)"
     check_dump "a storm of signals on $allocator" storm.heap
