@@ -1,15 +1,15 @@
 /* glibc_heap.h - how much of glibc's heap is in use, read from its own structures without its locks or its help.
  *
  * Terms (malloc/malloc.c and malloc/arena.c of glibc)
- *   arena    struct malloc_state; main_arena lies in libc's data, the others at the start of a heap of their own; a
- *   ring heap     what an arena other than the main one takes from the system at once: at a multiple of 64 MiB, with a
+ *   arena    struct malloc_state; main_arena lies in libc's data, the others at the start of a heap of their own;
+ *            a ring
+ *   heap     what an arena other than the main one takes from the system at once: at a multiple of 64 MiB, with a
  *            struct heap_info at its start; the main arena has the memory from mp_.sbrk_base to the end of its top
  *   chunk    a size and three flags, and the bytes; chunks lie side by side, and the last one of an arena is its top
  *   fast     freed, but kept in one of ten lists per arena, and marked as in use
  *   mapped   objects with a mapping of their own, which mp_.mmapped_mem counts
  *   lost     bytes between a chunk whose size made no sense, because it was changed while it was read, and the next
- *   place
- *            where a chunk is known to begin
+ *            place where a chunk is known to begin
  *
  * Invariants, as in mallinfo2 (which takes each arena's lock, and visits all free chunks)
  *   sys   = sum of system_mem over the arenas + mapped

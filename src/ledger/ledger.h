@@ -5,8 +5,7 @@
  *            size from the start and takes memory as it fills up
  *   chunk    HP_CHUNK bytes of it, mapped into the target when first needed
  *   block    HP_BLOCK bytes of it; memory is reserved block by block before it is touched, so that a full file system
- *   or
- *            budget loses samples instead of raising SIGBUS
+ *            or budget loses samples instead of raising SIGBUS
  *   store    a ledger as a process sees it: the header, where its chunks are, how blocks are reserved
  *   frame    a code address as (module + 1) << 48 | return address - module base; module part 0: an absolute address
  *   class    sizes that are scaled alike: 16 to an octave, so that a class is at most 1/16 wide

@@ -2,7 +2,7 @@
  * allocated them, which stands in a profile as
  *
  *   # heapprof.thread = NUMBER tid=N samples=N sampled_bytes=N bytes=N bytes_error=N objects=N objects_error=N ended=1
- *   name=...
+ *     name=...
  *
  * NUMBER counts threads in the order of their first samples; 0: all that are not listed, with threads=N. Without tid=
  * where the kernel's number is not known. bytes and objects are estimates, with

@@ -2,8 +2,7 @@
  *   quiet FILE         several arenas, fast chunks, tcaches, mapped objects; prints "IN_USE SYSTEM" of mallinfo2,
  *                      writes a dump to FILE, and stays
  *   chunks N SECONDS   frees every other one of N objects in random order, then allocates on; prints how many
- *   microseconds
- *                      of CPU time the longest malloc and free took together
+ *                      microseconds of CPU time the longest malloc and free took together
  *   handler SECONDS    a signal handler that allocates while its thread, one of two, is inside of malloc
  *   handled FILE       allocates in a signal handler for a while, and has a dump made by SIGUSR2
  *   grow               grows by 200 MiB between two lines of standard input
