@@ -44,6 +44,9 @@ static void *work(void *argument)
     }
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &end);
     *ns = ((double)(end.tv_sec - start.tv_sec) * 1e9 + (double)(end.tv_nsec - start.tv_nsec)) / (double)pairs;
+    for (unsigned i = 0; i < HELD; i++)
+        free(held[i]);
+    free(held);
     return NULL;
 }
 
