@@ -93,6 +93,8 @@ struct hp_profile {
      * The estimates are then the file's figures, and `counts` holds the raw ones, as far as they can be told (label
      * "bytes" and the period). A profile.proto that heapprof wrote becomes what it was made from again. */
     bool prescaled;
+    /* The entries of the file have so many allocated objects less than its first line tells: it is cut off. */
+    uint64_t missing_objects;
     bool delta;               /* made by hp_profile_delta: prescaled, and the figures of its samples may be below 0 */
     int64_t duration_ns;      /* of a delta, between the two; otherwise 0 */
     const char *default_type; /* profile.proto's default_sample_type; "" otherwise */

@@ -7,6 +7,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "cli/hints.h"
 #include "cli/load.h"
 #include "cli/run/series_recorder.h"
 #include "cli/run/target_process.h"
@@ -82,6 +83,7 @@ static void write_top(struct hp_profile *profile)
         options.look.width = !ioctl(STDERR_FILENO, TIOCGWINSZ, &size) ? size.ws_col : 0;
     }
     const struct hp_report_input input = {.profile = profile};
+    hp_hint_report(NULL, profile, &options);
     struct hp_report_outcome outcome;
     struct hp_error error = {""};
     if (hp_report_top.write(stderr, &input, &options, &outcome, &error))

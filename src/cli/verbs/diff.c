@@ -1,3 +1,4 @@
+#include "cli/hints.h"
 #include "cli/output.h"
 #include "cli/report_verb.h"
 #include "cli/say.h"
@@ -36,6 +37,7 @@ static int diff_two(const struct hp_report_arguments *report, struct hp_loader *
     int status = hp_load_both(loader, report->inputs[0], &report->inputs[1], 1, &before, &after);
     if (status == HP_DONE) {
         const struct hp_report_input input = {.before = before, .profile = after};
+        hp_hint_report(before, after, &report->options);
         status = hp_report_run(&hp_report_diff, &input, &report->options, outcome);
     }
     hp_profile_free(before);

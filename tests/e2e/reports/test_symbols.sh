@@ -69,9 +69,17 @@ strip --strip-all -o bare whole
 cp bare app && mv app.debug away
 has_not "stripped" "hidden_function" app.heap
 has "stripped: dynamic symbols" "public_function" app.heap
+expect_hints() { # COUNT ARGUMENT...: of functions without names
+    local count=$1
+    shift
+    "$HEAPPROF" top "$@" 2>&1 >/dev/null | grep "in functions without names, most of it in $work/app: install its debug" >hints
+    [ "$(wc -l <hints)" = "$count" ] || fail "not $count hints at missing names: $(cat hints)"
+}
+expect_hints 1 app.heap
 mv away app.debug
 objcopy --add-gnu-debuglink=app.debug bare app
 has ".gnu_debuglink" "inlined_part app.c:3" app.heap
+expect_hints 0 app.heap
 mkdir -p symbols/.build-id/${id:0:2} other
 mv app.debug symbols/.build-id/${id:0:2}/${id:2}.debug
 cp bare app
