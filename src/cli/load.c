@@ -77,6 +77,8 @@ static int read_source(const char *argument, struct hp_profile **profile)
         status = hp_target_dump(pid, hp_byte_buffer_sink, &memory);
         if (status == HP_DONE && hp_profile_read_memory(argument, memory.data, memory.size, profile, &error))
             status = hp_fail("%s", error.text);
+        if (status == HP_DONE)
+            (*profile)->live_pid = (int)pid;
         free(memory.data);
         return status;
     }

@@ -110,6 +110,7 @@ struct hp_profile {
     struct hp_fact *facts; /* in the file's order */
     size_t fact_count;
     int64_t time_ns; /* when it was taken, Unix time; 0 if unknown */
+    int live_pid;    /* the process that it was just read from, by this machine's numbers; 0: from a file, or merged */
 
     struct hp_profile_private *private; /* intern tables, capacities */
 };

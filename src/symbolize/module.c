@@ -153,12 +153,19 @@ static bool open_dwfl(struct hp_symbol_module *module, int descriptor)
     return true;
 }
 
-static void open_module(struct hp_symbol_module *module)
+static int open_live(struct hp_symbol_module *module, const struct hp_symbol_process *process)
+{
+    return process ? hp_live_file_open(module->owner, module->path, module->build_id, process, &module->file) : -ENOENT;
+}
+
+static void open_module(struct hp_symbol_module *module, const struct hp_symbol_process *process)
 {
     static const char deleted[] = " (deleted)";
     size_t length = strlen(module->path), suffix = sizeof deleted - 1;
     module->file = module->path;
-    int descriptor = hp_find_open(module->path, module->build_id);
+    int descriptor = *module->build_id ? -ENOENT : open_live(module, process);
+    if (descriptor < 0)
+        descriptor = hp_find_open(module->path, module->build_id);
     if (descriptor == -ENOENT && *module->build_id && length > suffix &&
         !strcmp(module->path + length - suffix, deleted)) {
         /* As /proc/PID/maps says of a file replaced under a running process; the same may be back
@@ -167,6 +174,8 @@ static void open_module(struct hp_symbol_module *module)
         descriptor = hp_find_open(module->file, module->build_id);
     }
     module->status = descriptor == -ESTALE ? HP_MODULE_REPLACED : HP_MODULE_MISSING;
+    if (descriptor < 0 && *module->build_id)
+        descriptor = open_live(module, process);
     if (descriptor < 0)
         descriptor = hp_find_elsewhere(module->owner, module->file, module->build_id, &module->file);
     if (descriptor < 0)
@@ -175,19 +184,39 @@ static void open_module(struct hp_symbol_module *module)
         module->status = HP_MODULE_MISSING;
 }
 
-struct hp_symbol_module *hp_symbolizer_module(struct hp_symbolizer *symbolizer, const char *path, const char *build_id)
+static bool is_there(const struct hp_symbol_module *module)
 {
+    return module->status == HP_MODULE_OK || module->status == HP_MODULE_SYMTAB;
+}
+
+/* One that was found by its build id is the same for all processes. */
+static bool is_known(const struct hp_symbol_module *module, const char *path, const char *build_id, int pid)
+{
+    return module->path == path && module->build_id == build_id &&
+           (module->pid == pid || (*build_id && is_there(module)));
+}
+
+struct hp_symbol_module *hp_symbolizer_live_module(struct hp_symbolizer *symbolizer, const char *path,
+                                                   const char *build_id, const struct hp_symbol_process *process)
+{
+    int pid = process ? process->pid : 0;
     path = hp_strings_intern(&symbolizer->strings, path);
     build_id = hp_strings_intern(&symbolizer->strings, build_id);
     for (size_t i = 0; i < symbolizer->module_count; i++)
-        if (symbolizer->modules[i]->path == path && symbolizer->modules[i]->build_id == build_id)
+        if (is_known(symbolizer->modules[i], path, build_id, pid))
             return symbolizer->modules[i];
     struct hp_symbol_module *module = hp_symbol_realloc(NULL, 1, sizeof *module);
-    *module = (struct hp_symbol_module){.owner = symbolizer, .path = path, .build_id = build_id, .alternate_file = -1};
-    open_module(module);
+    *module = (struct hp_symbol_module){
+        .owner = symbolizer, .path = path, .build_id = build_id, .pid = pid, .alternate_file = -1};
+    open_module(module, process);
     symbolizer->modules =
         hp_symbol_grow(symbolizer->modules, symbolizer->module_count, &symbolizer->module_capacity, sizeof module);
     return symbolizer->modules[symbolizer->module_count++] = module;
+}
+
+struct hp_symbol_module *hp_symbolizer_module(struct hp_symbolizer *symbolizer, const char *path, const char *build_id)
+{
+    return hp_symbolizer_live_module(symbolizer, path, build_id, NULL);
 }
 
 enum hp_module_status hp_symbol_module_status(const struct hp_symbol_module *module)

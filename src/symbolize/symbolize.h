@@ -36,6 +36,17 @@ enum hp_module_status {
  * the same path and build id return the same handle. build_id is lower-case hex or "" (then any
  * file at `path` is taken). Never NULL. */
 struct hp_symbol_module *hp_symbolizer_module(struct hp_symbolizer *symbolizer, const char *path, const char *build_id);
+
+/* A process that has the module mapped, so that its file is found also where no name leads to it from here: it was
+ * deleted or replaced, lies in a memfd, or in the process's own mount namespace. */
+struct hp_symbol_process {
+    int pid;
+    uint64_t start, limit; /* of one of the module's mappings */
+};
+/* The same with the file that `process` has, where the path has none or another one. Without a build id the file that
+ * the process has comes first. */
+struct hp_symbol_module *hp_symbolizer_live_module(struct hp_symbolizer *symbolizer, const char *path,
+                                                   const char *build_id, const struct hp_symbol_process *process);
 enum hp_module_status hp_symbol_module_status(const struct hp_symbol_module *module);
 
 struct hp_symbol_frame {

@@ -45,17 +45,32 @@ static void complain(const struct hp_module *module, enum hp_module_status statu
     free(text);
 }
 
-/* Only one that the profiled process wrote itself: a number may have belonged to another before. */
-static struct hp_perf_map *map_of(const struct hp_profile *profile)
+/* The number by which the process knows itself; NULL if the profile does not say. */
+static const char *own_pid(const struct hp_profile *profile)
 {
     const char *pid = hp_profile_fact(profile, "heapprof.pid");
+    return pid && *pid && strlen(pid) < 10 && !pid[strspn(pid, "0123456789")] ? pid : NULL;
+}
+
+/* Unix time in ns; 0 if unknown. Seconds in the profiles of the first versions. */
+static int64_t start_of(const struct hp_profile *profile)
+{
     const char *start = hp_profile_fact(profile, "heapprof.start");
-    if (!pid || !*pid || pid[strspn(pid, "0123456789")] || !start)
+    long long started = start ? strtoll(start, NULL, 10) : 0;
+    return started < 9000000000 ? started * 1000000000 : started;
+}
+
+/* Only one that the profiled process wrote itself: a number may have belonged to another before. It has a /tmp of its
+ * own in a container. */
+static struct hp_perf_map *map_of(const struct hp_profile *profile)
+{
+    const char *pid = own_pid(profile);
+    int64_t started = start_of(profile);
+    if (!pid || !started)
         return NULL;
-    char *path = hp_print("/tmp/perf-%s.map", pid);
-    long long started = strtoll(start, NULL, 10);
-    /* Seconds in the profiles of the first versions. */
-    struct hp_perf_map *map = hp_perf_map_read(path, started < 9000000000 ? started * 1000000000 : started);
+    char *path = profile->live_pid ? hp_print("/proc/%d/root/tmp/perf-%s.map", profile->live_pid, pid)
+                                   : hp_print("/tmp/perf-%s.map", pid);
+    struct hp_perf_map *map = hp_perf_map_read(path, started);
     free(path);
     return map;
 }
@@ -88,6 +103,19 @@ static void name_runtime_code(struct hp_profile *profile)
     hp_perf_map_free(map);
 }
 
+/* The file of a profile that was read from a process is the one that the process has. Who wrote a profile may run on,
+ * too; that its number was not given to another process since is shown by the build id alone. */
+static struct hp_symbol_module *open_module(const struct hp_profile *profile, const struct hp_module *module,
+                                            struct hp_symbolizer *symbolizer)
+{
+    const char *pid = *module->build_id ? own_pid(profile) : NULL;
+    const struct hp_symbol_process process = {profile->live_pid ? profile->live_pid
+                                              : pid             ? (int)strtol(pid, NULL, 10)
+                                                                : 0,
+                                              module->start, module->limit};
+    return hp_symbolizer_live_module(symbolizer, module->path, module->build_id, process.pid ? &process : NULL);
+}
+
 void hp_symbolize_profile(struct hp_profile *profile, struct hp_symbolizer *symbolizer,
                           const struct hp_symbolize_watch *watch)
 {
@@ -103,7 +131,7 @@ void hp_symbolize_profile(struct hp_profile *profile, struct hp_symbolizer *symb
         if (module->path[0] != '/') /* [vdso], code made at run time: no file to look into */
             continue;
         if (!modules[index]) {
-            modules[index] = hp_symbolizer_module(symbolizer, module->path, module->build_id);
+            modules[index] = open_module(profile, module, symbolizer);
             bool noted = false; /* a file has several mappings; its handle is the same for all */
             for (uint32_t other = 0; other < profile->module_count; other++)
                 noted |= other != index && modules[other] == modules[index];

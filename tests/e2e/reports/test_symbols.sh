@@ -166,7 +166,38 @@ for verb in top tree "peek hold" "list hold" traces tags stats "convert --to=svg
     *) grep -q hold_memory out || fail "$verb of a running target: $(head -5 out)" ;;
     esac
 done
-kill $target
+kill $target && wait $target 2>/dev/null
+
+# A running target whose file has no name any more, or another one here.
+start() { # COMMAND...: the sleeper as $target
+    HEAPPROF_INTERVAL=1 LD_PRELOAD="$LIBHEAPPROF" "$@" >started &
+    target=$!
+    read -r -n 1 <started
+}
+stop() { # PID: nothing of it is left that could open the FIFO
+    kill -KILL "$1"
+    wait $target 2>/dev/null
+}
+for flags in -Wl,--build-id -Wl,--build-id=none; do
+    cc -g -O1 $flags -o sleeper sleeper.c && cp sleeper gone && start ./gone && rm gone
+    has "deleted, $flags" "hold_memory sleeper.c" $target
+    sed 's/hold_memory/other_name/g' sleeper.c >changed.c && cc -g -O1 $flags -o gone changed.c
+    has "replaced, $flags" "hold_memory sleeper.c" $target
+    stop $target
+    start python3 -c 'import os, sys
+memory = os.memfd_create("program")
+os.write(memory, open("sleeper", "rb").read())
+os.execve(memory, ["sleeper"], os.environ)'
+    has "memfd, $flags" "hold_memory sleeper.c" $target
+    stop $target
+    start /lib64/ld-linux-x86-64.so.2 ./sleeper
+    has "started by ld.so, $flags" "hold_memory sleeper.c" $target
+    "$HEAPPROF" dump -o loader.heap $target >/dev/null
+    stop $target
+    has "a dump of what ld.so started, $flags" "hold_memory sleeper.c" loader.heap
+done
+"$HEAPPROF" run -q --at-exit -o run.heap -- /lib64/ld-linux-x86-64.so.2 ./whole || fail "run refuses ld.so"
+[ -s run.heap ] || fail "run of ld.so: no profile"
 
 # Code made at run time.
 cat >jit.c <<'C'
@@ -177,7 +208,7 @@ cat >jit.c <<'C'
 #include <unistd.h>
 static void *volatile kept;
 static void allocate(void) { kept = malloc(4000); }
-int main(void)
+int main(int argc, char **argv)
 {
     static const unsigned char code[] = {0x48, 0x83, 0xec, 0x08, 0xff, 0xd7, 0x48, 0x83, 0xc4, 0x08, 0xc3};
     void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -188,6 +219,8 @@ int main(void)
     fprintf(map, "%lx %zx LazyCompile:~make_it script.js:1\n", (unsigned long)page, sizeof code);
     fclose(map);
     ((void (*)(void (*)(void)))page)(allocate);
+    if (argc > 1 && write(1, "x", 1))
+        pause();
     return 0;
 }
 C
@@ -197,6 +230,24 @@ jit=$(sed -n 's/.* pid=\([0-9]*\) .*/\1/p' jit.heap)
 has "code made at run time" "LazyCompile:~make_it" jit.heap
 touch -d '1 hour ago' "/tmp/perf-$jit.map"
 has_not "another process's map" "LazyCompile" jit.heap
+
+# In a container: its own file system, /tmp and numbers.
+if unshare --mount --pid --fork --mount-proc true 2>/dev/null; then
+    mkdir inside
+    cat >contain.sh <<'S'
+mount -t tmpfs none "$1/inside" && cp "$1/jit_target" "$1/inside/app" && mount --bind "$1/inside" /tmp && exec /tmp/app stay
+S
+    for flags in -Wl,--build-id -Wl,--build-id=none; do
+        cc -g -O1 $flags -o jit_target jit.c
+        start unshare --mount --pid --fork --mount-proc sh contain.sh "$work" 2>/dev/null
+        contained=$(pgrep -P $target)
+        has "in a container, $flags" "allocate jit.c:7" "$contained"
+        has "in a container, code made at run time, $flags" "LazyCompile:~make_it" "$contained"
+        stop "$contained"
+    done
+else
+    skipped="$skipped; no namespaces here"
+fi
 
 [ $failures = 0 ] || exit 1
 if [ -n "$skipped" ]; then
