@@ -73,7 +73,9 @@ struct hp_symbol_module {
     enum hp_module_status status;
     Dwfl *dwfl; /* NULL: missing or replaced */
     Dwfl_Module *dwfl_module;
-    const char *file;        /* that is used, may differ from path */
+    const char *file; /* that is used, may differ from path */
+    bool file_is_own; /* not one that somebody keeps for it, whose time says nothing */
+    struct hp_symbol_file about;
     bool has_debug_sections; /* in the file itself */
     bool debug_searched;
     GElf_Addr bias;               /* what libdwfl adds to addresses of the file */

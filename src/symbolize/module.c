@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define SEGMENTS_MAX 65536
@@ -119,8 +120,16 @@ static bool has_units(Dwarf *dwarf)
     return dwarf && dwarf_next_unit(dwarf, 0, &next, &header_size, NULL, NULL, NULL, NULL, NULL, NULL) == 0;
 }
 
+static void note_file(struct hp_symbol_module *module, int descriptor)
+{
+    struct stat status;
+    if (module->file_is_own && !fstat(descriptor, &status))
+        module->about.changed_ns = (int64_t)status.st_mtim.tv_sec * 1000000000 + status.st_mtim.tv_nsec;
+}
+
 static bool open_dwfl(struct hp_symbol_module *module, int descriptor)
 {
+    note_file(module, descriptor);
     module->dwfl = dwfl_begin(&callbacks);
     if (!module->dwfl)
         return false;
@@ -139,6 +148,8 @@ static bool open_dwfl(struct hp_symbol_module *module, int descriptor)
     if (!elf)
         return false;
     read_segments(module, elf);
+    const void *build_id;
+    module->about.has_build_id = dwelf_elf_gnu_build_id(elf, &build_id) > 0;
     module->status = HP_MODULE_SYMTAB;
     Dwarf *own = dwarf_begin_elf(elf, DWARF_C_READ, NULL);
     module->has_debug_sections = has_units(own);
@@ -174,6 +185,7 @@ static void open_module(struct hp_symbol_module *module, const struct hp_symbol_
         descriptor = hp_find_open(module->file, module->build_id);
     }
     module->status = descriptor == -ESTALE ? HP_MODULE_REPLACED : HP_MODULE_MISSING;
+    module->file_is_own = descriptor >= 0;
     if (descriptor < 0 && *module->build_id)
         descriptor = open_live(module, process);
     if (descriptor < 0)
@@ -222,6 +234,32 @@ struct hp_symbol_module *hp_symbolizer_module(struct hp_symbolizer *symbolizer, 
 enum hp_module_status hp_symbol_module_status(const struct hp_symbol_module *module)
 {
     return module->status;
+}
+
+struct hp_symbol_file hp_symbol_module_file(const struct hp_symbol_module *module)
+{
+    return module->about;
+}
+
+int hp_symbol_module_fits(const struct hp_symbol_module *module, uint64_t offset, uint64_t size)
+{
+    GElf_Addr bias;
+    Elf *elf = module->dwfl ? dwfl_module_getelf(module->dwfl_module, &bias) : NULL;
+    size_t count = 0;
+    GElf_Phdr segment;
+    if (!elf || elf_getphdrnum(elf, &count))
+        return 0;
+    for (size_t i = 0; i < count && i < SEGMENTS_MAX; i++) {
+        if (!gelf_getphdr(elf, (int)i, &segment) || segment.p_type != PT_LOAD || !(segment.p_flags & PF_X))
+            continue;
+        if (!segment.p_filesz) /* a debug file, whose offsets mean nothing */
+            return 1;
+        /* The largest page that systems have: mappings are rounded to whichever it was. */
+        uint64_t page = 65536, end = offset + size;
+        if (offset + page > segment.p_offset && end >= offset && end < segment.p_offset + segment.p_memsz + page)
+            return 1;
+    }
+    return 0;
 }
 
 size_t hp_symbolize(struct hp_symbol_module *module, uint64_t file_offset, struct hp_symbol_frame *frames, size_t most)

@@ -49,6 +49,16 @@ struct hp_symbol_module *hp_symbolizer_live_module(struct hp_symbolizer *symboli
                                                    const char *build_id, const struct hp_symbol_process *process);
 enum hp_module_status hp_symbol_module_status(const struct hp_symbol_module *module);
 
+/* What tells builds apart where no build id does. */
+struct hp_symbol_file {
+    int has_build_id;
+    int64_t changed_ns; /* Unix time; 0: it is kept elsewhere, as a copy */
+};
+/* Of a module that is there. */
+struct hp_symbol_file hp_symbol_module_file(const struct hp_symbol_module *module);
+/* Whether an executable mapping of `size` bytes at this offset can be of the file, by its program headers. */
+int hp_symbol_module_fits(const struct hp_symbol_module *module, uint64_t offset, uint64_t size);
+
 struct hp_symbol_frame {
     const char *function;  /* demangled; C++ parameters as c++filt shows them; never NULL */
     const char *linkage;   /* as in the symbol table; "" if the same */

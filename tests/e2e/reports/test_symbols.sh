@@ -144,6 +144,38 @@ has "symbols inside profile.proto" "inlined_part app.c:3" app.pb.gz
 diff app.text again.text >lost ||
     fail "text to pprof to text loses something: $(head -5 lost)"
 
+# Without a build id: what surely is another build is not used, what may be is said.
+cat >alpha.c <<'C'
+#include <stdlib.h>
+void *volatile kept;
+__attribute__((noinline)) static void alpha(void) { kept = malloc(5000); }
+int main(void) { alpha(); return 0; }
+C
+cat >beta.c <<'C'
+#include <stdlib.h>
+void *volatile kept;
+int volatile x;
+__attribute__((noinline)) static void beta(void) { x++; x++; x++; x++; x++; x++; }
+__attribute__((noinline)) static void alpha(void) { beta(); kept = malloc(5000); }
+int main(void) { alpha(); return 0; }
+C
+cc -g -O1 -Wl,--build-id=none -o plain alpha.c && record plain plain.heap
+has "no build id" "alpha alpha.c:3" plain.heap
+[ ! -s err ] || fail "no build id, the same file: $(cat err)"
+cp -p plain plain.old && cc -g -O1 -Wl,--build-id=none -o plain beta.c
+functions plain.heap >out
+grep -q "^note: $work/plain was changed after the profiled program started, and has no build id" err || fail "no build id, rebuilt: $(cat err)"
+cc -g -O1 -Wl,--build-id -o plain beta.c
+has_not "no build id, rebuilt with one" "beta" plain.heap
+grep -q "/plain is another build than the one profiled" err || fail "no build id, rebuilt with one: $(cat err)"
+{ cat beta.c && printf 'int fill(int i) { asm volatile(".zero 200000"); return i; }\n'; } >large.c
+sed -i 's/int main(void) {/int fill(int); &/; s/return 0/return fill(0) * 0/' large.c
+sed -i 's/asm volatile(".zero/if (i > 1) asm volatile(".zero/' large.c
+cc -g -O1 -Wl,--build-id=none -o plain large.c && record plain large.heap && mv plain plain.large && cp -p plain.old plain
+touch -d '1 hour ago' plain
+has_not "no build id, other program headers" "alpha" large.heap
+grep -q "/plain is another build than the one profiled" err || fail "no build id, other program headers: $(cat err)"
+
 # Every verb reads a running target, too.
 cat >sleeper.c <<'C'
 #include <stdlib.h>
