@@ -133,10 +133,10 @@ static void hint_symbols(const struct hp_profile *profile, const struct hp_repor
         if (by_module[i] > by_module[most])
             most = i;
     if (total > 0 && nameless >= NAMELESS_LEAST * total)
-        hp_note(
-            "%.0f%% were allocated in functions without names, most of it in %s: install its debug symbols (Debian: "
-            "a -dbgsym package), set DEBUGINFOD_URLS, or name their folder with --symbols=DIR",
-            100 * nameless / total, profile->modules[most].path);
+        hp_note("%.0f%% were allocated through functions without names, most of it in %s: install its debug symbols "
+                "(Debian: "
+                "a -dbgsym package), set DEBUGINFOD_URLS, or name their folder with --symbols=DIR",
+                100 * nameless / total, profile->modules[most].path);
     free(by_module);
 }
 

@@ -204,6 +204,7 @@ static int run_and_report(struct arguments *arguments, char *folder)
         dumps.recorder = started.recorder;
         if (!arguments->quiet)
             hp_run_report(&dumps);
+        hp_run_convert(&dumps);
     }
     hp_serving_end(&arguments->serving);
     hp_run_clear(&dumps, arguments->quiet);

@@ -72,7 +72,7 @@ has "stripped: dynamic symbols" "public_function" app.heap
 expect_hints() { # COUNT ARGUMENT...: of functions without names
     local count=$1
     shift
-    "$HEAPPROF" top "$@" 2>&1 >/dev/null | grep "in functions without names, most of it in $work/app: install its debug" >hints
+    "$HEAPPROF" top "$@" 2>&1 >/dev/null | grep "through functions without names, most of it in $work/app: install its debug" >hints
     [ "$(wc -l <hints)" = "$count" ] || fail "not $count hints at missing names: $(cat hints)"
 }
 expect_hints 1 app.heap
@@ -210,6 +210,9 @@ stop() { # PID: nothing of it is left that could open the FIFO
     kill -KILL "$1"
     wait $target 2>/dev/null
 }
+expect_name() { # GOT WANTED
+    [ "$1" = "$2" ] || fail "dump prints '$1', not '$2'"
+}
 for flags in -Wl,--build-id -Wl,--build-id=none; do
     cc -g -O1 $flags -o sleeper sleeper.c && cp sleeper gone && start ./gone && rm gone
     has "deleted, $flags" "hold_memory sleeper.c" $target
@@ -225,9 +228,25 @@ os.execve(memory, ["sleeper"], os.environ)'
     start /lib64/ld-linux-x86-64.so.2 ./sleeper
     has "started by ld.so, $flags" "hold_memory sleeper.c" $target
     "$HEAPPROF" dump -o loader.heap $target >/dev/null
+    expect_name "$("$HEAPPROF" dump -o loader.pb.gz $target)" loader.pb.gz
     stop $target
     has "a dump of what ld.so started, $flags" "hold_memory sleeper.c" loader.heap
 done
+# profile.proto has the functions in it.
+start ./sleeper
+stop $target
+expect_name "$("$HEAPPROF" recover $target -o recovered.pb.gz)" recovered.pb.gz
+HEAPPROF_INTERVAL=1 "$HEAPPROF" run -q -o 'run.%p.pb.gz' --at-exit -- ./whole
+rm sleeper
+for file in loader.pb.gz recovered.pb.gz run.*.pb.gz; do
+    gzip -dc "$file" 2>/dev/null | head -c 20 | grep -q '^heap profile' && fail "$file: text"
+    [ "$(stat -c %a "$file")" = 600 ] || fail "$file: mode $(stat -c %a "$file")"
+done
+has "dump -o .pb.gz" "hold_memory sleeper.c" loader.pb.gz
+has "recover -o .pb.gz" "hold_memory sleeper.c" recovered.pb.gz
+mv whole away
+has "run -o .pb.gz" "inlined_part app.c" run.*.pb.gz
+mv away whole
 "$HEAPPROF" run -q --at-exit -o run.heap -- /lib64/ld-linux-x86-64.so.2 ./whole || fail "run refuses ld.so"
 [ -s run.heap ] || fail "run of ld.so: no profile"
 
