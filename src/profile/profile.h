@@ -38,6 +38,13 @@ enum hp_sample_type { HP_INUSE_SPACE, HP_INUSE_OBJECTS, HP_ALLOC_SPACE, HP_ALLOC
 extern const char *const hp_sample_type_names[HP_SAMPLE_TYPES]; /* "inuse_space", ... */
 extern const char *const hp_sample_type_units[HP_SAMPLE_TYPES]; /* "bytes" or "count" */
 
+/* The type of that name, or of the name that others gave it (space, inuse-space, Unreleased malloc size); or
+ * HP_SAMPLE_TYPES. */
+enum hp_sample_type hp_sample_type_named(const char *name);
+struct hp_profile;
+/* What a report is of when nobody says: the profile's own wish, or else inuse_space. */
+enum hp_sample_type hp_profile_default_type(const struct hp_profile *profile);
+
 #define HP_NO_MODULE UINT32_MAX
 /* What stands for the stack of samples without locations, whose stacks a ledger without room for more did not keep: in
  * reports, and in profile.proto, whose readers leave out what has no function. */

@@ -198,6 +198,39 @@ hints 0 "" top --sample=alloc_space "$work/mapped.prof"
 sed 's,query-server,python3,' "$work/mapped.prof" >"$work/python.prof"
 hints 1 "PYTHONMALLOC=malloc" top "$work/python.prof"
 
+# The profile's own wish for a sample type counts, unless somebody says; types have names of others, too.
+"$HEAPPROF" convert --to=pprof -o "$work/wish.pb.gz" before.prof 2>/dev/null
+python3 - "$work" <<'PY'
+import gzip, sys
+def varint(n):
+    out = b""
+    while n > 127:
+        out, n = out + bytes([n & 127 | 128]), n >> 7
+    return out + bytes([n])
+data = gzip.open(sys.argv[1] + "/wish.pb.gz").read()
+at, strings = 0, []
+def number():
+    global at
+    value = shift = 0
+    while True:
+        byte = data[at]; at += 1
+        value |= (byte & 127) << shift; shift += 7
+        if byte < 128:
+            return value
+while at < len(data):
+    tag = number(); value = number()
+    if tag & 7 == 2:
+        if tag >> 3 == 6:
+            strings.append(data[at:at + value])
+        at += value
+data += varint(14 << 3) + varint(strings.index(b"alloc_space"))
+gzip.open(sys.argv[1] + "/wish.pb.gz", "wb").write(data)
+PY
+"$HEAPPROF" top "$work/wish.pb.gz" 2>/dev/null | tail -n +3 | diff <(tail -n +3 golden/top.alloc_space.txt) - || fail "default_sample_type"
+"$HEAPPROF" top --sample=inuse_space "$work/wish.pb.gz" 2>/dev/null | tail -n +3 | diff <(tail -n +3 golden/top.inuse_space.txt) - ||
+    fail "--sample instead of default_sample_type"
+"$HEAPPROF" top --sample='Total malloc size' before.prof 2>/dev/null | diff golden/top.alloc_space.txt - || fail "--sample by heapprofd's name"
+
 # Usage.
 refuse 2 "which verb?"
 refuse 2 "did you mean 'top'?" tpo before.prof
@@ -270,6 +303,12 @@ head -c 300 /dev/zero >"$work/zeros"
 "$HEAPPROF" convert --to=pprof -o "$work/good.pb.gz" before.prof 2>/dev/null
 head -c 150 "$work/good.pb.gz" >"$work/cut.pb.gz"
 gzip -dc "$work/good.pb.gz" | head -c 150 >"$work/cut.pb"
+printf '\x28\xb5\x2f\xfd0123456789' >"$work/zst"
+printf '\xfd7zXZ\x0001234567' >"$work/xz"
+printf 'BZh91AY&SY0123' >"$work/bz2"
+refuse 1 "$work/zst: is compressed by zstd; only gzip is read here: 'zstd -dc FILE | heapprof top -'" top "$work/zst"
+refuse 1 "$work/xz: is compressed by xz" top "$work/xz"
+refuse 1 "$work/bz2: is compressed by bzip2" top "$work/bz2"
 for broken in empty words cut letters cut.gz zeros cut.pb.gz cut.pb; do
     refuse 1 "$work/$broken" top "$work/$broken"
 done
