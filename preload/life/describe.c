@@ -20,13 +20,17 @@ uint64_t hp_pid_namespace(void)
     return hp_sys_stat("/proc/self/ns/pid", &status) == 0 ? (uint64_t)status.st_ino : 0;
 }
 
-/* Where there is no /proc, the path that was executed. */
+/* Where there is no /proc, the path that was executed; and where ld.so was told to start the program (the system gives
+ * a base to all loaders but one that it took for a program), that for which /proc has ld.so's own. */
 static void set_exe(struct hp_ledger *ledger, const char *directory)
 {
     const char *name = (const char *)getauxval(AT_EXECFN);
+    const bool by_loader = name && !getauxval(AT_BASE);
     size_t used = 0;
-    if (hp_sys_readlink("/proc/self/exe", ledger->exe, sizeof ledger->exe - 1) > 0 || !name)
+    if ((!by_loader && hp_sys_readlink("/proc/self/exe", ledger->exe, sizeof ledger->exe - 1) > 0) || !name)
         return;
+    if (!strncmp(name, "./", 2))
+        name += 2;
     if (*name != '/') {
         used = strlen(directory);
         memcpy(ledger->exe, directory, used);

@@ -10,7 +10,10 @@
 #include "cli/output.h"
 #include "cli/say.h"
 #include "cli/target.h"
+#include "cli/write_profile.h"
 #include "report/core/memory.h"
+
+hp_dump_converter_fn *hp_dump_converter;
 
 /* The program's name, as part of a file's. */
 static char *program_of(const struct hp_ledger_info *info)
@@ -48,10 +51,23 @@ static int write_ledger(const struct hp_ledger_info *info, struct writing *writi
     return status;
 }
 
+static int convert_to(const char *path, const struct hp_ledger_info *info)
+{
+    char error[HP_PATH_MAX + 256];
+    struct hp_byte_buffer dump = {0};
+    int status = hp_ledger_write(info, hp_byte_buffer_sink, &dump, error, sizeof error)
+                     ? hp_fail("%s", error)
+                     : hp_dump_converter(info, dump.data, dump.size, path);
+    free(dump.data);
+    return status;
+}
+
 static int write_to(const char *path, const struct hp_ledger_info *info, bool exclusive)
 {
     char error[HP_PATH_MAX + 256];
     struct writing writing = {.error = 0};
+    if (hp_dump_converter && hp_is_proto_name(path))
+        return convert_to(path, info);
     if (hp_output_open(&writing.output, path, hp_ends_in(path, ".gz"), 0600) != HP_DONE)
         return HP_FAILED;
     if (!write_ledger(info, &writing, error, sizeof error))

@@ -13,9 +13,14 @@ struct hp_dump_arguments {
 void hp_dump_arguments_parse(const struct hp_verb *verb, const char *target, int argc, char **argv,
                              struct hp_dump_arguments *arguments);
 
+/* What writes profile.proto (dump_proto.h). NULL in the program that starts at once, which has no symbolizer and leaves
+ * such files to the other. */
+typedef int hp_dump_converter_fn(const struct hp_ledger_info *info, const void *text, size_t size, const char *path);
+extern hp_dump_converter_fn *hp_dump_converter;
+
 /* Write the profile in this ledger to `output` (replaced when the new one is whole; "-": standard
  * output), or with NULL to heapprof.PROGRAM.PID.NUMBER.heap with the first free number; print the
- * name. Returns the exit status, having said what went wrong. */
+ * name. As profile.proto if it is so named. Returns the exit status, having said what went wrong. */
 int hp_dump_file_write(const struct hp_ledger_info *info, const char *output);
 /* The same of a running process. */
 int hp_dump_running(pid_t pid, const char *output);

@@ -1,10 +1,12 @@
 #include "cli/load.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "cli/hints.h"
 #include "cli/progress.h"
 #include "cli/say.h"
 #include "cli/verb.h"
@@ -63,7 +65,7 @@ static int read_stdin(struct hp_profile **profile)
     return status;
 }
 
-static int read_one(const char *argument, struct hp_profile **profile)
+static int read_source(const char *argument, struct hp_profile **profile)
 {
     if (!strcmp(argument, "-"))
         return read_stdin(profile);
@@ -75,11 +77,28 @@ static int read_one(const char *argument, struct hp_profile **profile)
         status = hp_target_dump(pid, hp_byte_buffer_sink, &memory);
         if (status == HP_DONE && hp_profile_read_memory(argument, memory.data, memory.size, profile, &error))
             status = hp_fail("%s", error.text);
+        if (status == HP_DONE)
+            (*profile)->live_pid = (int)pid;
         free(memory.data);
         return status;
     }
     status = hp_profile_read(argument, profile, &error);
     return status ? hp_fail("%s", *error.text ? error.text : strerror(-status)) : HP_DONE;
+}
+
+/* Part of a profile, taken for all of it, is a wrong answer. */
+static int read_one(const char *argument, struct hp_profile **profile)
+{
+    int status = read_source(argument, profile);
+    if (status != HP_DONE || !(*profile)->missing_objects)
+        return status;
+    status =
+        hp_fail("%s: is cut off: its first line tells of %" PRIu64 " objects more than are in it; was it copied in "
+                "full?",
+                (*profile)->name, (*profile)->missing_objects);
+    hp_profile_free(*profile);
+    *profile = NULL;
+    return status;
 }
 
 static void free_all(struct hp_profile **all, size_t count)
@@ -115,6 +134,7 @@ int hp_load_numbers(char *const *arguments, size_t count, struct hp_profile **pr
     int status = read_all(arguments, count, &all);
     if (status != HP_DONE)
         return status;
+    hp_hint_merged(all, count);
     if (hp_profile_merge((const struct hp_profile *const *)all, count, profile, &error))
         status = hp_fail("%s", error.text);
     free_all(all, count);
@@ -184,6 +204,7 @@ int hp_load_both(struct hp_loader *loader, const char *before_name, char *const 
         hp_symbols_share(*before, *profile);
         hp_symbols_share(*profile, *before);
         hp_loader_symbolize(loader, *before);
+        hp_hint_compared(*before, *profile);
     }
     hp_loader_symbolize(loader, *profile);
     return HP_DONE;

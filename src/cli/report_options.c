@@ -161,7 +161,9 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
         report->rows = 10;
         return 0;
     case KEY_SAMPLE:
-        report->sample = (enum hp_sample_type)choose("sample", value, hp_sample_type_names, HP_SAMPLE_TYPES);
+        report->sample = hp_sample_type_named(value);
+        if (report->sample == HP_SAMPLE_TYPES)
+            choose("sample", value, hp_sample_type_names, HP_SAMPLE_TYPES);
         return 0;
     case KEY_SORT:
         report->by_cum = choose("sort", value, sort_names, 2);
@@ -240,6 +242,12 @@ void hp_report_arguments_parse(const struct hp_verb *verb, unsigned takes, int a
     *arguments = (struct hp_report_arguments){0};
     hp_arguments_parse(verb, &argp, 0, argc, argv, arguments);
     hp_report_arguments_only(arguments, verb->name, takes);
+}
+
+void hp_report_arguments_default(struct hp_report_arguments *arguments, const struct hp_profile *profile)
+{
+    if (!(arguments->given & HP_TAKES_SAMPLE))
+        arguments->options.sample = hp_profile_default_type(profile);
 }
 
 void hp_report_arguments_free(struct hp_report_arguments *arguments)

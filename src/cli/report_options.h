@@ -48,6 +48,8 @@ enum hp_report_option {
  * goes to `inputs`. Usage errors end the process, an option that is not in the set `takes` too. */
 void hp_report_arguments_parse(const struct hp_verb *verb, unsigned takes, int argc, char **argv,
                                struct hp_report_arguments *arguments);
+/* The sample type that the profile itself asks for, unless --sample says. */
+void hp_report_arguments_default(struct hp_report_arguments *arguments, const struct hp_profile *profile);
 /* A usage error if any option was given that is not in the set `takes`. `what` takes them: "stats".
  */
 void hp_report_arguments_only(const struct hp_report_arguments *arguments, const char *what, unsigned takes);

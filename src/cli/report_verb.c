@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "cli/hints.h"
 #include "cli/output.h"
 #include "cli/say.h"
 
@@ -39,6 +40,9 @@ int hp_report_verb(const struct hp_verb *verb, const struct hp_report *report, u
     if (status == HP_DONE) {
         const struct hp_report_input input = {.before = base, .profile = profile};
         struct hp_report_outcome outcome;
+        hp_report_arguments_default(&arguments, profile);
+        if (takes & HP_TAKES_VIEW)
+            hp_hint_report(base, profile, &arguments.options);
         status = hp_report_run(report, &input, &arguments.options, &outcome);
     }
     hp_loader_close(&loader);

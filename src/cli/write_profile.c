@@ -64,8 +64,7 @@ const struct hp_format *const hp_formats[] = {
 
 const struct hp_format *hp_format_of_name(const char *path)
 {
-    bool proto = hp_ends_in(path, ".pb.gz") || hp_ends_in(path, ".pb") || hp_ends_in(path, ".pprof");
-    return proto ? &hp_format_pprof : &hp_format_text;
+    return hp_is_proto_name(path) ? &hp_format_pprof : &hp_format_text;
 }
 
 int hp_write_profile(struct hp_profile *profile, const struct hp_profile *base, const struct hp_series *series,

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 
+#include "cli/output.h"
 #include "profile/profile.h"
 #include "report/core/report.h"
 
@@ -20,7 +21,11 @@ struct hp_series;
 extern const struct hp_format hp_format_text, hp_format_pprof;
 extern const struct hp_format *const hp_formats[]; /* ends with NULL */
 
-/* By how the name of an output file ends. */
+/* By how the name of an output file ends: profile.proto, or else text. */
+static inline bool hp_is_proto_name(const char *path)
+{
+    return hp_ends_in(path, ".pb.gz") || hp_ends_in(path, ".pb") || hp_ends_in(path, ".pprof");
+}
 const struct hp_format *hp_format_of_name(const char *path);
 /* The profile may lose frames that the format has no use for.
  * `base`: to be subtracted, or NULL. To `path`, or NULL or "-": standard output. Names that end in

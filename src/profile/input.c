@@ -133,9 +133,32 @@ int hp_input_peek(struct hp_input *input, size_t size)
     return 0;
 }
 
+/* The packings that are not read, by what their files begin with. */
+static int refuse_packing(const struct hp_input *input)
+{
+    static const struct {
+        const char *start, *name, *unpack;
+    } packings[] = {{"\x28\xb5\x2f\xfd", "zstd", "zstd"},
+                    {"\xfd"
+                     "7zXZ",
+                     "xz", "xz"},
+                    {"BZh", "bzip2", "bzip2"}};
+    for (size_t i = 0; i < sizeof packings / sizeof *packings; i++) {
+        size_t size = strlen(packings[i].start);
+        if (input->end >= size && !memcmp(input->data, packings[i].start, size))
+            return hp_error_set(
+                input->error, -EINVAL,
+                "%s: is compressed by %s; only gzip is read here: '%s -dc FILE | heapprof top -' shows it", input->name,
+                packings[i].name, packings[i].unpack);
+    }
+    return 0;
+}
+
 static int start(struct hp_input *input)
 {
-    int status = hp_input_peek(input, 2);
+    int status = hp_input_peek(input, 6);
+    if (!status)
+        status = refuse_packing(input);
     if (status || input->end < 2 || memcmp(input->data, "\x1f\x8b", 2) != 0)
         return status;
     /* The bytes that were read to find this out are the first packed ones. */

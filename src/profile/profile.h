@@ -38,6 +38,13 @@ enum hp_sample_type { HP_INUSE_SPACE, HP_INUSE_OBJECTS, HP_ALLOC_SPACE, HP_ALLOC
 extern const char *const hp_sample_type_names[HP_SAMPLE_TYPES]; /* "inuse_space", ... */
 extern const char *const hp_sample_type_units[HP_SAMPLE_TYPES]; /* "bytes" or "count" */
 
+/* The type of that name, or of the name that others gave it (space, inuse-space, Unreleased malloc size); or
+ * HP_SAMPLE_TYPES. */
+enum hp_sample_type hp_sample_type_named(const char *name);
+struct hp_profile;
+/* What a report is of when nobody says: the profile's own wish, or else inuse_space. */
+enum hp_sample_type hp_profile_default_type(const struct hp_profile *profile);
+
 #define HP_NO_MODULE UINT32_MAX
 /* What stands for the stack of samples without locations, whose stacks a ledger without room for more did not keep: in
  * reports, and in profile.proto, whose readers leave out what has no function. */
@@ -93,6 +100,8 @@ struct hp_profile {
      * The estimates are then the file's figures, and `counts` holds the raw ones, as far as they can be told (label
      * "bytes" and the period). A profile.proto that heapprof wrote becomes what it was made from again. */
     bool prescaled;
+    /* The entries of the file have so many allocated objects less than its first line tells: it is cut off. */
+    uint64_t missing_objects;
     bool delta;               /* made by hp_profile_delta: prescaled, and the figures of its samples may be below 0 */
     int64_t duration_ns;      /* of a delta, between the two; otherwise 0 */
     const char *default_type; /* profile.proto's default_sample_type; "" otherwise */
@@ -108,6 +117,7 @@ struct hp_profile {
     struct hp_fact *facts; /* in the file's order */
     size_t fact_count;
     int64_t time_ns; /* when it was taken, Unix time; 0 if unknown */
+    int live_pid;    /* the process that it was just read from, by this machine's numbers; 0: from a file, or merged */
 
     struct hp_profile_private *private; /* intern tables, capacities */
 };

@@ -25,7 +25,9 @@ struct hp_proto_reader {
     struct hp_message file;
     const char **strings;
     size_t string_count, string_capacity;
-    uint64_t *types; /* names of the sample types: string indices */
+    struct hp_proto_type {
+        uint64_t name, unit; /* string indices */
+    } * types;
     size_t type_count, type_capacity;
     uint64_t default_type, period;
     struct hp_proto_function_names *functions;

@@ -27,8 +27,9 @@ static int for_each_field(struct hp_proto_reader *reader, field_fn *handle)
 
 static int read_value_type(struct hp_proto_reader *reader, const struct hp_field *parent)
 {
-    uint64_t type = 0;
-    int status = hp_proto_fields(reader, parent->bytes, (struct hp_proto_slot[]){{HP_VALUE_TYPE, &type}}, 1);
+    struct hp_proto_type type = {0};
+    const struct hp_proto_slot slots[] = {{HP_VALUE_TYPE, &type.name}, {HP_VALUE_UNIT, &type.unit}};
+    int status = hp_proto_fields(reader, parent->bytes, slots, sizeof slots / sizeof *slots);
     if (status)
         return status;
     reader->types = hp_grow(reader->types, &reader->type_capacity, reader->type_count + 1, sizeof *reader->types);
@@ -163,17 +164,19 @@ static int read_types(struct hp_proto_reader *reader)
 {
     char found[256] = "";
     for (size_t i = 0; i < reader->type_count; i++) {
-        if (reader->types[i] >= reader->string_count)
+        const struct hp_proto_type *type = &reader->types[i];
+        if (type->name >= reader->string_count || type->unit >= reader->string_count)
             return hp_proto_fail(reader, reader->start, "a sample type without a name");
-        const char *name = reader->strings[reader->types[i]];
-        hp_restorer_type(&reader->restorer, name, i);
+        const char *name = reader->strings[type->name];
+        hp_restorer_type(&reader->restorer, name, reader->strings[type->unit], i);
         size_t used = strlen(found);
         snprintf(found + used, sizeof found - used, "%s%s", i ? ", " : "", name);
     }
+    hp_restorer_types_end(&reader->restorer);
     if (!hp_restorer_has_types(&reader->restorer))
         return hp_error_set(reader->input->error, -EINVAL,
-                            "%s: is no heap profile: its types are %s, not inuse_space or the like",
-                            reader->input->name, *found ? found : "none");
+                            "%s: is no heap profile: its types are %s, none of them in bytes", reader->input->name,
+                            *found ? found : "none");
     if (reader->default_type >= reader->string_count)
         return hp_proto_fail(reader, reader->start, "a default sample type that is no string");
     reader->profile->default_type = reader->strings[reader->default_type];

@@ -13,7 +13,8 @@ struct text_reader {
     struct hp_profile *profile;
     struct hp_stack_buffer stack;
     struct hp_build_ids build_ids;
-    uint64_t front; /* raw; 0: none, as in all but older dumps of the library */
+    struct hp_counts totals; /* of the first line */
+    uint64_t front;          /* raw; 0: none, as in all but older dumps of the library */
     /* Symbol lines that belong to one address, until the next address or another kind of line
      * comes. */
     struct hp_line lines[LINES_PER_ADDRESS];
@@ -63,8 +64,7 @@ int hp_read_stack(struct hp_input *input, struct hp_profile *profile, const char
     }
 }
 
-/* `heap profile: 1: 2 [3: 4] @ heap_v2/524288`. The totals are not compared with the entries:
- * excerpts of profiles are fine. */
+/* `heap profile: 1: 2 [3: 4] @ heap_v2/524288`. */
 static int read_header(struct text_reader *reader)
 {
     char *line;
@@ -76,9 +76,8 @@ static int read_header(struct text_reader *reader)
     if (status < 0)
         return status;
     const char *p = line + strspn(line, " ");
-    struct hp_counts totals;
     hp_scan_word(&p, "heap profile:");
-    status = hp_read_counts(reader->input, &p, &totals);
+    status = hp_read_counts(reader->input, &p, &reader->totals);
     if (status)
         return status;
     hp_scan_spaces(&p);
@@ -300,6 +299,22 @@ static int read_body(struct text_reader *reader)
     return status ? status : flush_lines(reader);
 }
 
+/* All writers make the first line of the entries; of a file that was cut off some are gone. The reader goes on: whoever
+ * wants an excerpt has it. */
+static void compare_totals(const struct text_reader *reader)
+{
+    struct hp_profile *profile = reader->profile;
+    uint64_t sum = 0;
+    for (size_t i = 0; i < profile->sample_count; i++) {
+        const struct hp_sample *sample = &profile->samples[i];
+        sum =
+            hp_add_clamped(sum, sample->interval > 0 ? hp_round(sample->alloc_objects) : sample->counts.alloc_objects);
+    }
+    const struct hp_counts *totals = &reader->totals;
+    uint64_t told = totals->alloc_objects ? totals->alloc_objects : totals->live_objects;
+    profile->missing_objects = told > sum ? told - sum : 0;
+}
+
 int hp_read_text(struct hp_input *input, struct hp_profile *profile)
 {
     struct text_reader *reader = hp_alloc(1, sizeof *reader);
@@ -308,6 +323,8 @@ int hp_read_text(struct hp_input *input, struct hp_profile *profile)
     int status = read_header(reader);
     if (!status)
         status = read_body(reader);
+    if (!status)
+        compare_totals(reader);
     if (!status && reader->front) {
         uint32_t location = hp_profile_find_location(profile, reader->front - 1);
         if (location != HP_MAP_NONE)

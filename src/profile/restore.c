@@ -10,6 +10,7 @@ void hp_restorer_init(struct hp_restorer *restorer)
 {
     for (size_t i = 0; i < HP_SAMPLE_TYPES; i++)
         restorer->columns[i] = SIZE_MAX;
+    restorer->bytes_column = restorer->count_column = SIZE_MAX;
 }
 
 void hp_restorer_free(struct hp_restorer *restorer)
@@ -19,15 +20,28 @@ void hp_restorer_free(struct hp_restorer *restorer)
     free(restorer->entries);
 }
 
-void hp_restorer_type(struct hp_restorer *restorer, const char *name, size_t column)
+static void take(struct hp_restorer *restorer, enum hp_sample_type type, size_t column)
 {
-    for (size_t i = 0; i < HP_SAMPLE_TYPES; i++) {
-        const char *own = hp_sample_type_names[i];
-        /* pprof says space and objects where a text profile counted nothing but live memory. */
-        bool same = strcmp(name, own) == 0 || (strncmp(own, "inuse_", 6) == 0 && strcmp(name, own + 6) == 0);
-        if (same && restorer->columns[i] == SIZE_MAX)
-            restorer->columns[i] = column;
-    }
+    if (type < HP_SAMPLE_TYPES && restorer->columns[type] == SIZE_MAX)
+        restorer->columns[type] = column;
+}
+
+void hp_restorer_type(struct hp_restorer *restorer, const char *name, const char *unit, size_t column)
+{
+    take(restorer, hp_sample_type_named(name), column);
+    /* Of names that nobody told us the unit says enough. */
+    if (restorer->bytes_column == SIZE_MAX && strcmp(unit, "bytes") == 0)
+        restorer->bytes_column = column;
+    if (restorer->count_column == SIZE_MAX && strcmp(unit, "count") == 0)
+        restorer->count_column = column;
+}
+
+void hp_restorer_types_end(struct hp_restorer *restorer)
+{
+    if (hp_restorer_has_types(restorer) || restorer->bytes_column == SIZE_MAX)
+        return;
+    take(restorer, HP_INUSE_SPACE, restorer->bytes_column);
+    take(restorer, HP_INUSE_OBJECTS, restorer->count_column);
 }
 
 bool hp_restorer_has_types(const struct hp_restorer *restorer)

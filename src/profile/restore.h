@@ -18,8 +18,9 @@
 #define HP_COMMENT_ENTRIES "# heapprof.entries = " /* ADDRESS+ENTRY-OFFSET ... in hexadecimal, of locations */
 
 struct hp_restorer {
-    double interval;                 /* the file's period */
-    size_t columns[HP_SAMPLE_TYPES]; /* SIZE_MAX: the file has no such type */
+    double interval;                   /* the file's period */
+    size_t columns[HP_SAMPLE_TYPES];   /* SIZE_MAX: the file has no such type */
+    size_t bytes_column, count_column; /* the first of that unit */
     bool has_type;
     double type_interval; /* of HP_COMMENT_TYPE */
     struct {
@@ -37,7 +38,9 @@ struct hp_restorer {
 
 void hp_restorer_init(struct hp_restorer *restorer);
 void hp_restorer_free(struct hp_restorer *restorer);
-void hp_restorer_type(struct hp_restorer *restorer, const char *name, size_t column);
+void hp_restorer_type(struct hp_restorer *restorer, const char *name, const char *unit, size_t column);
+/* All have been told: a file with no known type has live memory in the first column of bytes. */
+void hp_restorer_types_end(struct hp_restorer *restorer);
 bool hp_restorer_has_types(const struct hp_restorer *restorer);
 void hp_restorer_comment(struct hp_restorer *restorer, struct hp_profile *profile, const char *comment);
 /* `values` has one value for each column. */

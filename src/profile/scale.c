@@ -22,10 +22,47 @@
  */
 #include <math.h>
 
+#include <string.h>
+
 #include "profile/model.h"
 
 const char *const hp_sample_type_names[HP_SAMPLE_TYPES] = {"inuse_space", "inuse_objects", "alloc_space",
                                                            "alloc_objects"};
+enum hp_sample_type hp_sample_type_named(const char *name)
+{
+    static const struct {
+        const char *name;
+        enum hp_sample_type type;
+    } others[] = {
+        /* pprof, where a text profile counted nothing but live memory */
+        {"space", HP_INUSE_SPACE},
+        {"objects", HP_INUSE_OBJECTS},
+        /* ddprof */
+        {"inuse-space", HP_INUSE_SPACE},
+        {"inuse-objects", HP_INUSE_OBJECTS},
+        {"alloc-space", HP_ALLOC_SPACE},
+        {"alloc-samples", HP_ALLOC_OBJECTS},
+        /* heapprofd */
+        {"Unreleased malloc size", HP_INUSE_SPACE},
+        {"Unreleased malloc count", HP_INUSE_OBJECTS},
+        {"Total malloc size", HP_ALLOC_SPACE},
+        {"Total malloc count", HP_ALLOC_OBJECTS},
+    };
+    for (int type = 0; type < HP_SAMPLE_TYPES; type++)
+        if (strcmp(name, hp_sample_type_names[type]) == 0)
+            return (enum hp_sample_type)type;
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (strcmp(name, others[i].name) == 0)
+            return others[i].type;
+    return HP_SAMPLE_TYPES;
+}
+
+enum hp_sample_type hp_profile_default_type(const struct hp_profile *profile)
+{
+    enum hp_sample_type type = hp_sample_type_named(profile->default_type);
+    return type < HP_SAMPLE_TYPES ? type : HP_INUSE_SPACE;
+}
+
 const char *const hp_sample_type_units[HP_SAMPLE_TYPES] = {"bytes", "count", "bytes", "count"};
 
 double hp_scale_factor(double objects, double bytes, double interval)

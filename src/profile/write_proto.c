@@ -201,7 +201,8 @@ static uint64_t function_id(struct proto_writer *writer, const struct hp_line *l
     if (index != fresh)
         return (uint64_t)index + 1;
     uint64_t name = string_index(writer, line->function);
-    uint64_t linkage = *line->linkage ? string_index(writer, line->linkage) : name;
+    /* Where it is the name itself, go tool pprof would take it for a mangled one and cut the parameters off. */
+    uint64_t linkage = string_index(writer, line->linkage);
     uint64_t file = string_index(writer, line->file);
     struct hp_buffer function = {0};
     hp_put_number(&function, HP_FUNCTION_ID, ++writer->function_count);

@@ -102,6 +102,8 @@ static int load_process(struct source *source, struct hp_profile **profile, stru
         hp_error_set(error, status, "%.900s", reason);
     else
         status = hp_profile_read_memory(source->argument, text.data, text.size, profile, error);
+    if (!status)
+        (*profile)->live_pid = (int)strtol(source->argument, NULL, 10);
     free(text.data);
     return status;
 }

@@ -9,8 +9,9 @@
  * A unit is read when the first address in it is asked for: first the ranges of its functions, then the inlined calls
  * of each function that is hit. Line tables are libdw's, cached there.
  *
- * Files: module.c opens and finds segments, find.c finds files, dwarf.c units and frames, functions.c the tables of a
- * unit, node_names.c names of nodes, symtab.c the symbol table, allocator.c the names that are the allocator's.
+ * Files: module.c opens and finds segments, find.c finds files, live_file.c those of a process, dwarf.c units and
+ * frames, functions.c the tables of a unit, node_names.c names of nodes, symtab.c the symbol table, allocator.c the
+ * names that are the allocator's.
  */
 #ifndef HP_SYMBOLIZE_INTERNAL_H
 #define HP_SYMBOLIZE_INTERNAL_H
@@ -68,10 +69,13 @@ struct symbol {
 struct hp_symbol_module {
     struct hp_symbolizer *owner;
     const char *path, *build_id;
+    int pid; /* of the process that it was opened for; 0: none */
     enum hp_module_status status;
     Dwfl *dwfl; /* NULL: missing or replaced */
     Dwfl_Module *dwfl_module;
-    const char *file;        /* that is used, may differ from path */
+    const char *file; /* that is used, may differ from path */
+    bool file_is_own; /* not one that somebody keeps for it, whose time says nothing */
+    struct hp_symbol_file about;
     bool has_debug_sections; /* in the file itself */
     bool debug_searched;
     GElf_Addr bias;               /* what libdwfl adds to addresses of the file */
@@ -102,6 +106,10 @@ struct hp_symbol_module {
 int hp_find_open(const char *path, const char *build_id);
 /* The module's own file in other places. Returns a descriptor and *found (interned), or -ENOENT. */
 int hp_find_elsewhere(struct hp_symbolizer *symbolizer, const char *path, const char *build_id, const char **found);
+/* live_file.c. The file that the process has mapped as `path`. Returns a descriptor and *found (interned), a name beside
+ * which its debug file may be; or -ENOENT. */
+int hp_live_file_open(struct hp_symbolizer *symbolizer, const char *path, const char *build_id,
+                      const struct hp_symbol_process *process, const char **found);
 /* debuginfod.c. A descriptor of the program or library with this build id, or -1. */
 int hp_debuginfod_open(const char *build_id);
 /* libdwfl's callback: --symbols first, then as it does itself (which asks debuginfod only if

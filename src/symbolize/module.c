@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define SEGMENTS_MAX 65536
@@ -119,8 +120,16 @@ static bool has_units(Dwarf *dwarf)
     return dwarf && dwarf_next_unit(dwarf, 0, &next, &header_size, NULL, NULL, NULL, NULL, NULL, NULL) == 0;
 }
 
+static void note_file(struct hp_symbol_module *module, int descriptor)
+{
+    struct stat status;
+    if (module->file_is_own && !fstat(descriptor, &status))
+        module->about.changed_ns = (int64_t)status.st_mtim.tv_sec * 1000000000 + status.st_mtim.tv_nsec;
+}
+
 static bool open_dwfl(struct hp_symbol_module *module, int descriptor)
 {
+    note_file(module, descriptor);
     module->dwfl = dwfl_begin(&callbacks);
     if (!module->dwfl)
         return false;
@@ -139,6 +148,8 @@ static bool open_dwfl(struct hp_symbol_module *module, int descriptor)
     if (!elf)
         return false;
     read_segments(module, elf);
+    const void *build_id;
+    module->about.has_build_id = dwelf_elf_gnu_build_id(elf, &build_id) > 0;
     module->status = HP_MODULE_SYMTAB;
     Dwarf *own = dwarf_begin_elf(elf, DWARF_C_READ, NULL);
     module->has_debug_sections = has_units(own);
@@ -153,12 +164,19 @@ static bool open_dwfl(struct hp_symbol_module *module, int descriptor)
     return true;
 }
 
-static void open_module(struct hp_symbol_module *module)
+static int open_live(struct hp_symbol_module *module, const struct hp_symbol_process *process)
+{
+    return process ? hp_live_file_open(module->owner, module->path, module->build_id, process, &module->file) : -ENOENT;
+}
+
+static void open_module(struct hp_symbol_module *module, const struct hp_symbol_process *process)
 {
     static const char deleted[] = " (deleted)";
     size_t length = strlen(module->path), suffix = sizeof deleted - 1;
     module->file = module->path;
-    int descriptor = hp_find_open(module->path, module->build_id);
+    int descriptor = *module->build_id ? -ENOENT : open_live(module, process);
+    if (descriptor < 0)
+        descriptor = hp_find_open(module->path, module->build_id);
     if (descriptor == -ENOENT && *module->build_id && length > suffix &&
         !strcmp(module->path + length - suffix, deleted)) {
         /* As /proc/PID/maps says of a file replaced under a running process; the same may be back
@@ -167,6 +185,9 @@ static void open_module(struct hp_symbol_module *module)
         descriptor = hp_find_open(module->file, module->build_id);
     }
     module->status = descriptor == -ESTALE ? HP_MODULE_REPLACED : HP_MODULE_MISSING;
+    module->file_is_own = descriptor >= 0;
+    if (descriptor < 0 && *module->build_id)
+        descriptor = open_live(module, process);
     if (descriptor < 0)
         descriptor = hp_find_elsewhere(module->owner, module->file, module->build_id, &module->file);
     if (descriptor < 0)
@@ -175,24 +196,70 @@ static void open_module(struct hp_symbol_module *module)
         module->status = HP_MODULE_MISSING;
 }
 
-struct hp_symbol_module *hp_symbolizer_module(struct hp_symbolizer *symbolizer, const char *path, const char *build_id)
+static bool is_there(const struct hp_symbol_module *module)
 {
+    return module->status == HP_MODULE_OK || module->status == HP_MODULE_SYMTAB;
+}
+
+/* One that was found by its build id is the same for all processes. */
+static bool is_known(const struct hp_symbol_module *module, const char *path, const char *build_id, int pid)
+{
+    return module->path == path && module->build_id == build_id &&
+           (module->pid == pid || (*build_id && is_there(module)));
+}
+
+struct hp_symbol_module *hp_symbolizer_live_module(struct hp_symbolizer *symbolizer, const char *path,
+                                                   const char *build_id, const struct hp_symbol_process *process)
+{
+    int pid = process ? process->pid : 0;
     path = hp_strings_intern(&symbolizer->strings, path);
     build_id = hp_strings_intern(&symbolizer->strings, build_id);
     for (size_t i = 0; i < symbolizer->module_count; i++)
-        if (symbolizer->modules[i]->path == path && symbolizer->modules[i]->build_id == build_id)
+        if (is_known(symbolizer->modules[i], path, build_id, pid))
             return symbolizer->modules[i];
     struct hp_symbol_module *module = hp_symbol_realloc(NULL, 1, sizeof *module);
-    *module = (struct hp_symbol_module){.owner = symbolizer, .path = path, .build_id = build_id, .alternate_file = -1};
-    open_module(module);
+    *module = (struct hp_symbol_module){
+        .owner = symbolizer, .path = path, .build_id = build_id, .pid = pid, .alternate_file = -1};
+    open_module(module, process);
     symbolizer->modules =
         hp_symbol_grow(symbolizer->modules, symbolizer->module_count, &symbolizer->module_capacity, sizeof module);
     return symbolizer->modules[symbolizer->module_count++] = module;
 }
 
+struct hp_symbol_module *hp_symbolizer_module(struct hp_symbolizer *symbolizer, const char *path, const char *build_id)
+{
+    return hp_symbolizer_live_module(symbolizer, path, build_id, NULL);
+}
+
 enum hp_module_status hp_symbol_module_status(const struct hp_symbol_module *module)
 {
     return module->status;
+}
+
+struct hp_symbol_file hp_symbol_module_file(const struct hp_symbol_module *module)
+{
+    return module->about;
+}
+
+int hp_symbol_module_fits(const struct hp_symbol_module *module, uint64_t offset, uint64_t size)
+{
+    GElf_Addr bias;
+    Elf *elf = module->dwfl ? dwfl_module_getelf(module->dwfl_module, &bias) : NULL;
+    size_t count = 0;
+    GElf_Phdr segment;
+    if (!elf || elf_getphdrnum(elf, &count))
+        return 0;
+    for (size_t i = 0; i < count && i < SEGMENTS_MAX; i++) {
+        if (!gelf_getphdr(elf, (int)i, &segment) || segment.p_type != PT_LOAD || !(segment.p_flags & PF_X))
+            continue;
+        if (!segment.p_filesz) /* a debug file, whose offsets mean nothing */
+            return 1;
+        /* The largest page that systems have: mappings are rounded to whichever it was. */
+        uint64_t page = 65536, end = offset + size;
+        if (offset + page > segment.p_offset && end >= offset && end < segment.p_offset + segment.p_memsz + page)
+            return 1;
+    }
+    return 0;
 }
 
 size_t hp_symbolize(struct hp_symbol_module *module, uint64_t file_offset, struct hp_symbol_frame *frames, size_t most)

@@ -36,7 +36,28 @@ enum hp_module_status {
  * the same path and build id return the same handle. build_id is lower-case hex or "" (then any
  * file at `path` is taken). Never NULL. */
 struct hp_symbol_module *hp_symbolizer_module(struct hp_symbolizer *symbolizer, const char *path, const char *build_id);
+
+/* A process that has the module mapped, so that its file is found also where no name leads to it from here: it was
+ * deleted or replaced, lies in a memfd, or in the process's own mount namespace. */
+struct hp_symbol_process {
+    int pid;
+    uint64_t start, limit; /* of one of the module's mappings */
+};
+/* The same with the file that `process` has, where the path has none or another one. Without a build id the file that
+ * the process has comes first. */
+struct hp_symbol_module *hp_symbolizer_live_module(struct hp_symbolizer *symbolizer, const char *path,
+                                                   const char *build_id, const struct hp_symbol_process *process);
 enum hp_module_status hp_symbol_module_status(const struct hp_symbol_module *module);
+
+/* What tells builds apart where no build id does. */
+struct hp_symbol_file {
+    int has_build_id;
+    int64_t changed_ns; /* Unix time; 0: it is kept elsewhere, as a copy */
+};
+/* Of a module that is there. */
+struct hp_symbol_file hp_symbol_module_file(const struct hp_symbol_module *module);
+/* Whether an executable mapping of `size` bytes at this offset can be of the file, by its program headers. */
+int hp_symbol_module_fits(const struct hp_symbol_module *module, uint64_t offset, uint64_t size);
 
 struct hp_symbol_frame {
     const char *function;  /* demangled; C++ parameters as c++filt shows them; never NULL */

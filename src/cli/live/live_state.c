@@ -42,6 +42,7 @@ static int take_stacks(struct hp_live_state *state, const struct hp_entry_row *r
     free(text.data);
     if (status)
         return status;
+    profile->live_pid = (int)strtol(state->target, NULL, 10);
     hp_symbolize_profile(profile, state->symbolizer, &watch);
     hp_view_init(&view, profile, HP_BY_FUNCTION, &filter, &state->places);
     for (size_t i = 0; i < count && i < profile->sample_count; i++)

@@ -11,10 +11,20 @@
 
 #include "cli/say.h"
 #include "cli/verb.h"
+#include "cli/write_profile.h"
 
 #define REPORTS "heapprof-reports"
 
 static const struct hp_verb *const own_verbs[] = {&hp_verb_dump, &hp_verb_recover, &hp_verb_rm, &hp_verb_interval};
+
+/* Functions are looked up by the other program. */
+static bool wants_functions(char **argv)
+{
+    while (*argv)
+        if (hp_is_proto_name(*argv++))
+            return true;
+    return false;
+}
 
 /* Beside this program as built or unpacked, then as installed under any prefix, then as configured. */
 static int run_reports(char **argv)
@@ -36,7 +46,7 @@ static int run_reports(char **argv)
 int main(int argc, char **argv)
 {
     for (size_t i = 0; argc > 1 && i < sizeof own_verbs / sizeof *own_verbs; i++)
-        if (!strcmp(argv[1], own_verbs[i]->name))
+        if (!strcmp(argv[1], own_verbs[i]->name) && !wants_functions(argv + 2))
             return own_verbs[i]->run(argc - 1, argv + 1);
     return run_reports(argv);
 }

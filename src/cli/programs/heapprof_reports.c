@@ -2,6 +2,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cli/dump_file.h"
+#include "cli/dump_proto.h"
 #include "cli/output.h"
 #include "cli/say.h"
 #include "cli/verb.h"
@@ -21,5 +23,6 @@ int main(int argc, char **argv)
     const struct hp_verb *nearest, *verb = hp_verb_find(argv[1], &nearest);
     if (!verb)
         hp_unknown_verb(argv[1], nearest);
+    hp_dump_converter = hp_dump_proto;
     return verb->run(argc - 1, argv + 1);
 }

@@ -7,10 +7,13 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "cli/dump_proto.h"
+#include "cli/hints.h"
 #include "cli/load.h"
 #include "cli/run/series_recorder.h"
 #include "cli/run/target_process.h"
 #include "cli/say.h"
+#include "cli/write_profile.h"
 #include "reader/reader.h"
 #include "report/core/header.h"
 #include "report/core/memory.h"
@@ -82,6 +85,7 @@ static void write_top(struct hp_profile *profile)
         options.look.width = !ioctl(STDERR_FILENO, TIOCGWINSZ, &size) ? size.ws_col : 0;
     }
     const struct hp_report_input input = {.profile = profile};
+    hp_hint_report(NULL, profile, &options);
     struct hp_report_outcome outcome;
     struct hp_error error = {""};
     if (hp_report_top.write(stderr, &input, &options, &outcome, &error))
@@ -146,6 +150,17 @@ void hp_run_report(const struct hp_run_dumps *where)
         hp_series_recorder_report(where->recorder, where->killed ? NULL : profile);
     hp_profile_free(profile);
     free(path);
+}
+
+void hp_run_convert(const struct hp_run_dumps *where)
+{
+    struct hp_dumps dumps;
+    if (!hp_is_proto_name(where->pattern))
+        return;
+    hp_dumps_find(where->pattern, 0, &where->started, &dumps);
+    for (size_t i = 0; i < dumps.count; i++)
+        hp_dump_proto_replace(dumps.paths[i]);
+    hp_dumps_free(&dumps);
 }
 
 /* Across file systems rename(2) can't. */

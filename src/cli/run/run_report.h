@@ -18,6 +18,8 @@ struct hp_run_dumps {
 
 /* The report, on standard error. */
 void hp_run_report(const struct hp_run_dumps *dumps);
+/* Dumps that are named as profile.proto, which the library wrote as text, become that. */
+void hp_run_convert(const struct hp_run_dumps *dumps);
 /* Removes the private folder with the dumps made at the end of processes; those that somebody asked
  * for before, by a signal, move to the current directory. `quiet`: without saying so. */
 void hp_run_clear(const struct hp_run_dumps *dumps, bool quiet);

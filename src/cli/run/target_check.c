@@ -85,6 +85,25 @@ static bool has_interpreter(Elf *elf)
     return false;
 }
 
+/* ld.so, which starts the program that its arguments name. */
+static bool is_loader(Elf *elf)
+{
+    for (Elf_Scn *section = elf_nextscn(elf, NULL); section; section = elf_nextscn(elf, section)) {
+        GElf_Shdr header;
+        if (!gelf_getshdr(section, &header) || header.sh_type != SHT_DYNAMIC || !header.sh_entsize)
+            continue;
+        Elf_Data *data = elf_getdata(section, NULL);
+        for (size_t i = 0; data && i < header.sh_size / header.sh_entsize && i < INT_MAX; i++) {
+            GElf_Dyn entry;
+            if (!gelf_getdyn(data, (int)i, &entry) || entry.d_tag != DT_SONAME)
+                continue;
+            const char *name = elf_strptr(elf, header.sh_link, entry.d_un.d_val);
+            return name && (!strncmp(name, "ld-", 3) || !strncmp(name, "ld64.so", 7));
+        }
+    }
+    return false;
+}
+
 /* What an allocator that is linked in defines: malloc itself, or the names under which Rust
  * programs call the jemalloc that they bring along. */
 static const char *own_allocator(Elf *elf, Elf_Scn *section, const GElf_Shdr *header)
@@ -135,6 +154,8 @@ static int check_elf(const char *path, Elf *elf, struct hp_error *error)
                             "(%u): use a heapprof built for it",
                             path, file.e_ident[EI_CLASS] == ELFCLASS32 ? "32-bit" : "64-bit", (unsigned)file.e_machine,
                             (unsigned)own.number);
+    if (!has_interpreter(elf) && is_loader(elf))
+        return 0;
     if (!has_interpreter(elf))
         return hp_error_set(error, -ENOEXEC,
                             "%s is statically linked, no library can be preloaded into it: link it dynamically", path);

@@ -1,5 +1,6 @@
 #include <string.h>
 
+#include "cli/hints.h"
 #include "cli/load.h"
 #include "cli/report_options.h"
 #include "cli/say.h"
@@ -20,11 +21,15 @@ static const struct hp_format *find_format(const char *name)
     hp_usage("--to: '%s' is none of %s", name, all);
 }
 
-static int convert_merged(const struct hp_report_arguments *arguments, const struct hp_format *format,
+static int convert_merged(struct hp_report_arguments *arguments, const struct hp_format *format,
                           struct hp_loader *loader)
 {
     struct hp_profile *profile = NULL, *base = NULL;
     int status = hp_load_both(loader, arguments->base, arguments->inputs, arguments->input_count, &base, &profile);
+    if (status == HP_DONE)
+        hp_report_arguments_default(arguments, profile);
+    if (status == HP_DONE && format->report)
+        hp_hint_report(base, profile, &arguments->options);
     if (status == HP_DONE)
         status = hp_write_profile(profile, base, NULL, format, &arguments->options, arguments->output);
     hp_profile_free(profile);

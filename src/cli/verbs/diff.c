@@ -1,3 +1,4 @@
+#include "cli/hints.h"
 #include "cli/output.h"
 #include "cli/report_verb.h"
 #include "cli/say.h"
@@ -29,13 +30,14 @@ static int diff_series(const struct hp_report_arguments *report, struct hp_loade
     return status;
 }
 
-static int diff_two(const struct hp_report_arguments *report, struct hp_loader *loader,
-                    struct hp_report_outcome *outcome)
+static int diff_two(struct hp_report_arguments *report, struct hp_loader *loader, struct hp_report_outcome *outcome)
 {
     struct hp_profile *before = NULL, *after = NULL;
     int status = hp_load_both(loader, report->inputs[0], &report->inputs[1], 1, &before, &after);
     if (status == HP_DONE) {
         const struct hp_report_input input = {.before = before, .profile = after};
+        hp_report_arguments_default(report, after);
+        hp_hint_report(before, after, &report->options);
         status = hp_report_run(&hp_report_diff, &input, &report->options, outcome);
     }
     hp_profile_free(before);
@@ -58,7 +60,7 @@ static int run(int argc, char **argv)
     struct hp_loader loader;
     struct hp_report_outcome outcome = {0};
     hp_loader_open(&loader, &report->sources);
-    int status = report->series ? diff_series(report, &loader, &outcome) : diff_two(report, &loader, &outcome);
+    int status = report->series ? diff_series(report, &loader, &outcome) : diff_two(&arguments, &loader, &outcome);
     if (status == HP_DONE)
         status = judge(&arguments, outcome.significant_growth);
     hp_loader_close(&loader);

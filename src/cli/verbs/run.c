@@ -46,6 +46,20 @@ static void check_pattern(const char *value)
         hp_usage("-o: '%.200s' is no pattern of at most %d bytes: %s", value, HP_PATH_MAX - 1, HP_PATTERN_FORM);
 }
 
+/* No dump could be written, which would be found out at the end. Names of folders that the
+ * pattern leaves open are not known yet. */
+static int check_folder(const char *pattern)
+{
+    const char *slash = strrchr(pattern, '/');
+    int length = slash ? (int)(slash - pattern) : 0;
+    if (!slash || memchr(pattern, '%', (size_t)length))
+        return HP_DONE;
+    char *folder = length ? hp_print("%.*s", length, pattern) : hp_strdup("/");
+    int status = access(folder, W_OK | X_OK) ? hp_fail("-o: %s: %s", folder, strerror(errno)) : HP_DONE;
+    free(folder);
+    return status;
+}
+
 static error_t parse_option(int key, char *value, struct argp_state *state)
 {
     struct arguments *arguments = state->input;
@@ -204,6 +218,7 @@ static int run_and_report(struct arguments *arguments, char *folder)
         dumps.recorder = started.recorder;
         if (!arguments->quiet)
             hp_run_report(&dumps);
+        hp_run_convert(&dumps);
     }
     hp_serving_end(&arguments->serving);
     hp_run_clear(&dumps, arguments->quiet);
@@ -233,6 +248,8 @@ static int run(int argc, char **argv)
     struct hp_error error = {""};
     if (hp_target_check(arguments.command[0], &error))
         return hp_fail("%s", error.text);
+    if (arguments.pattern && check_folder(arguments.pattern) != HP_DONE)
+        return HP_FAILED;
     if (preload(&arguments) != HP_DONE || hp_serving_listen(&arguments.serving) != HP_DONE)
         return HP_FAILED;
     char *folder = NULL;

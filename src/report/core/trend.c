@@ -97,6 +97,7 @@ static void add_to(struct hp_trend *trend, const struct building *b, const struc
 {
     trend->first += b->levels[0];
     trend->last += b->levels[b->series->count - 1];
+    trend->before_last += b->levels[b->series->count - 2];
     hp_estimate_add(&trend->slope, &slopes[0]);
     hp_estimate_add(&trend->lately, &slopes[1]);
 }

@@ -13,6 +13,7 @@
 struct hp_trend {
     const struct hp_place *place;     /* line: for functions, the line of theirs that allocates most */
     double first, last;               /* levels at the first and the last moment */
+    double before_last;               /* and at the last but one */
     struct hp_estimate slope, lately; /* samples: those that came or went meanwhile */
     double probability;               /* that chance alone makes the larger of the two slopes' probabilities */
     bool significant;                 /* it grew (or shrank), and lately still does so, by more than chance */

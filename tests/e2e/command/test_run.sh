@@ -105,6 +105,12 @@ for pattern in '' 'a.%z' 'a.%' "$(printf '%5000s' | tr ' ' x)"; do
     grep -q "^heapprof: -o: '.*' is no pattern" "$work/err" || fail "-o '${pattern:0:20}': $(head -c 300 "$work/err")"
 done
 
+# What could not be written at the end is refused at the start.
+"$HEAPPROF" run -o /no/such/folder/a.heap -- bash -c ': >started' >"$work/out" 2>"$work/err"
+expect "-o without its folder" 1 $?
+expect "-o without its folder" "heapprof: -o: /no/such/folder: No such file or directory" "$(cat "$work/err")"
+[ ! -e started ] || fail "-o without its folder: the target was started"
+
 # Files that were asked for.
 "$HEAPPROF" run -q --at-exit -- bash -c 'printf -v x %100000s; echo ${#x}' >/dev/null
 expect "--at-exit" 1 "$(ls heapprof.bash.*.0001.heap | wc -l)"

@@ -161,6 +161,76 @@ PY
     done
 done
 
+# What would be taken for an answer, and is none, is said in one line.
+# hints COUNT TEXT ARGUMENT...: exit status 0, and so many notes (but for that of the program that is not there) with TEXT.
+hints() {
+    local count=$1 text=$2
+    shift 2
+    "$HEAPPROF" "$@" >"$work/out" 2>"$work/all" </dev/null || fail "$*: exit status $?: $(cat "$work/all")"
+    grep -v "^note: /no/such/[a-z0-9-]* can't be read" "$work/all" >"$work/err"
+    [ "$(grep -c '^note: ' "$work/err")" = "$count" ] || fail "$*: not $count notes: $(cat "$work/err")"
+    [ "$count" = 0 ] || grep -qF -- "$text" "$work/err" || fail "$*: no '$text' in: $(cat "$work/err")"
+}
+for option in focus ignore hide show; do
+    hints 1 "--$option: no function, file or module matches 'nowhere'" top --$option=nowhere before.prof
+    hints 0 "" top --$option=sds before.prof
+done
+hints 1 "--focus: no function" diff --focus=nowhere before.prof after.prof
+hints 1 "--focus: no function" convert --to=folded --focus=nowhere before.prof
+hints 0 "" top before.prof
+hints 0 "" diff before.prof after.prof
+hints 1 "after.prof was taken after before.prof" diff after.prof before.prof
+hints 1 "after.prof was taken after before.prof" top --base=after.prof before.prof
+sed 's,query-server,nginx,g' before.prof >"$work/nginx.prof"
+hints 1 "before.prof is of query-server, $work/nginx.prof of nginx: what differs between two programs is no growth" \
+    diff before.prof "$work/nginx.prof"
+hints 1 "the sum is of different programs" merge -o "$work/sum" before.prof "$work/nginx.prof"
+hints 1 "the sum is of different programs" top before.prof "$work/nginx.prof"
+echo "heap profile: 0: 0 [0: 0] @ heap_v2/524288" >"$work/none.prof"
+hints 1 "no sample: less than about 3 intervals (1.5 MiB) were allocated" top "$work/none.prof"
+printf 'heap profile: 0: 0 [1: 2000] @ heap_v2/524288\n0: 0 [1: 2000] @ 0x401001\n' >"$work/freed.prof"
+hints 1 "nothing is live any more: --sample=alloc_space" top "$work/freed.prof"
+hints 0 "" top --sample=alloc_space "$work/freed.prof"
+sed 's/ rss=[0-9]* / rss=358163200 /; s/ rss_anonymous=[0-9]* / rss_anonymous=302097152 /' before.prof >"$work/mapped.prof"
+hints 1 "live objects are 41.0 MiB of the 341.6 MiB that are resident; the most of the rest, 288.1 MiB, is other anonymous memory" \
+    top "$work/mapped.prof"
+hints 0 "" top --sample=alloc_space "$work/mapped.prof"
+sed 's,query-server,python3,' "$work/mapped.prof" >"$work/python.prof"
+hints 1 "PYTHONMALLOC=malloc" top "$work/python.prof"
+
+# The profile's own wish for a sample type counts, unless somebody says; types have names of others, too.
+"$HEAPPROF" convert --to=pprof -o "$work/wish.pb.gz" before.prof 2>/dev/null
+python3 - "$work" <<'PY'
+import gzip, sys
+def varint(n):
+    out = b""
+    while n > 127:
+        out, n = out + bytes([n & 127 | 128]), n >> 7
+    return out + bytes([n])
+data = gzip.open(sys.argv[1] + "/wish.pb.gz").read()
+at, strings = 0, []
+def number():
+    global at
+    value = shift = 0
+    while True:
+        byte = data[at]; at += 1
+        value |= (byte & 127) << shift; shift += 7
+        if byte < 128:
+            return value
+while at < len(data):
+    tag = number(); value = number()
+    if tag & 7 == 2:
+        if tag >> 3 == 6:
+            strings.append(data[at:at + value])
+        at += value
+data += varint(14 << 3) + varint(strings.index(b"alloc_space"))
+gzip.open(sys.argv[1] + "/wish.pb.gz", "wb").write(data)
+PY
+"$HEAPPROF" top "$work/wish.pb.gz" 2>/dev/null | tail -n +3 | diff <(tail -n +3 golden/top.alloc_space.txt) - || fail "default_sample_type"
+"$HEAPPROF" top --sample=inuse_space "$work/wish.pb.gz" 2>/dev/null | tail -n +3 | diff <(tail -n +3 golden/top.inuse_space.txt) - ||
+    fail "--sample instead of default_sample_type"
+"$HEAPPROF" top --sample='Total malloc size' before.prof 2>/dev/null | diff golden/top.alloc_space.txt - || fail "--sample by heapprofd's name"
+
 # Usage.
 refuse 2 "which verb?"
 refuse 2 "did you mean 'top'?" tpo before.prof
@@ -226,14 +296,25 @@ refuse 1 "999999999" top 999999999
 : >"$work/empty"
 printf 'hello\n' >"$work/words"
 head -c 200 before.prof >"$work/cut"
+sed '/^$/q' before.prof >"$work/part"
 printf 'heap profile: 1: 1 [1: 1] @ heap_v2/524288\n1: x [1: 1] @ 0x1\n' >"$work/letters"
 gzip -c before.prof | head -c 100 >"$work/cut.gz"
 head -c 300 /dev/zero >"$work/zeros"
 "$HEAPPROF" convert --to=pprof -o "$work/good.pb.gz" before.prof 2>/dev/null
 head -c 150 "$work/good.pb.gz" >"$work/cut.pb.gz"
 gzip -dc "$work/good.pb.gz" | head -c 150 >"$work/cut.pb"
+printf '\x28\xb5\x2f\xfd0123456789' >"$work/zst"
+printf '\xfd7zXZ\x0001234567' >"$work/xz"
+printf 'BZh91AY&SY0123' >"$work/bz2"
+refuse 1 "$work/zst: is compressed by zstd; only gzip is read here: 'zstd -dc FILE | heapprof top -'" top "$work/zst"
+refuse 1 "$work/xz: is compressed by xz" top "$work/xz"
+refuse 1 "$work/bz2: is compressed by bzip2" top "$work/bz2"
 for broken in empty words cut letters cut.gz zeros cut.pb.gz cut.pb; do
     refuse 1 "$work/$broken" top "$work/$broken"
+done
+for verb in top tree stats "diff before.prof" "merge before.prof" "convert --to=text"; do
+    # shellcheck disable=SC2086
+    refuse 1 "$work/part: is cut off: its first line tells of 100 objects more than are in it" $verb "$work/part"
 done
 refuse 1 "$work/letters" diff before.prof "$work/letters"
 refuse 1 "$work/letters" merge -o "$work/merged" before.prof "$work/letters"

@@ -31,6 +31,44 @@ expect "--fail-on-growth=8M" 3 $?
 "$HEAPPROF" diff --series --fail-on-growth=64M moments/*.heap >/dev/null 2>&1
 expect "--fail-on-growth=64M" 0 $?
 
+# A program that frees at its end, after its destructors, what it leaked all the time.
+cat >ends.c <<'C'
+#include <stdlib.h>
+#include <unistd.h>
+static void *kept;
+__attribute__((noinline)) static void leak_slowly(void)
+{
+    void **object = malloc(900);
+    *object = kept;
+    kept = object;
+}
+__attribute__((destructor)) static void free_all(void)
+{
+    for (void *next; kept; kept = next) {
+        next = *(void **)kept;
+        free(kept);
+    }
+}
+int main(void)
+{
+    for (int i = 0; i < 20; i++) {
+        for (int k = 0; k < 1500; k++)
+            leak_slowly();
+        usleep(60000);
+    }
+    return 0;
+}
+C
+cc -g -O1 -o ends ends.c || exit 1
+"$HEAPPROF" run -q --every=100ms -i 16K -- ./ends
+expect "the last moment" 0 "$("$HEAPPROF" top --json heapprof.ends.*.0001.heap 2>/dev/null | jq '[.rows[] | select(.function == "leak_slowly").flat] | add // 0')"
+"$HEAPPROF" diff --series --fail-on-growth=4M heapprof.ends.*.heap >text 2>err
+expect "--fail-on-growth of a program that ended by itself" 3 $?
+grep -q "is that of the program's end: growth counts up to the one before" text || fail "not told of the end: $(cat text err)"
+"$HEAPPROF" diff --series --fail-on-growth=100M heapprof.ends.*.heap >/dev/null 2>&1
+expect "--fail-on-growth=100M of a program that ended by itself" 0 $?
+rm -f heapprof.ends.*
+
 # What is no series.
 refused() { # STATUS TEXT ARGUMENT...
     local status=$1 text=$2

@@ -69,9 +69,17 @@ strip --strip-all -o bare whole
 cp bare app && mv app.debug away
 has_not "stripped" "hidden_function" app.heap
 has "stripped: dynamic symbols" "public_function" app.heap
+expect_hints() { # COUNT ARGUMENT...: of functions without names
+    local count=$1
+    shift
+    "$HEAPPROF" top "$@" 2>&1 >/dev/null | grep "through functions without names, most of it in $work/app: install its debug" >hints
+    [ "$(wc -l <hints)" = "$count" ] || fail "not $count hints at missing names: $(cat hints)"
+}
+expect_hints 1 app.heap
 mv away app.debug
 objcopy --add-gnu-debuglink=app.debug bare app
 has ".gnu_debuglink" "inlined_part app.c:3" app.heap
+expect_hints 0 app.heap
 mkdir -p symbols/.build-id/${id:0:2} other
 mv app.debug symbols/.build-id/${id:0:2}/${id:2}.debug
 cp bare app
@@ -136,6 +144,38 @@ has "symbols inside profile.proto" "inlined_part app.c:3" app.pb.gz
 diff app.text again.text >lost ||
     fail "text to pprof to text loses something: $(head -5 lost)"
 
+# Without a build id: what surely is another build is not used, what may be is said.
+cat >alpha.c <<'C'
+#include <stdlib.h>
+void *volatile kept;
+__attribute__((noinline)) static void alpha(void) { kept = malloc(5000); }
+int main(void) { alpha(); return 0; }
+C
+cat >beta.c <<'C'
+#include <stdlib.h>
+void *volatile kept;
+int volatile x;
+__attribute__((noinline)) static void beta(void) { x++; x++; x++; x++; x++; x++; }
+__attribute__((noinline)) static void alpha(void) { beta(); kept = malloc(5000); }
+int main(void) { alpha(); return 0; }
+C
+cc -g -O1 -Wl,--build-id=none -o plain alpha.c && record plain plain.heap
+has "no build id" "alpha alpha.c:3" plain.heap
+[ ! -s err ] || fail "no build id, the same file: $(cat err)"
+cp -p plain plain.old && cc -g -O1 -Wl,--build-id=none -o plain beta.c
+functions plain.heap >out
+grep -q "^note: $work/plain was changed after the profiled program started, and has no build id" err || fail "no build id, rebuilt: $(cat err)"
+cc -g -O1 -Wl,--build-id -o plain beta.c
+has_not "no build id, rebuilt with one" "beta" plain.heap
+grep -q "/plain is another build than the one profiled" err || fail "no build id, rebuilt with one: $(cat err)"
+{ cat beta.c && printf 'int fill(int i) { asm volatile(".zero 200000"); return i; }\n'; } >large.c
+sed -i 's/int main(void) {/int fill(int); &/; s/return 0/return fill(0) * 0/' large.c
+sed -i 's/asm volatile(".zero/if (i > 1) asm volatile(".zero/' large.c
+cc -g -O1 -Wl,--build-id=none -o plain large.c && record plain large.heap && mv plain plain.large && cp -p plain.old plain
+touch -d '1 hour ago' plain
+has_not "no build id, other program headers" "alpha" large.heap
+grep -q "/plain is another build than the one profiled" err || fail "no build id, other program headers: $(cat err)"
+
 # Every verb reads a running target, too.
 cat >sleeper.c <<'C'
 #include <stdlib.h>
@@ -158,7 +198,57 @@ for verb in top tree "peek hold" "list hold" traces tags stats "convert --to=svg
     *) grep -q hold_memory out || fail "$verb of a running target: $(head -5 out)" ;;
     esac
 done
-kill $target
+kill $target && wait $target 2>/dev/null
+
+# A running target whose file has no name any more, or another one here.
+start() { # COMMAND...: the sleeper as $target
+    HEAPPROF_INTERVAL=1 LD_PRELOAD="$LIBHEAPPROF" "$@" >started &
+    target=$!
+    read -r -n 1 <started
+}
+stop() { # PID: nothing of it is left that could open the FIFO
+    kill -KILL "$1"
+    wait $target 2>/dev/null
+}
+expect_name() { # GOT WANTED
+    [ "$1" = "$2" ] || fail "dump prints '$1', not '$2'"
+}
+for flags in -Wl,--build-id -Wl,--build-id=none; do
+    cc -g -O1 $flags -o sleeper sleeper.c && cp sleeper gone && start ./gone && rm gone
+    has "deleted, $flags" "hold_memory sleeper.c" $target
+    sed 's/hold_memory/other_name/g' sleeper.c >changed.c && cc -g -O1 $flags -o gone changed.c
+    has "replaced, $flags" "hold_memory sleeper.c" $target
+    stop $target
+    start python3 -c 'import os, sys
+memory = os.memfd_create("program")
+os.write(memory, open("sleeper", "rb").read())
+os.execve(memory, ["sleeper"], os.environ)'
+    has "memfd, $flags" "hold_memory sleeper.c" $target
+    stop $target
+    start /lib64/ld-linux-x86-64.so.2 ./sleeper
+    has "started by ld.so, $flags" "hold_memory sleeper.c" $target
+    "$HEAPPROF" dump -o loader.heap $target >/dev/null
+    expect_name "$("$HEAPPROF" dump -o loader.pb.gz $target)" loader.pb.gz
+    stop $target
+    has "a dump of what ld.so started, $flags" "hold_memory sleeper.c" loader.heap
+done
+# profile.proto has the functions in it.
+start ./sleeper
+stop $target
+expect_name "$("$HEAPPROF" recover $target -o recovered.pb.gz)" recovered.pb.gz
+HEAPPROF_INTERVAL=1 "$HEAPPROF" run -q -o 'run.%p.pb.gz' --at-exit -- ./whole
+rm sleeper
+for file in loader.pb.gz recovered.pb.gz run.*.pb.gz; do
+    gzip -dc "$file" 2>/dev/null | head -c 20 | grep -q '^heap profile' && fail "$file: text"
+    [ "$(stat -c %a "$file")" = 600 ] || fail "$file: mode $(stat -c %a "$file")"
+done
+has "dump -o .pb.gz" "hold_memory sleeper.c" loader.pb.gz
+has "recover -o .pb.gz" "hold_memory sleeper.c" recovered.pb.gz
+mv whole away
+has "run -o .pb.gz" "inlined_part app.c" run.*.pb.gz
+mv away whole
+"$HEAPPROF" run -q --at-exit -o run.heap -- /lib64/ld-linux-x86-64.so.2 ./whole || fail "run refuses ld.so"
+[ -s run.heap ] || fail "run of ld.so: no profile"
 
 # Code made at run time.
 cat >jit.c <<'C'
@@ -169,7 +259,7 @@ cat >jit.c <<'C'
 #include <unistd.h>
 static void *volatile kept;
 static void allocate(void) { kept = malloc(4000); }
-int main(void)
+int main(int argc, char **argv)
 {
     static const unsigned char code[] = {0x48, 0x83, 0xec, 0x08, 0xff, 0xd7, 0x48, 0x83, 0xc4, 0x08, 0xc3};
     void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -180,6 +270,8 @@ int main(void)
     fprintf(map, "%lx %zx LazyCompile:~make_it script.js:1\n", (unsigned long)page, sizeof code);
     fclose(map);
     ((void (*)(void (*)(void)))page)(allocate);
+    if (argc > 1 && write(1, "x", 1))
+        pause();
     return 0;
 }
 C
@@ -189,6 +281,24 @@ jit=$(sed -n 's/.* pid=\([0-9]*\) .*/\1/p' jit.heap)
 has "code made at run time" "LazyCompile:~make_it" jit.heap
 touch -d '1 hour ago' "/tmp/perf-$jit.map"
 has_not "another process's map" "LazyCompile" jit.heap
+
+# In a container: its own file system, /tmp and numbers.
+if unshare --mount --pid --fork --mount-proc true 2>/dev/null; then
+    mkdir inside
+    cat >contain.sh <<'S'
+mount -t tmpfs none "$1/inside" && cp "$1/jit_target" "$1/inside/app" && mount --bind "$1/inside" /tmp && exec /tmp/app stay
+S
+    for flags in -Wl,--build-id -Wl,--build-id=none; do
+        cc -g -O1 $flags -o jit_target jit.c
+        start unshare --mount --pid --fork --mount-proc sh contain.sh "$work" 2>/dev/null
+        contained=$(pgrep -P $target)
+        has "in a container, $flags" "allocate jit.c:7" "$contained"
+        has "in a container, code made at run time, $flags" "LazyCompile:~make_it" "$contained"
+        stop "$contained"
+    done
+else
+    skipped="$skipped; no namespaces here"
+fi
 
 [ $failures = 0 ] || exit 1
 if [ -n "$skipped" ]; then

@@ -120,10 +120,18 @@ static uint64_t string(struct maker *maker, const char *text)
     return maker->strings++;
 }
 
+/* `name`: with its unit, "NAME/UNIT", or without. */
 static void value_type(struct maker *maker, unsigned field, const char *name)
 {
     struct hp_buffer type = {0};
-    hp_put_number(&type, HP_VALUE_TYPE, string(maker, name));
+    char copy[64];
+    snprintf(copy, sizeof copy, "%s", name);
+    char *unit = strchr(copy, '/');
+    if (unit)
+        *unit++ = '\0';
+    hp_put_number(&type, HP_VALUE_TYPE, string(maker, copy));
+    if (unit)
+        hp_put_number(&type, HP_VALUE_UNIT, string(maker, unit));
     hp_put_message(&maker->file, field, &type);
     free(type.data);
 }
@@ -209,6 +217,41 @@ static void test_foreign(void **state)
     assert_non_null(strstr(text.data, "heapprofile\n"));
     free(text.data);
     hp_profile_free(profile);
+    free(maker.file.data);
+}
+
+static void assert_types(const char *const types[4])
+{
+    struct maker maker = foreign(types, 4, (const uint64_t[]){10, 5000, 2, 1000});
+    struct hp_profile *profile = read_bytes(maker.file.data, maker.file.size);
+    assert_true(total(profile, HP_ALLOC_OBJECTS) == 10);
+    assert_true(total(profile, HP_ALLOC_SPACE) == 5000);
+    assert_true(total(profile, HP_INUSE_OBJECTS) == 2);
+    assert_true(total(profile, HP_INUSE_SPACE) == 1000);
+    assert_int_equal(hp_profile_default_type(profile), HP_ALLOC_OBJECTS); /* the first is the file's wish */
+    hp_profile_free(profile);
+    free(maker.file.data);
+}
+
+static void test_types_of_others(void **state)
+{
+    assert_types((const char *[]){"alloc_objects", "alloc_space", "inuse_objects", "inuse_space"});
+    assert_types((const char *[]){"alloc-samples", "alloc-space", "inuse-objects", "inuse-space"});
+    assert_types((const char *[]){"Total malloc count", "Total malloc size", "Unreleased malloc count",
+                                  "Unreleased malloc size"});
+    /* of names that nobody knows the units count */
+    struct maker maker =
+        foreign((const char *[]){"time/nanoseconds", "chunks/count", "held/bytes"}, 3, (const uint64_t[]){7, 3, 44});
+    struct hp_profile *profile = read_bytes(maker.file.data, maker.file.size);
+    assert_true(total(profile, HP_INUSE_SPACE) == 44);
+    assert_true(total(profile, HP_INUSE_OBJECTS) == 3);
+    assert_int_equal(hp_profile_default_type(profile), HP_INUSE_SPACE);
+    hp_profile_free(profile);
+    free(maker.file.data);
+    maker = foreign((const char *[]){"samples/count", "cpu/nanoseconds"}, 2, (const uint64_t[]){3, 44});
+    struct hp_error error;
+    assert_int_not_equal(read_cut(maker.file.data, maker.file.size, &error), 0);
+    assert_non_null(strstr(error.text, "samples, cpu"));
     free(maker.file.data);
 }
 
@@ -364,11 +407,12 @@ static void test_full_disk(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_text_survives),   cmocka_unit_test(test_any_counters_survive),
-        cmocka_unit_test(test_lines_survive),   cmocka_unit_test(test_foreign),
-        cmocka_unit_test(test_some_types),      cmocka_unit_test(test_bad_references),
-        cmocka_unit_test(test_cut_and_damaged), cmocka_unit_test(test_changed_by_others),
-        cmocka_unit_test(test_full_disk),       cmocka_unit_test(test_main_module_first),
+        cmocka_unit_test(test_text_survives),     cmocka_unit_test(test_any_counters_survive),
+        cmocka_unit_test(test_lines_survive),     cmocka_unit_test(test_foreign),
+        cmocka_unit_test(test_some_types),        cmocka_unit_test(test_types_of_others),
+        cmocka_unit_test(test_bad_references),    cmocka_unit_test(test_cut_and_damaged),
+        cmocka_unit_test(test_changed_by_others), cmocka_unit_test(test_full_disk),
+        cmocka_unit_test(test_main_module_first),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -357,6 +357,23 @@ static void test_files(void **state)
     assert_non_null(strstr(error.text, "folder"));
 }
 
+static uint64_t missing(const char *text)
+{
+    struct hp_profile *profile = read_string(text);
+    uint64_t objects = profile->missing_objects;
+    hp_profile_free(profile);
+    return objects;
+}
+
+static void test_missing_entries(void **state)
+{
+    assert_int_equal(missing(DUMP), 0);
+    assert_int_equal(missing(go_text), 0);
+    assert_int_equal(missing("heap profile: 3: 30 [8: 80] @ heap_v2/4096\n1: 10 [5: 50] @ 0x1\n"), 3);
+    assert_int_equal(missing("heap profile: 3: 30 [0: 0] @ heapprofile\n1: 10 [0: 0] @ 0x1\n"), 2);
+    assert_int_equal(missing("heap profile: 1: 10 [1: 10] @ heapprofile\n2: 20 [2: 20] @ 0x1\n"), 0);
+}
+
 static void test_same_process(void **state)
 {
     struct hp_profile *a = read_string(DUMP), *b = read_string(DUMP), *c = read_string(go_text);
@@ -385,6 +402,7 @@ int main(void)
         cmocka_unit_test(test_gzip),
         cmocka_unit_test(test_bomb),
         cmocka_unit_test(test_files),
+        cmocka_unit_test(test_missing_entries),
         cmocka_unit_test(test_same_process),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
