@@ -224,8 +224,6 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
         return 0;
     case ARGP_KEY_END:
         check_expressions(&report->view);
-        report->source = arguments->sources.source.names;
-        report->source_count = arguments->sources.source.count;
         look_around(&report->look, arguments->color);
         return 0;
     default:

@@ -29,6 +29,7 @@ struct hp_symbolizer {
     size_t directory_count;
     struct hp_symbol_module **modules;
     size_t module_count, module_capacity;
+    struct hp_strings named; /* files in the line tables of modules that are trusted */
 };
 
 struct node {
@@ -74,6 +75,7 @@ struct hp_symbol_module {
     const char *file;        /* that is used, may differ from path */
     bool has_debug_sections; /* in the file itself */
     bool debug_searched;
+    bool trusted;                 /* it and its debug files are the reader's, or root's */
     GElf_Addr bias;               /* what libdwfl adds to addresses of the file */
     struct hp_intervals segments; /* file offsets; value: index of segment_addresses */
     uint64_t *segment_addresses;
@@ -100,6 +102,8 @@ struct hp_symbol_module {
  * (lower-case hex) unless that is "". Returns a descriptor, -ENOENT when there is no such file, or
  * -ESTALE when its build id differs. */
 int hp_find_open(const char *path, const char *build_id);
+/* The open file belongs to the reader or to root, and not everybody may write to it. */
+bool hp_find_is_trusted(int descriptor);
 /* The module's own file in other places. Returns a descriptor and *found (interned), or -ENOENT. */
 int hp_find_elsewhere(struct hp_symbolizer *symbolizer, const char *path, const char *build_id, const char **found);
 /* debuginfod.c. A descriptor of the program or library with this build id, or -1. */

@@ -9,6 +9,7 @@
 #ifndef HP_SYMBOLIZE_SYMBOLIZE_H
 #define HP_SYMBOLIZE_SYMBOLIZE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -37,6 +38,10 @@ enum hp_module_status {
  * file at `path` is taken). Never NULL. */
 struct hp_symbol_module *hp_symbolizer_module(struct hp_symbolizer *symbolizer, const char *path, const char *build_id);
 enum hp_module_status hp_symbol_module_status(const struct hp_symbol_module *module);
+
+/* A frame with this file came from the debug information of a module that belongs to the reader or to root, as all of its
+ * debug files do: others can't have made up the name. */
+bool hp_symbolizer_names_source(const struct hp_symbolizer *symbolizer, const char *file);
 
 struct hp_symbol_frame {
     const char *function;  /* demangled; C++ parameters as c++filt shows them; never NULL */

@@ -70,6 +70,8 @@ static int run(int argc, char **argv)
                  "moments");
     struct hp_loader loader;
     hp_loader_open(&loader, &arguments.sources);
+    arguments.options.source =
+        hp_loader_source(&loader, &arguments.sources, arguments.base, arguments.inputs, arguments.input_count);
     int status =
         arguments.series ? convert_series(&arguments, format, &loader) : convert_merged(&arguments, format, &loader);
     hp_loader_close(&loader);
