@@ -26,7 +26,7 @@ static int convert_merged(const struct hp_report_arguments *arguments, const str
     struct hp_profile *profile = NULL, *base = NULL;
     int status = hp_load_both(loader, arguments->base, arguments->inputs, arguments->input_count, &base, &profile);
     if (status == HP_DONE)
-        status = hp_write_profile(profile, base, NULL, format, &arguments->options, arguments->output);
+        status = hp_write_profile(profile, base, NULL, format, &arguments->options, arguments->output, arguments->mode);
     hp_profile_free(profile);
     hp_profile_free(base);
     return status;
@@ -48,7 +48,8 @@ static int convert_series(const struct hp_report_arguments *arguments, const str
     int status = hp_load_series(loader, arguments->inputs, arguments->input_count, &series);
     if (status == HP_DONE) {
         bound(&series);
-        status = hp_write_profile(series.stacks, NULL, &series, format, &arguments->options, arguments->output);
+        status = hp_write_profile(series.stacks, NULL, &series, format, &arguments->options, arguments->output,
+                                  arguments->mode);
     }
     hp_series_free(&series);
     return status;

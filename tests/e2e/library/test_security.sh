@@ -113,6 +113,34 @@ if [ "$(id -u)" = 0 ] && setpriv --reuid=65534 --regid=65534 --clear-groups test
     expect "root's source in somebody's profile" "0 0" "$(shown --source="$work/theirs")"
     chown 65534 theirs/secret.c
     expect "the owner's source" "1 1" "$(shown --source="$work/theirs")"
+    # Somebody's link or pipe in the way of what root writes; root's own are followed.
+    mkdir -m 777 open
+    echo precious >file
+    ln -sf "$work/file" own.link
+    nobody ln -s "$work/file" open/link
+    nobody ln -s "$work/own.link" open/link.to-link
+    nobody mkfifo open/pipe
+    for way in link link.to-link pipe; do
+        for verb in 'convert --to=text' merge; do
+            timeout $limit "$HEAPPROF" $verb -o open/$way told.heap >out 2>err
+            expect "$verb into somebody's $way: exit status" 1 $?
+            expect "$verb into somebody's $way: lines" 1 "$(grep -c "open/$way: belongs to somebody else" err)"
+            expect "$verb into somebody's $way: the file" precious "$(cat file)"
+        done
+    done
+    expect "what is left of it" "link link.to-link pipe" "$(ls open | xargs)"
+    nobody cat file >/dev/null 2>&1 || fail "the file is not open to all"
+    "$HEAPPROF" merge -o own.link told.heap 2>err || fail "one's own link: $(cat err)"
+    [ -L own.link ] && grep -q '^heap profile' file || fail "one's own link is not followed"
+    nobody touch open/file
+    chmod 666 open/file
+    "$HEAPPROF" merge -o open/file told.heap 2>err || fail "somebody's file: $(cat err)"
+    expect "somebody's file" "600 0" "$(stat -c '%a %u' open/file)"
+    expect "the pipe that is standard output" 1 \
+        "$("$HEAPPROF" merge -o /dev/stdout told.heap 2>/dev/null | grep -c '^heap profile')"
+    "$HEAPPROF" merge -o >(grep -c '^heap profile' >count) told.heap 2>err || fail "a pipe of one's own: $(cat err)"
+    for _ in $(seq 50); do [ -s count ] && break; sleep 0.1; done
+    expect "a pipe of one's own" 1 "$(cat count)"
     chmod 755 ledgers
     nobody cat told.heap >/dev/null 2>&1 && fail "others can read a dump"
     nobody cat "$ledger" >/dev/null 2>&1 && fail "others can read a ledger"
