@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cli/hints.h"
@@ -11,6 +12,7 @@
 #include "cli/say.h"
 #include "cli/verb.h"
 #include "profile/alloc.h"
+#include "reader/reader.h"
 #include "report/core/symbolize_profile.h"
 
 #define MOST_NOTES 5
@@ -35,8 +37,50 @@ void hp_loader_open(struct hp_loader *loader, const struct hp_sources *sources)
     *loader = (struct hp_loader){.symbolizer = hp_symbolizer_new(&options)};
 }
 
+void hp_source_owner_of(struct hp_source_rules *rules, const char *argument)
+{
+    struct hp_ledger_info info;
+    struct stat status;
+    char error[HP_PATH_MAX + 256];
+    pid_t pid;
+    if (geteuid()) /* nobody but root could read more than the owner allows */
+        return;
+    if (hp_argument_is_pid(argument, &pid)) {
+        if (!hp_ledger_find(argument, &info, error, sizeof error))
+            hp_source_rules_owner(rules, info.uid);
+    } else if (!(strcmp(argument, "-") ? stat(argument, &status) : fstat(STDIN_FILENO, &status))) {
+        hp_source_rules_owner(rules, status.st_uid);
+    }
+}
+
+struct hp_source_rules *hp_loader_source(struct hp_loader *loader, const struct hp_sources *sources, const char *base,
+                                         char *const *arguments, size_t count)
+{
+    struct hp_source_rules *rules = &loader->source;
+    *rules = (struct hp_source_rules){.folders = sources->source.names,
+                                      .folder_count = sources->source.count,
+                                      .here = true,
+                                      .symbolizer = loader->symbolizer};
+    if (base)
+        hp_source_owner_of(rules, base);
+    for (size_t i = 0; i < count; i++)
+        hp_source_owner_of(rules, arguments[i]);
+    return rules;
+}
+
+static void note_left_out(const struct hp_names *files)
+{
+    if (files->count == 1)
+        hp_note("%s is not shown: no --source=DIR, or whose profile it is, allows it", files->names[0]);
+    else if (files->count)
+        hp_note("%s and %zu more files are not shown: no --source=DIR, or whose profile it is, allows it",
+                files->names[0], files->count - 1);
+}
+
 void hp_loader_close(struct hp_loader *loader)
 {
+    note_left_out(&loader->source.left_out);
+    hp_source_rules_free(&loader->source);
     if (loader->notes.count > MOST_NOTES)
         hp_note("the same goes for %zu more files", loader->notes.count - MOST_NOTES);
     hp_names_free(&loader->notes);

@@ -6,6 +6,7 @@
 #include "profile/profile.h"
 #include "report/core/names.h"
 #include "report/core/series.h"
+#include "report/core/source.h"
 #include "symbolize/symbolize.h"
 
 struct hp_directories {
@@ -23,9 +24,16 @@ void hp_sources_free(struct hp_sources *sources);
 struct hp_loader {
     struct hp_symbolizer *symbolizer;
     struct hp_names notes; /* about modules without symbols: each is said once, and only so many of them */
+    struct hp_source_rules source;
 };
 void hp_loader_open(struct hp_loader *loader, const struct hp_sources *sources);
-/* Says how many notes were left out, and closes. */
+/* What source may be shown of these profiles, until the loader is closed: that below --source and the current folder,
+ * and what modules of the reader's name. `base` may be NULL. */
+struct hp_source_rules *hp_loader_source(struct hp_loader *loader, const struct hp_sources *sources, const char *base,
+                                         char *const *arguments, size_t count);
+/* Adds the owner of a file or of a process. */
+void hp_source_owner_of(struct hp_source_rules *rules, const char *argument);
+/* Says how many notes and how much source were left out, and closes. */
 void hp_loader_close(struct hp_loader *loader);
 
 /* True, and the number, if `argument` names a process and not a file. */

@@ -3,15 +3,19 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "cli/say.h"
 #include "cli/verb.h"
 #include "report/core/memory.h"
+
+#define LINKS_MOST 40 /* as many as the kernel follows */
 
 bool hp_ends_in(const char *name, const char *suffix)
 {
@@ -24,6 +28,86 @@ static const char *name_of(const struct hp_output *output)
     return output->path ? output->path : "standard output";
 }
 
+static bool is_ours(const struct stat *status)
+{
+    return !status->st_uid || status->st_uid == geteuid();
+}
+
+/* Links of /proc/self/fd lead to what is open, which may have no name. */
+static bool is_open_file(int link)
+{
+    struct statfs system;
+    return !fstatfs(link, &system) && system.f_type == PROC_SUPER_MAGIC;
+}
+
+/* The path that the link at `path` names; the caller frees it, NULL: it can't be read. */
+static char *read_link(int link, const char *path)
+{
+    char text[PATH_MAX];
+    ssize_t length = readlinkat(link, "", text, sizeof text - 1);
+    if (length <= 0)
+        return NULL;
+    text[length] = '\0';
+    const char *slash = strrchr(path, '/');
+    if (*text == '/' || !slash)
+        return hp_strdup(text);
+    return hp_print("%.*s%s", (int)(slash + 1 - path), path, text);
+}
+
+/* Follows links as long as they belong to this user or to root: somebody else's could lead anywhere, and only some
+ * kernels keep root from following it. Returns 0 with *path where they lead, and a descriptor, without any rights, of
+ * what is there, or -1; or -errno. */
+static int follow(char **path, int *found)
+{
+    for (unsigned links = 0; links < LINKS_MOST; links++) {
+        struct stat status;
+        *found = open(*path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+        if (*found < 0)
+            return errno == ENOENT ? 0 : -errno;
+        if (fstat(*found, &status))
+            return -errno;
+        if (!S_ISLNK(status.st_mode))
+            return 0;
+        if (!is_ours(&status))
+            return -EPERM;
+        bool open_file = is_open_file(*found);
+        char *next = read_link(*found, *path);
+        close(*found);
+        *found = open_file ? open(*path, O_PATH | O_CLOEXEC) : -1;
+        if (*found >= 0 && !fstat(*found, &status) && !S_ISREG(status.st_mode)) {
+            free(next);
+            return 0;
+        }
+        if (*found >= 0)
+            close(*found);
+        *found = -1;
+        if (!next)
+            return -ENOENT;
+        free(*path);
+        *path = next;
+    }
+    return -ELOOP;
+}
+
+static bool is_standard_output(const struct stat *status)
+{
+    struct stat output;
+    return !fstat(STDOUT_FILENO, &output) && output.st_dev == status->st_dev && output.st_ino == status->st_ino;
+}
+
+/* A pipe or a device; the one that was looked at. */
+static int open_special(struct hp_output *output, int found, const struct stat *status)
+{
+    char name[64];
+    if (S_ISDIR(status->st_mode))
+        return -EISDIR;
+    if (!is_ours(status) && !is_standard_output(status))
+        return -EPERM;
+    snprintf(name, sizeof name, "/proc/self/fd/%d", found);
+    output->descriptor = open(name, O_WRONLY | O_CLOEXEC | O_NOCTTY);
+    return output->descriptor < 0 ? -errno : 0;
+}
+
 /* A new file beside the target, so that rename(2) can put it in place. */
 static int open_draft(struct hp_output *output, mode_t mode)
 {
@@ -31,9 +115,36 @@ static int open_draft(struct hp_output *output, mode_t mode)
     output->descriptor = mkostemp(output->draft, O_CLOEXEC);
     if (output->descriptor < 0)
         return -errno;
-    mode_t mask = umask(0);
-    umask(mask);
-    return fchmod(output->descriptor, mode & ~mask) ? -errno : 0;
+    return fchmod(output->descriptor, mode) ? -errno : 0;
+}
+
+static int open_file(struct hp_output *output, mode_t mode)
+{
+    struct stat status = {0};
+    int found = -1;
+    char *target = hp_strdup(output->path);
+    int result = follow(&target, &found);
+    bool exists = !result && found >= 0 && !fstat(found, &status);
+    if (exists) { /* a link to nothing is replaced */
+        free(output->path);
+        output->path = target;
+    } else {
+        free(target);
+    }
+    if (exists && !S_ISREG(status.st_mode)) {
+        result = open_special(output, found, &status);
+    } else if (!result) {
+        mode_t before = exists && status.st_uid == geteuid() ? status.st_mode & 0777 : 0600;
+        result = open_draft(output, mode == HP_OUTPUT_MODE ? before : mode);
+    }
+    if (found >= 0)
+        close(found);
+    return result;
+}
+
+static const char *reason_of(int status)
+{
+    return status == -EPERM ? "belongs to somebody else, and is not written to" : strerror(-status);
 }
 
 int hp_output_open(struct hp_output *output, const char *path, bool gzip, mode_t mode)
@@ -41,16 +152,9 @@ int hp_output_open(struct hp_output *output, const char *path, bool gzip, mode_t
     *output = (struct hp_output){.descriptor = STDOUT_FILENO};
     int status = 0;
     if (path && strcmp(path, "-")) {
-        struct stat existing;
-        char real[PATH_MAX];
-        /* The file behind a link is replaced, not the link. */
-        output->path = hp_strdup(realpath(path, real) ? real : path);
-        if (!stat(output->path, &existing) && !S_ISREG(existing.st_mode)) {
-            output->descriptor = open(output->path, O_WRONLY | O_CLOEXEC);
-            status = output->descriptor < 0 ? -errno : 0;
-        } else {
-            status = open_draft(output, mode);
-        }
+        output->descriptor = -1;
+        output->path = hp_strdup(path);
+        status = open_file(output, mode);
     }
     if (!status && gzip) {
         int copy = output->descriptor < 0 ? -1 : dup(output->descriptor);
@@ -59,7 +163,7 @@ int hp_output_open(struct hp_output *output, const char *path, bool gzip, mode_t
     }
     if (!status)
         return HP_DONE;
-    hp_fail("%s: %s", path ? path : "standard output", strerror(-status));
+    hp_fail("%s: %s", path ? path : "standard output", reason_of(status));
     hp_output_close(output, false, false);
     return HP_FAILED;
 }

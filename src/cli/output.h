@@ -14,8 +14,12 @@ struct hp_output {
     gzFile gzip; /* NULL: not compressed */
 };
 
-/* `path` NULL or "-": standard output. `gzip`: compress. `mode` of the file; the umask applies.
- * Returns HP_DONE, or HP_FAILED after a line that says why. */
+/* For one's own eyes, or as the file of this user that is replaced. */
+#define HP_OUTPUT_MODE ((mode_t)-1)
+
+/* `path` NULL or "-": standard output. `gzip`: compress. `mode` of the file, whatever the umask. Links, pipes and
+ * devices that belong neither to this user nor to root are refused, but for the pipe or terminal that is standard
+ * output. Returns HP_DONE, or HP_FAILED after a line that says why. */
 int hp_output_open(struct hp_output *output, const char *path, bool gzip, mode_t mode);
 int hp_output_sink(void *output, const void *data, size_t size); /* an hp_sink_fn */
 /* Puts the file in place; with `keep` false, or when that fails, removes it. With `exclusive` an

@@ -28,6 +28,7 @@ enum key {
     KEY_SERIES,
     KEY_TO,
     KEY_FAIL,
+    KEY_MODE,
 };
 
 static const struct argp_option options[] = {
@@ -47,6 +48,7 @@ static const struct argp_option options[] = {
     {"color", KEY_COLOR, "WHEN", 0, NULL, 0},
     {"series", KEY_SERIES, NULL, 0, NULL, 0},
     {"output", 'o', "OUT", 0, NULL, 0},
+    {"mode", KEY_MODE, "MODE", 0, NULL, 0},
     {"to", KEY_TO, "FORMAT", 0, NULL, 0},
     {"fail-on-growth", KEY_FAIL, "SIZE", 0, NULL, 0},
     {0},
@@ -108,6 +110,7 @@ static unsigned option_set(int key)
     case KEY_SERIES:
         return HP_TAKES_SERIES;
     case 'o':
+    case KEY_MODE:
         return HP_TAKES_OUTPUT;
     case KEY_TO:
         return HP_TAKES_FORMAT;
@@ -132,7 +135,7 @@ void hp_report_arguments_only(const struct hp_report_arguments *arguments, const
         {HP_TAKES_JSON, "--json"},
         {HP_TAKES_RAW, "--raw"},
         {HP_TAKES_SERIES, "--series"},
-        {HP_TAKES_OUTPUT, "-o"},
+        {HP_TAKES_OUTPUT, "-o or --mode"},
         {HP_TAKES_FORMAT, "--to"},
         {HP_TAKES_LIMIT, "--fail-on-growth"},
     };
@@ -151,6 +154,13 @@ static void check_expressions(const struct hp_view_options *view)
     hp_filter_free(&filter);
 }
 
+static mode_t mode_value(const char *value)
+{
+    if (strlen(value) > 4 || !*value || value[strspn(value, "01234567")] || strtoul(value, NULL, 8) > 0777)
+        hp_usage("--mode: '%s' is no mode such as 640", value);
+    return (mode_t)strtoul(value, NULL, 8);
+}
+
 static error_t parse_option(int key, char *value, struct argp_state *state)
 {
     struct hp_report_arguments *arguments = state->input;
@@ -159,6 +169,7 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
     switch (key) {
     case ARGP_KEY_INIT:
         report->rows = 10;
+        arguments->mode = HP_OUTPUT_MODE;
         return 0;
     case KEY_SAMPLE:
         report->sample = hp_sample_type_named(value);
@@ -203,6 +214,9 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
     case 'o':
         arguments->output = value;
         return 0;
+    case KEY_MODE:
+        arguments->mode = mode_value(value);
+        return 0;
     case KEY_TO:
         arguments->format = value;
         return 0;
@@ -226,8 +240,6 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
         return 0;
     case ARGP_KEY_END:
         check_expressions(&report->view);
-        report->source = arguments->sources.source.names;
-        report->source_count = arguments->sources.source.count;
         look_around(&report->look, arguments->color);
         return 0;
     default:

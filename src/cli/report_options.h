@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "cli/load.h"
+#include "cli/output.h"
 #include "cli/verb.h"
 #include "report/core/report.h"
 
@@ -17,6 +18,7 @@ struct hp_report_arguments {
     const char *base;
     bool series;
     const char *output; /* -o; NULL: standard output */
+    mode_t mode;        /* --mode, or HP_OUTPUT_MODE */
     const char *format; /* --to; NULL: not given */
     bool fails;         /* --fail-on-growth, at `limit` bytes or objects */
     uint64_t limit;
@@ -37,7 +39,7 @@ enum hp_report_option {
     HP_TAKES_RAW = 32,
     HP_TAKES_ROWS = 64, /* -n */
     HP_TAKES_SERIES = 128,
-    HP_TAKES_OUTPUT = 256, /* -o */
+    HP_TAKES_OUTPUT = 256, /* -o, --mode */
     HP_TAKES_FORMAT = 512, /* --to */
     HP_TAKES_LIMIT = 1024, /* --fail-on-growth */
 };

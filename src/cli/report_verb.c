@@ -36,6 +36,7 @@ int hp_report_verb(const struct hp_verb *verb, const struct hp_report *report, u
     struct hp_loader loader;
     struct hp_profile *profile = NULL, *base = NULL;
     hp_loader_open(&loader, &arguments.sources);
+    arguments.options.source = hp_loader_source(&loader, &arguments.sources, arguments.base, names, count);
     int status = hp_load_both(&loader, arguments.base, names, count, &base, &profile);
     if (status == HP_DONE) {
         const struct hp_report_input input = {.before = base, .profile = profile};

@@ -43,6 +43,19 @@ int hp_serving_listen(struct hp_serving *serving)
     return HP_DONE;
 }
 
+/* Only what the user named: whoever asks a server may be somebody else than who started it. */
+static const struct hp_source_rules *allow_source(struct hp_serving *serving, char *const *targets, size_t count,
+                                                  const struct hp_sources *sources)
+{
+    if (!sources || !sources->source.count)
+        return NULL;
+    serving->source.folders = sources->source.names;
+    serving->source.folder_count = sources->source.count;
+    for (size_t i = 0; i < count; i++)
+        hp_source_owner_of(&serving->source, targets[i]);
+    return &serving->source;
+}
+
 int hp_serving_begin(struct hp_serving *serving, char *const *targets, size_t count, const struct hp_sources *sources)
 {
     struct hp_error error = {""};
@@ -50,6 +63,7 @@ int hp_serving_begin(struct hp_serving *serving, char *const *targets, size_t co
                                                    .count = count,
                                                    .symbol_directories = sources ? sources->symbols.names : NULL,
                                                    .symbol_directory_count = sources ? sources->symbols.count : 0,
+                                                   .source = allow_source(serving, targets, count, sources),
                                                    .note = note,
                                                    .note_state = serving};
     if (!serving->where)
@@ -71,6 +85,7 @@ void hp_serving_end(struct hp_serving *serving)
     hp_history_stop(serving->history);
     if (serving->collector)
         hp_collector_free(serving->collector);
+    hp_source_rules_free(&serving->source);
     hp_names_free(&serving->notes);
     free(serving->token);
     *serving = (struct hp_serving)HP_SERVING(NULL);

@@ -20,6 +20,7 @@ struct hp_serving {
     struct hp_collector *collector;
     struct hp_history *history;
     struct hp_server *server;
+    struct hp_source_rules source;
     struct hp_names notes; /* each is said once */
 };
 

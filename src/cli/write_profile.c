@@ -68,14 +68,15 @@ const struct hp_format *hp_format_of_name(const char *path)
 }
 
 int hp_write_profile(struct hp_profile *profile, const struct hp_profile *base, const struct hp_series *series,
-                     const struct hp_format *format, const struct hp_report_options *options, const char *path)
+                     const struct hp_format *format, const struct hp_report_options *options, const char *path,
+                     mode_t mode)
 {
     bool to_stdout = !path || !strcmp(path, "-");
     if (to_stdout && format->binary && isatty(STDOUT_FILENO))
         return hp_fail("%s is binary, not for a terminal: name a file with -o", format->name);
     struct hp_output output;
     bool gzip = !format->binary && !to_stdout && hp_ends_in(path, ".gz");
-    if (hp_output_open(&output, path, gzip, 0666) != HP_DONE)
+    if (hp_output_open(&output, path, gzip, mode) != HP_DONE)
         return HP_FAILED;
     struct hp_error error = {""};
     const struct hp_report_input input = {.before = base, .profile = profile, .series = series};

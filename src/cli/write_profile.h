@@ -3,6 +3,7 @@
 #define HP_CLI_WRITE_PROFILE_H
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 #include "cli/output.h"
 #include "profile/profile.h"
@@ -29,9 +30,10 @@ static inline bool hp_is_proto_name(const char *path)
 const struct hp_format *hp_format_of_name(const char *path);
 /* The profile may lose frames that the format has no use for.
  * `base`: to be subtracted, or NULL. To `path`, or NULL or "-": standard output. Names that end in
- * .gz are compressed. The exit status. */
+ * .gz are compressed, and get `mode`, which may be HP_OUTPUT_MODE. The exit status. */
 /* `series`: for html, then `profile` is its stacks; or NULL. */
 int hp_write_profile(struct hp_profile *profile, const struct hp_profile *base, const struct hp_series *series,
-                     const struct hp_format *format, const struct hp_report_options *options, const char *path);
+                     const struct hp_format *format, const struct hp_report_options *options, const char *path,
+                     mode_t mode);
 
 #endif

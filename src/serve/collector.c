@@ -158,6 +158,11 @@ int hp_collector_load(struct hp_collector *collector, enum hp_collector_detail d
     return status;
 }
 
+const struct hp_source_rules *hp_collector_source(const struct hp_collector *collector)
+{
+    return collector->options.source;
+}
+
 bool hp_collector_is_process(const struct hp_collector *collector)
 {
     return collector->options.count == 1 && collector->sources[0].process;

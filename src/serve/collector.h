@@ -9,12 +9,14 @@
 #include <stdbool.h>
 
 #include "profile/profile.h"
+#include "report/core/source.h"
 
 struct hp_collector_options {
     char *const *arguments; /* process ids and files, merged if there are several; live as long as the collector */
     size_t count;
     const char *const *symbol_directories;
     size_t symbol_directory_count;
+    const struct hp_source_rules *source; /* what source pages may show; NULL: none */
     /* What is wrong with a module (report/core/symbolize_profile.h); from any thread, never from two at once. */
     void (*note)(void *state, const char *text);
     void *note_state;
@@ -29,6 +31,8 @@ enum hp_collector_detail { HP_COLLECT_NUMBERS, HP_COLLECT_SYMBOLS };
  * there (any more), or a file can't be read. */
 int hp_collector_load(struct hp_collector *collector, enum hp_collector_detail detail, struct hp_profile **profile,
                       struct hp_error *error);
+
+const struct hp_source_rules *hp_collector_source(const struct hp_collector *collector);
 
 /* Of one process, not of files or several. */
 bool hp_collector_is_process(const struct hp_collector *collector);

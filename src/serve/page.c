@@ -7,13 +7,16 @@
 
 struct writing {
     struct hp_answer *answer;
+    const struct hp_source_rules *source; /* NULL: none is shown */
     unsigned refresh_ms;
     bool whole; /* the page, not only its document */
 };
 
 static void write_page(const struct writing *writing, const struct hp_profile *profile, const struct hp_series *series)
 {
-    const struct hp_report_options options = {.sample = HP_INUSE_SPACE};
+    /* A copy: several pages may be written at once, each with a list of what it left out. */
+    struct hp_source_rules source = writing->source ? *writing->source : (struct hp_source_rules){0};
+    const struct hp_report_options options = {.sample = HP_INUSE_SPACE, .source = writing->source ? &source : NULL};
     const struct hp_report_input input = {.profile = profile, .series = series, .refresh_ms = writing->refresh_ms};
     struct hp_report_outcome outcome;
     struct hp_error error = {""};
@@ -22,6 +25,7 @@ static void write_page(const struct writing *writing, const struct hp_profile *p
         return;
     int status = writing->whole ? hp_report_html.write(out, &input, &options, &outcome, &error)
                                 : hp_html_data(out, &input, &options, &error);
+    hp_names_free(&source.left_out);
     hp_answer_close(out, writing->answer, writing->whole ? "text/html; charset=utf-8" : "application/json");
     if (status)
         hp_answer_fail(writing->answer, 500, "%s", *error.text ? error.text : strerror(-status));
@@ -34,7 +38,7 @@ static void write_series(void *state, const struct hp_series *series)
 
 void hp_answer_page(struct hp_collector *collector, struct hp_history *history, struct hp_answer *answer)
 {
-    struct writing writing = {.answer = answer, .whole = true};
+    struct writing writing = {.answer = answer, .source = hp_collector_source(collector), .whole = true};
     struct hp_error error = {""};
     struct hp_profile *profile;
     if (history) {
@@ -52,7 +56,7 @@ void hp_answer_page(struct hp_collector *collector, struct hp_history *history, 
 /* When the target is gone, the page keeps what it has, and shows the reason. */
 void hp_answer_page_data(struct hp_collector *collector, struct hp_history *history, struct hp_answer *answer)
 {
-    struct writing writing = {.answer = answer};
+    struct writing writing = {.answer = answer, .source = hp_collector_source(collector)};
     struct hp_error error = {""};
     if (!history) {
         hp_answer_fail(answer, 404, "404 page not found");

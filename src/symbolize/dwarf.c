@@ -41,8 +41,10 @@ static struct unit *open_unit(struct hp_symbol_module *module, const Dwarf_Die *
     Dwarf_Die split;
     uint8_t type;
     if (dwarf_cu_info(root->cu, NULL, &type, NULL, &split, NULL, NULL, NULL) == 0 && type == DW_UT_skeleton &&
-        split.addr)
+        split.addr) {
         unit->entries = split;
+        module->trusted = false; /* libdw opens .dwo files by itself: whose they are is not known */
+    }
     Dwarf_Attribute attribute;
     const char *directory = NULL;
     if (dwarf_attr(&unit->lines, DW_AT_comp_dir, &attribute))

@@ -65,6 +65,12 @@ int hp_find_open(const char *path, const char *build_id)
     return error;
 }
 
+bool hp_find_is_trusted(int descriptor)
+{
+    struct stat status;
+    return !fstat(descriptor, &status) && (!status.st_uid || status.st_uid == geteuid()) && !(status.st_mode & S_IWOTH);
+}
+
 /* Forms of the name under which a file may be kept in a folder. */
 enum place { SAME_PATH, BASENAME, BASENAME_DEBUG, ID, ID_DEBUG, PLACES };
 
@@ -157,8 +163,9 @@ static int search_debuginfo(struct hp_symbol_module *module, const char *link, c
     return -1;
 }
 
-int hp_find_debuginfo(Dwfl_Module *dwfl_module, void **userdata, const char *name, Dwarf_Addr base, const char *file,
-                      const char *link, GElf_Word crc, char **debug_file)
+/* Named, or in the places where libdwfl looks. */
+static int find_debuginfo(Dwfl_Module *dwfl_module, void **userdata, const char *name, Dwarf_Addr base,
+                          const char *file, const char *link, GElf_Word crc, char **debug_file)
 {
     struct hp_symbol_module *module = *userdata;
     /* libdwfl calls this for the debug file and then for what that one shares with others (dwz),
@@ -171,6 +178,15 @@ int hp_find_debuginfo(Dwfl_Module *dwfl_module, void **userdata, const char *nam
             return descriptor;
     }
     return dwfl_standard_find_debuginfo(dwfl_module, userdata, name, base, file, link, crc, debug_file);
+}
+
+int hp_find_debuginfo(Dwfl_Module *dwfl_module, void **userdata, const char *name, Dwarf_Addr base, const char *file,
+                      const char *link, GElf_Word crc, char **debug_file)
+{
+    struct hp_symbol_module *module = *userdata;
+    int descriptor = find_debuginfo(dwfl_module, userdata, name, base, file, link, crc, debug_file);
+    module->trusted &= descriptor < 0 || hp_find_is_trusted(descriptor);
+    return descriptor;
 }
 
 int hp_find_alternate(struct hp_symbolizer *symbolizer, const char *name, const void *id, size_t id_size)

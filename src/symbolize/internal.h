@@ -30,6 +30,7 @@ struct hp_symbolizer {
     size_t directory_count;
     struct hp_symbol_module **modules;
     size_t module_count, module_capacity;
+    struct hp_strings named; /* files in the line tables of modules that are trusted */
 };
 
 struct node {
@@ -78,6 +79,7 @@ struct hp_symbol_module {
     struct hp_symbol_file about;
     bool has_debug_sections; /* in the file itself */
     bool debug_searched;
+    bool trusted;                 /* it and its debug files are the reader's, or root's */
     GElf_Addr bias;               /* what libdwfl adds to addresses of the file */
     struct hp_intervals segments; /* file offsets; value: index of segment_addresses */
     uint64_t *segment_addresses;
@@ -104,6 +106,8 @@ struct hp_symbol_module {
  * (lower-case hex) unless that is "". Returns a descriptor, -ENOENT when there is no such file, or
  * -ESTALE when its build id differs. */
 int hp_find_open(const char *path, const char *build_id);
+/* The open file belongs to the reader or to root, and not everybody may write to it. */
+bool hp_find_is_trusted(int descriptor);
 /* The module's own file in other places. Returns a descriptor and *found (interned), or -ENOENT. */
 int hp_find_elsewhere(struct hp_symbolizer *symbolizer, const char *path, const char *build_id, const char **found);
 /* live_file.c. The file that the process has mapped as `path`. Returns a descriptor and *found (interned), a name beside

@@ -52,6 +52,7 @@ void hp_symbolizer_free(struct hp_symbolizer *symbolizer)
     free(symbolizer->modules);
     free(symbolizer->directories);
     hp_strings_free(&symbolizer->strings);
+    hp_strings_free(&symbolizer->named);
     free(symbolizer);
 }
 
@@ -106,6 +107,7 @@ static void open_alternate(struct hp_symbol_module *module)
     if (descriptor < 0)
         return;
     module->alternate_file = descriptor;
+    module->trusted &= hp_find_is_trusted(descriptor);
     module->alternate_elf = elf_begin(descriptor, ELF_C_READ_MMAP, NULL);
     if (module->alternate_elf)
         module->alternate = dwarf_begin_elf(module->alternate_elf, DWARF_C_READ, NULL);
@@ -192,6 +194,7 @@ static void open_module(struct hp_symbol_module *module, const struct hp_symbol_
         descriptor = hp_find_elsewhere(module->owner, module->file, module->build_id, &module->file);
     if (descriptor < 0)
         descriptor = hp_debuginfod_open(module->build_id);
+    module->trusted = descriptor >= 0 && hp_find_is_trusted(descriptor);
     if (descriptor >= 0 && !open_dwfl(module, descriptor))
         module->status = HP_MODULE_MISSING;
 }
@@ -229,6 +232,11 @@ struct hp_symbol_module *hp_symbolizer_live_module(struct hp_symbolizer *symboli
 struct hp_symbol_module *hp_symbolizer_module(struct hp_symbolizer *symbolizer, const char *path, const char *build_id)
 {
     return hp_symbolizer_live_module(symbolizer, path, build_id, NULL);
+}
+
+bool hp_symbolizer_names_source(const struct hp_symbolizer *symbolizer, const char *file)
+{
+    return hp_strings_has(&symbolizer->named, file);
 }
 
 enum hp_module_status hp_symbol_module_status(const struct hp_symbol_module *module)
@@ -269,6 +277,8 @@ size_t hp_symbolize(struct hp_symbol_module *module, uint64_t file_offset, struc
         return 0;
     uint64_t address = file_offset + module->segment_addresses[segment->value];
     size_t count = hp_dwarf_frames(module, address, frames, most);
+    for (size_t i = 0; i < count && module->trusted; i++)
+        hp_strings_intern(&module->owner->named, frames[i].file);
     if (count)
         return count;
     const struct symbol *symbol = hp_symtab_find(module, address);

@@ -75,26 +75,37 @@ static void rehash(struct hp_strings *strings)
     strings->capacity = capacity;
 }
 
+/* The text's slot, or the free one in which it belongs. */
+static struct hp_string_slot *probe(const struct hp_strings *strings, uint64_t hash, const char *data, size_t size)
+{
+    for (size_t at = hash & (strings->capacity - 1);; at = (at + 1) & (strings->capacity - 1)) {
+        struct hp_string_slot *slot = &strings->slots[at];
+        if (!slot->text || (slot->hash == hash && !strncmp(slot->text, data, size) && !slot->text[size]))
+            return slot;
+    }
+}
+
 /* The slot stays valid until the next call. */
 static struct hp_string_slot *find_slot(struct hp_strings *strings, const char *data, size_t size)
 {
     if (strings->count >= strings->capacity / 2)
         rehash(strings);
     uint64_t hash = hash_bytes(data, size);
-    size_t at = hash & (strings->capacity - 1);
-    for (;; at = (at + 1) & (strings->capacity - 1)) {
-        struct hp_string_slot *slot = &strings->slots[at];
-        if (!slot->text)
-            break;
-        if (slot->hash == hash && !strncmp(slot->text, data, size) && !slot->text[size])
-            return slot;
-    }
+    struct hp_string_slot *slot = probe(strings, hash, data, size);
+    if (slot->text)
+        return slot;
     char *copy = reserve(strings, size + 1);
     memcpy(copy, data, size);
     copy[size] = '\0';
-    strings->slots[at] = (struct hp_string_slot){.hash = hash, .text = copy};
+    *slot = (struct hp_string_slot){.hash = hash, .text = copy};
     strings->count++;
-    return &strings->slots[at];
+    return slot;
+}
+
+bool hp_strings_has(const struct hp_strings *strings, const char *text)
+{
+    size_t size = strlen(text);
+    return strings->capacity && probe(strings, hash_bytes(text, size), text, size)->text;
 }
 
 const char *hp_strings_intern_bytes(struct hp_strings *strings, const char *data, size_t size)

@@ -6,6 +6,7 @@
 #ifndef HP_SYMBOLIZE_STRINGS_H
 #define HP_SYMBOLIZE_STRINGS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -30,6 +31,7 @@ void *hp_symbol_realloc(void *memory, size_t count, size_t size);
 void *hp_symbol_grow(void *items, size_t count, size_t *capacity, size_t size);
 
 const char *hp_strings_intern(struct hp_strings *strings, const char *text);
+bool hp_strings_has(const struct hp_strings *strings, const char *text);
 const char *hp_strings_intern_bytes(struct hp_strings *strings, const char *data, size_t size);
 /* The name as a person reads it: C++ with parameters, Rust without its hash; the interned `name`
  * itself when it is not mangled, or is malformed, or would be longer than 32 KiB. */

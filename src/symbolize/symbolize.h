@@ -9,6 +9,7 @@
 #ifndef HP_SYMBOLIZE_SYMBOLIZE_H
 #define HP_SYMBOLIZE_SYMBOLIZE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -58,6 +59,10 @@ struct hp_symbol_file {
 struct hp_symbol_file hp_symbol_module_file(const struct hp_symbol_module *module);
 /* Whether an executable mapping of `size` bytes at this offset can be of the file, by its program headers. */
 int hp_symbol_module_fits(const struct hp_symbol_module *module, uint64_t offset, uint64_t size);
+
+/* A frame with this file came from the debug information of a module that belongs to the reader or to root, as all of its
+ * debug files do: others can't have made up the name. */
+bool hp_symbolizer_names_source(const struct hp_symbolizer *symbolizer, const char *file);
 
 struct hp_symbol_frame {
     const char *function;  /* demangled; C++ parameters as c++filt shows them; never NULL */

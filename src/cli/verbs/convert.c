@@ -31,7 +31,7 @@ static int convert_merged(struct hp_report_arguments *arguments, const struct hp
     if (status == HP_DONE && format->report)
         hp_hint_report(base, profile, &arguments->options);
     if (status == HP_DONE)
-        status = hp_write_profile(profile, base, NULL, format, &arguments->options, arguments->output);
+        status = hp_write_profile(profile, base, NULL, format, &arguments->options, arguments->output, arguments->mode);
     hp_profile_free(profile);
     hp_profile_free(base);
     return status;
@@ -53,7 +53,8 @@ static int convert_series(const struct hp_report_arguments *arguments, const str
     int status = hp_load_series(loader, arguments->inputs, arguments->input_count, &series);
     if (status == HP_DONE) {
         bound(&series);
-        status = hp_write_profile(series.stacks, NULL, &series, format, &arguments->options, arguments->output);
+        status = hp_write_profile(series.stacks, NULL, &series, format, &arguments->options, arguments->output,
+                                  arguments->mode);
     }
     hp_series_free(&series);
     return status;
@@ -75,6 +76,8 @@ static int run(int argc, char **argv)
                  "moments");
     struct hp_loader loader;
     hp_loader_open(&loader, &arguments.sources);
+    arguments.options.source =
+        hp_loader_source(&loader, &arguments.sources, arguments.base, arguments.inputs, arguments.input_count);
     int status =
         arguments.series ? convert_series(&arguments, format, &loader) : convert_merged(&arguments, format, &loader);
     hp_loader_close(&loader);

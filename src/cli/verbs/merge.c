@@ -16,7 +16,7 @@ static int run(int argc, char **argv)
     int status = hp_load_profile(&loader, arguments.inputs, arguments.input_count, &profile);
     if (status == HP_DONE) {
         const struct hp_format *format = arguments.output ? hp_format_of_name(arguments.output) : &hp_format_text;
-        status = hp_write_profile(profile, NULL, NULL, format, &arguments.options, arguments.output);
+        status = hp_write_profile(profile, NULL, NULL, format, &arguments.options, arguments.output, arguments.mode);
     }
     hp_loader_close(&loader);
     hp_profile_free(profile);

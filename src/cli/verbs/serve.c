@@ -14,6 +14,7 @@
 #define KEY_TOKEN 0x3002
 #define KEY_SYMBOLS 0x3003
 #define KEY_EVERY 0x3004
+#define KEY_SOURCE 0x3005
 
 struct arguments {
     struct hp_serving serving;
@@ -37,6 +38,9 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
         return 0;
     case KEY_SYMBOLS:
         hp_sources_add(&arguments->sources.symbols, value);
+        return 0;
+    case KEY_SOURCE:
+        hp_sources_add(&arguments->sources.source, value);
         return 0;
     case ARGP_KEY_ARGS:
         arguments->targets = state->argv + state->next;
@@ -85,11 +89,9 @@ static int serve(struct arguments *arguments)
 static int run(int argc, char **argv)
 {
     static const struct argp_option options[] = {
-        {"http", KEY_HTTP, "ADDR:PORT", 0, NULL, 0},
-        {"token", KEY_TOKEN, "TOKEN", 0, NULL, 0},
-        {"symbols", KEY_SYMBOLS, "DIR", 0, NULL, 0},
-        {"every", KEY_EVERY, "DURATION", 0, NULL, 0},
-        {0},
+        {"http", KEY_HTTP, "ADDR:PORT", 0, NULL, 0},  {"token", KEY_TOKEN, "TOKEN", 0, NULL, 0},
+        {"symbols", KEY_SYMBOLS, "DIR", 0, NULL, 0},  {"source", KEY_SOURCE, "DIR", 0, NULL, 0},
+        {"every", KEY_EVERY, "DURATION", 0, NULL, 0}, {0},
     };
     static const struct argp argp = {.options = options, .parser = parse_option};
     struct arguments arguments = {.serving = HP_SERVING(HP_SERVING_WHERE)};

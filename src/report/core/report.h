@@ -7,6 +7,7 @@
 
 #include "profile/profile.h"
 #include "report/core/series.h"
+#include "report/core/source.h"
 #include "report/core/table.h"
 #include "report/core/view.h"
 
@@ -17,9 +18,8 @@ struct hp_report_options {
     bool json;
     size_t rows; /* at most; 0: all */
     bool rows_given;
-    const char *pattern;       /* peek, list: which functions; NULL otherwise */
-    const char *const *source; /* where else to look for source */
-    size_t source_count;
+    const char *pattern;            /* peek, list: which functions; NULL otherwise */
+    struct hp_source_rules *source; /* what source may be shown; NULL: none */
     struct hp_look look;
 };
 

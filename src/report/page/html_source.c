@@ -113,7 +113,7 @@ static void write_sources(FILE *out, const struct hp_place *places, const uint32
         for (limit = first + 1; limit < count && !strcmp(places[sorted[limit]].file, file);)
             limit++;
         struct hp_source source;
-        if (!*file || !hp_source_read(&source, file, options->source, options->source_count))
+        if (!*file || !hp_source_read(&source, file, options->source))
             continue;
         if (any)
             fputc(',', out);

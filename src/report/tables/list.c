@@ -145,16 +145,17 @@ static void write_file(FILE *out, const struct list *list, const struct site *si
     const struct hp_place *places = list->stacks->places.sites;
     const struct hp_place *place = &places[sites[first].site];
     struct hp_source source;
-    bool found = hp_source_read(&source, place->file, options->source, options->source_count);
+    bool found = hp_source_read(&source, place->file, options->source);
     /* Profiles tell whole seconds. */
     bool changed = found && input->profile->time_ns && source.time_ns - 1000000000 >= input->profile->time_ns;
     write_title(out,
                 found          ? source.path
                 : *place->file ? place->file
                                : "no file known",
-                !found    ? *place->file ? ": not found (--source=DIR says where else to look)" : ""
-                : changed ? " (changed since the profile was taken)"
-                          : "",
+                source.left_out ? ": not shown (--source=DIR allows what is below it)"
+                : !found        ? *place->file ? ": not found (--source=DIR says where else to look)" : ""
+                : changed       ? " (changed since the profile was taken)"
+                                : "",
                 options->look.width);
     uint32_t next = 1; /* the first line not shown yet */
     for (size_t site = first; site < limit; site++) {

@@ -28,6 +28,40 @@ for file in ./*.heap "no${escape}[2J.heap"; do
     done
 done
 
+# Source that a profile names: shown from where the user allows it, not from where the profile says.
+mkdir elsewhere theirs
+echo 'char word[] = "open-sesame";' >theirs/secret.c
+profile /no/such/program "#	0x401000	main+0x1	$work/theirs/secret.c:1" >theirs/names.heap
+shown() { # OPTION...: how often the source is in a listing, and in a page
+    (cd elsewhere && "$HEAPPROF" list "$@" . ../theirs/names.heap 2>../err | grep -c open-sesame
+        "$HEAPPROF" convert --to=html "$@" ../theirs/names.heap 2>>../err | grep -c open-sesame) | xargs
+}
+expect "source that nobody allowed" "0 0" "$(shown)"
+expect "source that nobody allowed: lines" 2 "$(grep -c "^note: $work/theirs/secret.c is not shown" err)"
+expect "source that is allowed" "1 1" "$(shown --source="$work/theirs")"
+expect "source that is allowed: lines" 0 "$(grep -c 'not shown' err)"
+ln -s ../theirs/secret.c elsewhere/link.c
+profile /no/such/program "#	0x401000	main+0x1	$work/elsewhere/link.c:1" >theirs/names.heap
+expect "source behind a link" "0 0" "$(shown)"
+expect "source behind a link that is looked for" "0 0" "$(shown --source="$work/elsewhere")"
+profile /no/such/program "#	0x401000	main+0x1	$work/theirs/secret.c:1" >theirs/names.heap
+served() { # OPTION...: how often the source is in the page of a server
+    timeout $limit "$HEAPPROF" serve --http=unix:"$work/socket" "$@" theirs/names.heap >url 2>err &
+    for _ in $(seq 100); do
+        [ -s url ] && break
+        sleep 0.1
+    done
+    curl -s --unix-socket socket http://localhost/ | grep -c open-sesame
+    kill $!
+    wait $!
+}
+if command -v curl >/dev/null; then
+    expect "source on a server" 0 "$(served)"
+    expect "source on a server that is allowed" 1 "$(served --source=theirs)"
+else
+    leave_out "source on a server: no curl here"
+fi
+
 # The temporary name, by which a dump replaces another, is a link or a FIFO: nothing is followed or opened.
 echo precious >file
 for kind in 'ln -s file' mkfifo touch; do
@@ -73,6 +107,40 @@ done
 
 if [ "$(id -u)" = 0 ] && setpriv --reuid=65534 --regid=65534 --clear-groups test -r "$LIBHEAPPROF" -a -x "$guest" 2>/dev/null; then
     nobody() { setpriv --reuid=65534 --regid=65534 --clear-groups "$@"; }
+    # Root reads somebody's profile: no more of the source than its owner could.
+    chmod 600 theirs/secret.c
+    chown 65534 theirs/names.heap
+    expect "root's source in somebody's profile" "0 0" "$(shown --source="$work/theirs")"
+    chown 65534 theirs/secret.c
+    expect "the owner's source" "1 1" "$(shown --source="$work/theirs")"
+    # Somebody's link or pipe in the way of what root writes; root's own are followed.
+    mkdir -m 777 open
+    echo precious >file
+    ln -sf "$work/file" own.link
+    nobody ln -s "$work/file" open/link
+    nobody ln -s "$work/own.link" open/link.to-link
+    nobody mkfifo open/pipe
+    for way in link link.to-link pipe; do
+        for verb in 'convert --to=text' merge; do
+            timeout $limit "$HEAPPROF" $verb -o open/$way told.heap >out 2>err
+            expect "$verb into somebody's $way: exit status" 1 $?
+            expect "$verb into somebody's $way: lines" 1 "$(grep -c "open/$way: belongs to somebody else" err)"
+            expect "$verb into somebody's $way: the file" precious "$(cat file)"
+        done
+    done
+    expect "what is left of it" "link link.to-link pipe" "$(ls open | xargs)"
+    nobody cat file >/dev/null 2>&1 || fail "the file is not open to all"
+    "$HEAPPROF" merge -o own.link told.heap 2>err || fail "one's own link: $(cat err)"
+    [ -L own.link ] && grep -q '^heap profile' file || fail "one's own link is not followed"
+    nobody touch open/file
+    chmod 666 open/file
+    "$HEAPPROF" merge -o open/file told.heap 2>err || fail "somebody's file: $(cat err)"
+    expect "somebody's file" "600 0" "$(stat -c '%a %u' open/file)"
+    expect "the pipe that is standard output" 1 \
+        "$("$HEAPPROF" merge -o /dev/stdout told.heap 2>/dev/null | grep -c '^heap profile')"
+    "$HEAPPROF" merge -o >(grep -c '^heap profile' >count) told.heap 2>err || fail "a pipe of one's own: $(cat err)"
+    for _ in $(seq 50); do [ -s count ] && break; sleep 0.1; done
+    expect "a pipe of one's own" 1 "$(cat count)"
     chmod 755 ledgers
     nobody cat told.heap >/dev/null 2>&1 && fail "others can read a dump"
     nobody cat "$ledger" >/dev/null 2>&1 && fail "others can read a ledger"

@@ -126,8 +126,19 @@ for to in text pprof; do
     "$HEAPPROF" top "$work/converted" 2>/dev/null | tail -n +3 >"$work/out"
     "$HEAPPROF" top before.prof 2>/dev/null | tail -n +3 | diff -u - "$work/out" || fail "$to has other rows"
 done
-(umask 027 && "$HEAPPROF" convert --to=text -o "$work/mode.gz" before.prof 2>/dev/null)
-[ "$(stat -c %a "$work/mode.gz")" = 640 ] || fail "mode of a converted file: $(stat -c %a "$work/mode.gz")"
+# mode WANTED ARGUMENT...: of mode.gz, after this verb has written it.
+mode() {
+    local wanted=$1
+    shift
+    (umask 0 && "$HEAPPROF" "$@" -o "$work/mode.gz" before.prof 2>/dev/null)
+    [ "$(stat -c %a "$work/mode.gz")" = "$wanted" ] || fail "$*: mode of the file: $(stat -c %a "$work/mode.gz")"
+}
+mode 600 convert --to=text
+mode 644 convert --to=text --mode=644
+mode 644 convert --to=text
+mode 640 merge --mode=0640
+rm "$work/mode.gz"
+mode 600 merge
 gzip -t "$work/mode.gz" || fail "a .gz that is none"
 cp -p "$work/mode.gz" "$work/kept.gz"
 (cd "$work" && ulimit -f 0 && trap '' XFSZ && "$HEAPPROF" convert --to=text -o kept.gz "$data/before.prof") 2>"$work/err" &&
@@ -243,6 +254,9 @@ refuse 2 "option '--focus' needs a value" top before.prof --focus
 refuse 2 "'--json=1' takes no value" top --json=1 before.prof
 refuse 2 "needs a FILE" top
 refuse 2 "needs a REGEX" peek
+for wrong in 1000 rw '' 8 00644 -1; do
+    refuse 2 "is no mode" convert --to=text --mode="$wrong" before.prof
+done
 refuse 2 "list needs a FILE" list main
 refuse 2 "'((' is no regular expression" peek '((' exact.prof
 refuse 1 "no function matches 'nowhere'" list nowhere exact.prof

@@ -60,6 +60,14 @@ has "own debug information" "inlined_part app.c:3" app.heap
 has "own debug information" "hidden_function app.c:4" app.heap
 "$HEAPPROF" list inlined_part app.heap 2>/dev/null | grep -q 'void \*inlined_part(size_t size) { return malloc(size); }' ||
     fail "list does not show the source of an inlined call"
+# From any folder, because the module is one's own; not if it is somebody else's.
+(cd / && "$HEAPPROF" list inlined_part "$work/app.heap" 2>/dev/null) | grep -q 'return malloc(size)' ||
+    fail "list does not show the source that a module of one's own names"
+chmod o+w app
+(cd / && "$HEAPPROF" list inlined_part "$work/app.heap" 2>"$work/notes") | grep -q 'return malloc(size)' &&
+    fail "list shows the source that a module names which others may write to"
+chmod o-w app
+[ "$(grep -c '^note: .*app.c is not shown' "$work/notes")" = 1 ] || fail "the module of others: said: $(cat "$work/notes")"
 "$HEAPPROF" list hidden_function app.heap 2>/dev/null | grep -q '→ inlined_part (inlined)' || fail "list does not tell an inlined call"
 "$HEAPPROF" peek hidden_function app.heap 2>/dev/null | grep -q 'called by *public_function' || fail "peek: no caller"
 
