@@ -182,7 +182,7 @@ static void split(struct hp_source *source, size_t size)
 
 static bool try(struct hp_source *source, const struct hp_source_rules *rules, const char *path, const char *file)
 {
-    size_t size;
+    size_t size = 0;
     int descriptor = open_source(rules, path, file);
     source->left_out |= descriptor == -EACCES;
     if (descriptor < 0)
