@@ -97,7 +97,6 @@ static void add_to(struct hp_trend *trend, const struct building *b, const struc
 {
     trend->first += b->levels[0];
     trend->last += b->levels[b->series->count - 1];
-    trend->before_last += b->levels[b->series->count - 2];
     hp_estimate_add(&trend->slope, &slopes[0]);
     hp_estimate_add(&trend->lately, &slopes[1]);
 }
@@ -260,12 +259,27 @@ static int compare_trends(const void *a, const void *b)
     return strcmp(left->place->label, right->place->label);
 }
 
-int hp_trends_build(const struct hp_series *series, const struct hp_report_options *options, struct hp_trends *trends,
+/* The dump that a program makes at its end comes after its destructors: what leaked all the time may be gone. So it may be
+ * one moment earlier, where the program was read while they ran. How many moments are left out. */
+static size_t moments_of_end(const struct hp_series *series)
+{
+    for (size_t n = 2; n; n--)
+        if (series->count > n + 2) {
+            const struct hp_series_moment *before = &series->moments[series->count - n - 1];
+            if (before[n].figures.live < before->figures.live / 2 && before[1].figures.live < before->figures.live / 2)
+                return n;
+        }
+    return 0;
+}
+
+int hp_trends_build(const struct hp_series *all, const struct hp_report_options *options, struct hp_trends *trends,
                     struct hp_error *error)
 {
+    struct hp_series shown = *all, *series = &shown;
     struct building b = {.series = series, .options = options, .trends = trends};
     struct hp_filter filter;
-    *trends = (struct hp_trends){0};
+    *trends = (struct hp_trends){.ended = moments_of_end(all)};
+    series->count -= trends->ended;
     if (series->count < 3)
         return hp_error_set(error, -EINVAL, "a series needs three profiles or more");
     int status = hp_filter_compile(&filter, &options->view, error);

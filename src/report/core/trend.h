@@ -13,7 +13,6 @@
 struct hp_trend {
     const struct hp_place *place;     /* line: for functions, the line of theirs that allocates most */
     double first, last;               /* levels at the first and the last moment */
-    double before_last;               /* and at the last but one */
     struct hp_estimate slope, lately; /* samples: those that came or went meanwhile */
     double probability;               /* that chance alone makes the larger of the two slopes' probabilities */
     bool significant;                 /* it grew (or shrank), and lately still does so, by more than chance */
@@ -24,6 +23,7 @@ struct hp_trends {
     size_t count;
     struct hp_trend total;
     double seconds; /* from the first moment to the last */
+    size_t ended;   /* last moments left out: most was gone by then, as after a program's destructors */
     struct hp_places places;
     struct hp_place *own_places;
 };

@@ -19,7 +19,6 @@ struct unit {
 struct summary {
     size_t significant, changed, shown;
     double growth;
-    bool ended; /* growth that the last moment has no more counts, too */
 };
 
 /* The longest that the series covers, so that figures are not of a future that nobody saw. */
@@ -35,12 +34,6 @@ static bool changes(const struct hp_trend *row)
     return row->significant || row->slope.samples;
 }
 
-/* The dump that a program makes at its end comes after its destructors: what leaked all the time may be gone. */
-static bool is_gone(const struct hp_trend *row)
-{
-    return row->last < row->before_last / 2;
-}
-
 static struct summary summarize(const struct hp_trends *trends, const struct hp_report_options *options)
 {
     struct summary summary = {0};
@@ -48,10 +41,8 @@ static struct summary summarize(const struct hp_trends *trends, const struct hp_
         const struct hp_trend *row = &trends->rows[i];
         summary.changed += changes(row);
         summary.significant += row->significant;
-        if (!row->significant || row->slope.value <= 0)
-            continue;
-        summary.ended |= is_gone(row);
-        summary.growth += fmax((is_gone(row) ? row->before_last : row->last) - row->first, 0);
+        if (row->significant && row->slope.value > 0)
+            summary.growth += fmax(row->last - row->first, 0);
     }
     summary.shown = options->rows && options->rows < summary.changed ? options->rows : summary.changed;
     return summary;
@@ -149,10 +140,8 @@ static void write_summary(FILE *out, const struct hp_series *series, const struc
             hp_duration(length, trends->seconds), hp_figure(first, total->first, bytes),
             hp_figure(last, total->last, bytes), hp_signed_figure(slope, total->slope.value * unit->seconds, bytes),
             unit->name, hp_figure(error, hp_estimate_error(&total->slope) * unit->seconds, bytes));
-    if (summary->ended)
-        fputs("the last moment, at which most is gone, is that of the program's end: growth counts up to the one "
-              "before\n",
-              out);
+    if (trends->ended)
+        fputs("the end, at which most is gone, is left out, as that of a program after its destructors\n", out);
     if (summary->significant)
         fprintf(out,
                 "%zu marked *: grew or shrank all the time, and lately, by more than chance; %zu "
