@@ -232,6 +232,8 @@ PY
 "$HEAPPROF" top --sample='Total malloc size' before.prof 2>/dev/null | diff golden/top.alloc_space.txt - || fail "--sample by heapprofd's name"
 
 # Usage.
+refuse 2 "unknown option '--focsu=x'; did you mean '--focus'?" top --focsu=x before.prof
+refuse 2 "unknown option '--at-exti'; did you mean '--at-exit'?" run --at-exti -- true
 refuse 2 "which verb?"
 refuse 2 "did you mean 'top'?" tpo before.prof
 refuse 2 "no verb 'frobnicate'" frobnicate
