@@ -76,7 +76,7 @@ static void look_around(struct hp_look *look, enum hp_color color)
     const char *columns = getenv("COLUMNS"), *no_color = getenv("NO_COLOR"), *term = getenv("TERM");
     look->width = 0;
     long wanted = columns ? strtol(columns, NULL, 10) : 0;
-    if (terminal && wanted > 0)
+    if (wanted > 0)
         look->width = (size_t)wanted;
     else if (terminal && !ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) && size.ws_col)
         look->width = size.ws_col;

@@ -231,6 +231,11 @@ PY
     fail "--sample instead of default_sample_type"
 "$HEAPPROF" top --sample='Total malloc size' before.prof 2>/dev/null | diff golden/top.alloc_space.txt - || fail "--sample by heapprofd's name"
 
+# COLUMNS counts in a pipe, too.
+COLUMNS=70 LC_ALL=C.UTF-8 "$HEAPPROF" top before.prof 2>/dev/null | tail -n +3 >"$work/narrow"
+python3 -c 'import sys; sys.exit(max(map(len, open(sys.argv[1], encoding="utf-8").read().split("\n"))) > 70)' "$work/narrow" ||
+    fail "COLUMNS is not heeded: $(cat "$work/narrow")"
+
 # Usage.
 refuse 2 "unknown option '--focsu=x'; did you mean '--focus'?" top --focsu=x before.prof
 refuse 2 "unknown option '--at-exti'; did you mean '--at-exit'?" run --at-exti -- true
