@@ -235,11 +235,31 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
     }
 }
 
+/* What go tool pprof's users type. */
+static char *translate(char *word)
+{
+    static const struct {
+        const char *word, *option;
+    } habits[] = {{"cum", "--sort=cum"},
+                  {"flat", "--sort=flat"},
+                  {"inuse_space", "--sample=inuse_space"},
+                  {"inuse_objects", "--sample=inuse_objects"},
+                  {"alloc_space", "--sample=alloc_space"},
+                  {"alloc_objects", "--sample=alloc_objects"}};
+    size_t dashes = strspn(word, "-");
+    for (size_t i = 0; (dashes == 1 || dashes == 2) && i < sizeof habits / sizeof *habits; i++)
+        if (!strcmp(word + dashes, habits[i].word))
+            return (char *)habits[i].option;
+    return word;
+}
+
 void hp_report_arguments_parse(const struct hp_verb *verb, unsigned takes, int argc, char **argv,
                                struct hp_report_arguments *arguments)
 {
     static const struct argp argp = {.options = options, .parser = parse_option};
     *arguments = (struct hp_report_arguments){0};
+    for (int i = 1; i < argc && strcmp(argv[i], "--"); i++)
+        argv[i] = translate(argv[i]);
     hp_arguments_parse(verb, &argp, 0, argc, argv, arguments);
     hp_report_arguments_only(arguments, verb->name, takes);
 }

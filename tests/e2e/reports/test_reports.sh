@@ -231,6 +231,13 @@ PY
     fail "--sample instead of default_sample_type"
 "$HEAPPROF" top --sample='Total malloc size' before.prof 2>/dev/null | diff golden/top.alloc_space.txt - || fail "--sample by heapprofd's name"
 
+# Habits of go tool pprof's users.
+golden top.cum.txt top -cum -n 3 before.prof
+golden top.cum.txt top3 -cum before.prof
+for sample in inuse_space inuse_objects alloc_space alloc_objects; do
+    golden "top.$sample.txt" top -$sample before.prof
+done
+
 # COLUMNS counts in a pipe, too.
 COLUMNS=70 LC_ALL=C.UTF-8 "$HEAPPROF" top before.prof 2>/dev/null | tail -n +3 >"$work/narrow"
 python3 -c 'import sys; sys.exit(max(map(len, open(sys.argv[1], encoding="utf-8").read().split("\n"))) > 70)' "$work/narrow" ||
