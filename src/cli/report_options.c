@@ -6,6 +6,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "base/parse.h"
 #include "cli/arguments.h"
 #include "cli/say.h"
 #include "cli/values.h"
@@ -151,6 +152,14 @@ static void check_expressions(const struct hp_view_options *view)
     hp_filter_free(&filter);
 }
 
+static void set_limit(struct hp_report_arguments *arguments, const char *value)
+{
+    const char *rest = value;
+    arguments->percent = hp_parse_number(&rest, 1000000, &arguments->limit) && !strcmp(rest, "%");
+    if (!arguments->percent)
+        arguments->limit = hp_size_value("--fail-on-growth", value);
+}
+
 static error_t parse_option(int key, char *value, struct argp_state *state)
 {
     struct hp_report_arguments *arguments = state->input;
@@ -207,7 +216,7 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
         arguments->format = value;
         return 0;
     case KEY_FAIL:
-        arguments->limit = hp_size_value("--fail-on-growth", value);
+        set_limit(arguments, value);
         arguments->fails = true;
         return 0;
     case KEY_SYMBOLS:

@@ -115,6 +115,10 @@ done
 [ $? = 3 ] || fail "--fail-on-growth=1M does not exit with 3"
 grep -q '^heapprof: significant growth of 17.5 MiB is above 1.0 MiB$' "$work/err" || fail "--fail-on-growth says nothing"
 "$HEAPPROF" diff --fail-on-growth=100M before.prof after.prof >/dev/null 2>&1 || fail "--fail-on-growth=100M fails"
+"$HEAPPROF" diff --fail-on-growth=5% before.prof after.prof >/dev/null 2>"$work/err"
+[ $? = 3 ] || fail "--fail-on-growth=5% does not exit with 3"
+grep -q '^heapprof: significant growth of 17.5 MiB is above 2.1 MiB$' "$work/err" || fail "--fail-on-growth=5%: $(cat "$work/err")"
+"$HEAPPROF" diff --fail-on-growth=50% before.prof after.prof >/dev/null 2>&1 || fail "--fail-on-growth=50% fails"
 "$HEAPPROF" diff --fail-on-growth=0 after.prof moved.prof >/dev/null 2>&1 || fail "a steady target fails"
 
 "$HEAPPROF" top - <before.prof 2>/dev/null | tail -n +2 >"$work/out"
