@@ -30,11 +30,14 @@ void hp_library_exit(void)
     struct hp_ledger *ledger = hp_library_ledger();
     if (!ledger || __atomic_exchange_n(&exited, 1, __ATOMIC_ACQ_REL))
         return;
+    int error = 0;
     if (at_exit) {
         hp_figures_ask(ledger, __builtin_frame_address(0), true);
-        hp_dump(NULL);
+        error = hp_dump(NULL);
     }
     hp_dump_end();
+    if (error < 0)
+        return; /* rights were dropped, the disk is full: the ledger is left, as by a kill, for `heapprof recover` */
     ledger->closed = 1;
     hp_region_remove(&hp_library.region);
 }

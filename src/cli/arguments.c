@@ -8,6 +8,7 @@
 #include "cli/say.h"
 
 #define KEY_HELP 0x1001
+#define MOST_OPTIONS 64
 
 struct parsing {
     const struct hp_verb *verb;
@@ -47,11 +48,28 @@ static const struct argp_option *known_option(const struct argp *argp, const cha
     return NULL;
 }
 
+static void complain_of_unknown(const struct argp *argp, const char *word)
+{
+    const char *names[MOST_OPTIONS], *name = word + strspn(word, "-");
+    size_t count = 0;
+    for (const struct argp_option *option = argp->options; option && (option->name || option->key); option++)
+        if (option->name && count < MOST_OPTIONS)
+            names[count++] = option->name;
+    char bare[64];
+    snprintf(bare, sizeof bare, "%.*s", (int)strcspn(name, "="), name);
+    const char *nearest = bare[0] && bare[1] ? hp_word_nearest(bare, names, count) : NULL;
+    if (nearest)
+        hp_usage("unknown option '%s'; did you mean '--%s'?", word, nearest);
+    hp_usage("unknown option '%s'", word);
+}
+
 static void complain(const struct argp *argp, const char *word)
 {
     const struct argp_option *option = known_option(argp, word);
-    if (!option)
-        hp_usage("unknown option '%s'", word);
+    if (!option) {
+        complain_of_unknown(argp, word);
+        return;
+    }
     if (option->arg)
         hp_usage("option '%s' needs a value", word);
     hp_usage("option '%s' takes no value", word);

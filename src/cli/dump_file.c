@@ -95,6 +95,11 @@ static int write_numbered(const struct hp_ledger_info *info)
     return status;
 }
 
+int hp_dump_file_put(const struct hp_ledger_info *info, const char *path)
+{
+    return write_to(path, info, false);
+}
+
 int hp_dump_file_write(const struct hp_ledger_info *info, const char *output)
 {
     int status = output ? write_to(output, info, false) : write_numbered(info);

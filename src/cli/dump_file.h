@@ -22,6 +22,8 @@ extern hp_dump_converter_fn *hp_dump_converter;
  * output), or with NULL to heapprof.PROGRAM.PID.NUMBER.heap with the first free number; print the
  * name. As profile.proto if it is so named. Returns the exit status, having said what went wrong. */
 int hp_dump_file_write(const struct hp_ledger_info *info, const char *output);
+/* To `path`, without printing it. */
+int hp_dump_file_put(const struct hp_ledger_info *info, const char *path);
 /* The same of a running process. */
 int hp_dump_running(pid_t pid, const char *output);
 

@@ -6,6 +6,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "base/parse.h"
 #include "cli/arguments.h"
 #include "cli/say.h"
 #include "cli/values.h"
@@ -78,7 +79,7 @@ static void look_around(struct hp_look *look, enum hp_color color)
     const char *columns = getenv("COLUMNS"), *no_color = getenv("NO_COLOR"), *term = getenv("TERM");
     look->width = 0;
     long wanted = columns ? strtol(columns, NULL, 10) : 0;
-    if (terminal && wanted > 0)
+    if (wanted > 0)
         look->width = (size_t)wanted;
     else if (terminal && !ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) && size.ws_col)
         look->width = size.ws_col;
@@ -161,6 +162,14 @@ static mode_t mode_value(const char *value)
     return (mode_t)strtoul(value, NULL, 8);
 }
 
+static void set_limit(struct hp_report_arguments *arguments, const char *value)
+{
+    const char *rest = value;
+    arguments->percent = hp_parse_number(&rest, 1000000, &arguments->limit) && !strcmp(rest, "%");
+    if (!arguments->percent)
+        arguments->limit = hp_size_value("--fail-on-growth", value);
+}
+
 static error_t parse_option(int key, char *value, struct argp_state *state)
 {
     struct hp_report_arguments *arguments = state->input;
@@ -221,7 +230,7 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
         arguments->format = value;
         return 0;
     case KEY_FAIL:
-        arguments->limit = hp_size_value("--fail-on-growth", value);
+        set_limit(arguments, value);
         arguments->fails = true;
         return 0;
     case KEY_SYMBOLS:
@@ -247,11 +256,31 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
     }
 }
 
+/* What go tool pprof's users type. */
+static char *translate(char *word)
+{
+    static const struct {
+        const char *word, *option;
+    } habits[] = {{"cum", "--sort=cum"},
+                  {"flat", "--sort=flat"},
+                  {"inuse_space", "--sample=inuse_space"},
+                  {"inuse_objects", "--sample=inuse_objects"},
+                  {"alloc_space", "--sample=alloc_space"},
+                  {"alloc_objects", "--sample=alloc_objects"}};
+    size_t dashes = strspn(word, "-");
+    for (size_t i = 0; (dashes == 1 || dashes == 2) && i < sizeof habits / sizeof *habits; i++)
+        if (!strcmp(word + dashes, habits[i].word))
+            return (char *)habits[i].option;
+    return word;
+}
+
 void hp_report_arguments_parse(const struct hp_verb *verb, unsigned takes, int argc, char **argv,
                                struct hp_report_arguments *arguments)
 {
     static const struct argp argp = {.options = options, .parser = parse_option};
     *arguments = (struct hp_report_arguments){0};
+    for (int i = 1; i < argc && strcmp(argv[i], "--"); i++)
+        argv[i] = translate(argv[i]);
     hp_arguments_parse(verb, &argp, 0, argc, argv, arguments);
     hp_report_arguments_only(arguments, verb->name, takes);
 }

@@ -20,8 +20,9 @@ struct hp_report_arguments {
     const char *output; /* -o; NULL: standard output */
     mode_t mode;        /* --mode, or HP_OUTPUT_MODE */
     const char *format; /* --to; NULL: not given */
-    bool fails;         /* --fail-on-growth, at `limit` bytes or objects */
+    bool fails;         /* --fail-on-growth, at `limit` bytes or objects, or as many percent of what there was */
     uint64_t limit;
+    bool percent;
     enum hp_color color;
     unsigned given; /* enum hp_report_option */
     char **inputs;  /* FILE|PID...; hp_report_arguments_free frees the list, not the names */

@@ -31,16 +31,38 @@ static unsigned distance(const char *from, const char *to)
     return row[width];
 }
 
+/* In half steps; so far away or farther it is another word. */
+#define ANOTHER_WORD 5
+
+static unsigned half_steps(const char *name, const char *word)
+{
+    if (strlen(name) >= LONGEST_VERB || strlen(word) >= LONGEST_VERB)
+        return ANOTHER_WORD;
+    return 2 * distance(name, word) + (name[0] != word[0]); /* people seldom mistype the first letter */
+}
+
+const char *hp_word_nearest(const char *word, const char *const *words, size_t count)
+{
+    unsigned least = ANOTHER_WORD;
+    const char *nearest = NULL;
+    for (size_t i = 0; i < count; i++) {
+        unsigned steps = half_steps(word, words[i]);
+        if (steps < least) {
+            least = steps;
+            nearest = words[i];
+        }
+    }
+    return nearest;
+}
+
 const struct hp_verb *hp_verb_find(const char *name, const struct hp_verb **nearest)
 {
-    unsigned least = 5; /* of half steps; farther away it is another word */
+    unsigned least = ANOTHER_WORD;
     *nearest = NULL;
     for (const struct hp_verb *const *verb = hp_verbs; *verb; verb++) {
         if (!strcmp((*verb)->name, name))
             return *verb;
-        unsigned steps = strlen(name) < LONGEST_VERB ? 2 * distance(name, (*verb)->name) : least;
-        if (name[0] != (*verb)->name[0])
-            steps++; /* people seldom mistype the first letter */
+        unsigned steps = half_steps(name, (*verb)->name);
         if (steps < least) {
             least = steps;
             *nearest = *verb;

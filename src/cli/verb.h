@@ -3,6 +3,8 @@
 #ifndef HP_CLI_VERB_H
 #define HP_CLI_VERB_H
 
+#include <stddef.h>
+
 struct hp_verb {
     const char *name;
     const char *arguments;             /* as the usage line shows them */
@@ -20,6 +22,9 @@ extern const struct hp_verb *const hp_verbs[]; /* ends with NULL */
 
 /* The verb of this name, or NULL; then *nearest is the one that was probably meant, or NULL. */
 const struct hp_verb *hp_verb_find(const char *name, const struct hp_verb **nearest);
+
+/* Of `count` words the one that was probably meant; NULL if none is near. */
+const char *hp_word_nearest(const char *word, const char *const *words, size_t count);
 
 /* A usage error that names the nearest verb, if there is one. */
 void hp_unknown_verb(const char *name, const struct hp_verb *nearest) __attribute__((noreturn));

@@ -7,6 +7,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "cli/dump_file.h"
 #include "cli/dump_proto.h"
 #include "cli/hints.h"
 #include "cli/load.h"
@@ -103,27 +104,64 @@ static void write_files(const struct hp_run_dumps *where)
     hp_dumps_free(&dumps);
 }
 
-/* What a target had in its ledger, which is there when it did not end as the library sees it: it was killed, or left
- * by a system call of its own. NULL if there is none, with a line if the target was killed. */
+/* The target's ledger, which is there when it did not end as the library sees it (it was killed, or left by a system
+ * call of its own) or could not write its dump. 0, or -errno and `error`. */
+static int find_left(const struct hp_run_dumps *where, struct hp_ledger_info *info, char *error, size_t error_size)
+{
+    char number[16];
+    const uint64_t started = (uint64_t)where->started.tv_sec * 1000000000 + (uint64_t)where->started.tv_nsec;
+    snprintf(number, sizeof number, "%d", (int)where->pid);
+    int status = hp_ledger_find(number, info, error, error_size);
+    /* An older one is of another process that had the number; of one that runs on, a child of the target is left. */
+    if (status >= 0 && !where->killed && (info->running || info->start_time_ns < started))
+        return -ENOENT;
+    return status < 0 ? status : 0;
+}
+
+/* As the library would have named it: with the first number that is free, where the pattern has one. */
+static char *name_of_dump(const struct hp_run_dumps *where, const struct hp_ledger_info *info)
+{
+    char number[16];
+    char *name = NULL, *before;
+    bool is_fixed = false;
+    for (unsigned i = 1; i <= 9999 && !is_fixed && (!name || !access(name, F_OK)); i++) {
+        before = name;
+        snprintf(number, sizeof number, "%04u", i);
+        name = hp_pattern_name(where->pattern, info->program, where->pid, number, time(NULL));
+        is_fixed = before && !strcmp(name, before); /* it has no number: the file is replaced */
+        free(before);
+    }
+    return name;
+}
+
+void hp_run_keep(const struct hp_run_dumps *where)
+{
+    struct hp_ledger_info info;
+    char error[HP_PATH_MAX + 256];
+    if (!where->wanted || find_left(where, &info, error, sizeof error))
+        return;
+    char *name = name_of_dump(where, &info);
+    hp_dump_file_put(&info, name);
+    free(name);
+}
+
+/* NULL if no ledger is left, with a line if the target was killed. */
 static struct hp_profile *from_ledger(const struct hp_run_dumps *where)
 {
     struct hp_ledger_info info;
     struct hp_byte_buffer dump = {0};
     struct hp_profile *profile = NULL;
     struct hp_error failure;
-    char number[16], error[HP_PATH_MAX + 256];
-    const uint64_t started = (uint64_t)where->started.tv_sec * 1000000000 + (uint64_t)where->started.tv_nsec;
-    snprintf(number, sizeof number, "%d", (int)where->pid);
-    int status = hp_ledger_find(number, &info, error, sizeof error);
-    /* An older one is of another process that had the number; of one that runs on, a child of the target is left. */
-    if (!where->killed && (status < 0 || info.running || info.start_time_ns < started))
+    char error[HP_PATH_MAX + 256];
+    int status = find_left(where, &info, error, sizeof error);
+    if (!where->killed && status < 0)
         return NULL;
     if (status < 0 || hp_ledger_write(&info, hp_byte_buffer_sink, &dump, error, sizeof error) < 0)
         hp_fail("its profile is lost: %s", error);
     else if (hp_profile_read_memory(where->killed ? "when it was killed" : "at its end", dump.data, dump.size, &profile,
                                     &failure))
         hp_fail("%s", failure.text);
-    else
+    else if (!where->wanted)
         fprintf(stderr, "heapprof: its profile was kept: 'heapprof recover %d' writes it to a file\n", (int)where->pid);
     free(dump.data);
     return profile;

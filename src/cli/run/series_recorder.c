@@ -63,23 +63,19 @@ static bool has_number(const char *pattern)
     return false;
 }
 
-char *hp_series_file_name(const char *pattern, const char *program, pid_t pid, unsigned number, int64_t time_s)
+char *hp_pattern_name(const char *pattern, const char *program, pid_t pid, const char *number, int64_t time_s)
 {
     char *name = NULL;
-    size_t size, place = has_number(pattern) ? SIZE_MAX : place_of_number(pattern);
+    size_t size;
     FILE *out = open_memstream(&name, &size);
     if (!out)
         return hp_strdup("");
-    for (size_t i = 0; pattern[i] || i == place; i++) {
-        if (i == place)
-            fprintf(out, ".s%04u", number);
-        if (!pattern[i])
-            break;
-        if (pattern[i] != '%' || !pattern[i + 1]) {
-            fputc(pattern[i], out);
+    for (; *pattern; pattern++) {
+        if (*pattern != '%' || !pattern[1]) {
+            fputc(*pattern, out);
             continue;
         }
-        switch (pattern[++i]) {
+        switch (*++pattern) {
         case 'e':
             for (const char *c = program; *c; c++) /* as the library does */
                 fputc(*c == '/' || (unsigned char)*c <= ' ' ? '_' : *c, out);
@@ -88,16 +84,31 @@ char *hp_series_file_name(const char *pattern, const char *program, pid_t pid, u
             fprintf(out, "%d", (int)pid);
             break;
         case 'n':
-            fprintf(out, "s%04u", number);
+            fputs(number, out);
             break;
         case 't':
             fprintf(out, "%lld", (long long)time_s);
             break;
         default:
-            fputc(pattern[i], out);
+            fputc(*pattern, out);
         }
     }
     fclose(out);
+    return name;
+}
+
+char *hp_series_file_name(const char *pattern, const char *program, pid_t pid, unsigned number, int64_t time_s)
+{
+    char text[16];
+    snprintf(text, sizeof text, "s%04u", number);
+    if (has_number(pattern))
+        return hp_pattern_name(pattern, program, pid, text, time_s);
+    size_t place = place_of_number(pattern);
+    char *start = hp_print("%.*s", (int)place, pattern);
+    char *head = hp_pattern_name(start, program, pid, text, time_s);
+    char *name = hp_print("%s.%s%s", head, text, pattern + place); /* behind the place there is no letter */
+    free(start);
+    free(head);
     return name;
 }
 

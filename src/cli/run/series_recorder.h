@@ -27,6 +27,8 @@ void hp_series_recorder_stop(struct hp_series_recorder *recorder, bool killed);
 void hp_series_recorder_report(const struct hp_series_recorder *recorder, const struct hp_profile *last);
 void hp_series_recorder_free(struct hp_series_recorder *recorder);
 
+/* The name that the pattern stands for, as the library makes it, with `number` for %n. The caller frees it. */
+char *hp_pattern_name(const char *pattern, const char *program, pid_t pid, const char *number, int64_t time_s);
 /* The name of file `number` of a series. The caller frees it. */
 char *hp_series_file_name(const char *pattern, const char *program, pid_t pid, unsigned number, int64_t time_s);
 

@@ -5,15 +5,16 @@
 #include "report/tables/series_diff.h"
 #include "report/core/units.h"
 
-static int judge(const struct hp_report_arguments *arguments, double growth)
+static int judge(const struct hp_report_arguments *arguments, const struct hp_report_outcome *outcome)
 {
-    if (!arguments->fails || growth <= (double)arguments->limit)
+    double growth = outcome->significant_growth;
+    double most = arguments->percent ? (double)arguments->limit / 100 * outcome->before : (double)arguments->limit;
+    if (!arguments->fails || growth <= most)
         return HP_DONE;
     enum hp_sample_type type = arguments->options.sample;
     bool bytes = type == HP_INUSE_SPACE || type == HP_ALLOC_SPACE;
     char grown[HP_FIGURE], limit[HP_FIGURE];
-    hp_fail("significant growth of %s is above %s", hp_figure(grown, growth, bytes),
-            hp_figure(limit, (double)arguments->limit, bytes));
+    hp_fail("significant growth of %s is above %s", hp_figure(grown, growth, bytes), hp_figure(limit, most, bytes));
     return HP_GROWN;
 }
 
@@ -62,7 +63,7 @@ static int run(int argc, char **argv)
     hp_loader_open(&loader, &report->sources);
     int status = report->series ? diff_series(report, &loader, &outcome) : diff_two(&arguments, &loader, &outcome);
     if (status == HP_DONE)
-        status = judge(&arguments, outcome.significant_growth);
+        status = judge(&arguments, &outcome);
     hp_loader_close(&loader);
     hp_report_arguments_free(&arguments);
     return status;
@@ -70,7 +71,7 @@ static int run(int argc, char **argv)
 
 const struct hp_verb hp_verb_diff = {
     "diff",
-    "[OPTION...] [--fail-on-growth=SIZE] A B | --series FILE...",
+    "[OPTION...] [--fail-on-growth=SIZE|N%] A B | --series FILE...",
     "What grew from profile A to profile B, and whether that is more than chance",
     hp_help_diff,
     run,

@@ -216,6 +216,8 @@ static int run_and_report(struct arguments *arguments, char *folder)
         if (started.recorder)
             hp_series_recorder_stop(started.recorder, dumps.killed);
         dumps.recorder = started.recorder;
+        dumps.wanted = at_exit && !folder && !started.recorder; /* whose last moment is that */
+        hp_run_keep(&dumps);
         if (!arguments->quiet)
             hp_run_report(&dumps);
         hp_run_convert(&dumps);

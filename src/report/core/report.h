@@ -33,6 +33,7 @@ struct hp_report_input {
 struct hp_report_outcome {
     double significant_growth; /* diff: the growth of all significant rows that grew, in the
                                   sample's unit */
+    double before;             /* diff: all that there was, in the same unit */
 };
 
 struct hp_stacks;

@@ -145,6 +145,7 @@ static int write_diff(FILE *out, const struct hp_report_input *input, const stru
         summary.growth = significant_growth(&rows);
     }
     outcome->significant_growth = summary.growth;
+    outcome->before = rows.total.before.value;
     if (options->json) {
         write_json(out, input, &rows, &summary, options);
     } else {

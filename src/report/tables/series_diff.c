@@ -164,6 +164,7 @@ int hp_series_diff_write(FILE *out, const struct hp_series *series, const struct
     struct summary summary = summarize(&trends, options);
     struct unit unit = unit_of(trends.seconds);
     outcome->significant_growth = summary.growth;
+    outcome->before = trends.total.first;
     if (options->json) {
         write_json(out, series, &trends, &summary, options);
     } else {

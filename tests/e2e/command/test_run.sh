@@ -120,6 +120,45 @@ rm -f heapprof.*
 grep -q "mine.$(cat pid).0001" "$work/err" || fail "-o: the file is not named"
 rm -f mine.* pid
 
+# A target that makes no dump at its end: it dropped its rights, left by a system call of its own, or was ended by TERM. Its
+# ledger has what there is to say.
+cat >ends.c <<'C'
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+void *volatile kept;
+__attribute__((noinline)) static void hold_memory(void) { kept = malloc(5000); }
+int main(int count, char **words)
+{
+    hold_memory();
+    if (!strcmp(words[count - 1], "drop"))
+        return setgid(65534) || setuid(65534);
+    if (!strcmp(words[count - 1], "leave"))
+        syscall(SYS_exit_group, 0);
+    return raise(15);
+}
+C
+cc -g -O1 -include signal.h -o "$work/ends" ends.c && rm ends.c || exit 1
+ways=(drop leave)
+[ "$(id -u)" = 0 ] || ways=(leave) # others have no rights to drop
+chmod 755 "$work" && chmod 700 "$work/here"
+for way in "${ways[@]}" term; do
+    wanted=0
+    [ $way = term ] && wanted=143
+    "$HEAPPROF" run -i 1 -- "$work/ends" $way 2>"$work/err"
+    expect "$way: exit status" $wanted $?
+    grep -q ' hold_memory ' "$work/err" || fail "$way: no report: $(cat "$work/err")"
+    "$HEAPPROF" run -q -i 1 --at-exit -o 'q.%p.%n.heap' -- "$work/ends" $way 2>"$work/err"
+    expect "$way with -o: exit status" $wanted $?
+    [ "$(ls q.*.0001.heap | wc -l)" = 1 ] && "$HEAPPROF" top q.*.heap 2>/dev/null | grep -q hold_memory || fail "$way with -o: $(ls) $(cat "$work/err")"
+    "$HEAPPROF" run -i 1 -o p.heap -- "$work/ends" $way 2>"$work/err"
+    grep -q '^heapprof: 1 profile written: p.heap$' "$work/err" || fail "$way: the file is not named: $(cat "$work/err")"
+    [ -s p.heap ] || fail "$way: no p.heap"
+    rm -f q.*.heap p.heap
+    nothing_left "$way"
+done
+
 # A dump asked for while the target runs is kept, also when only a report is wanted; TERM is handed on.
 "$HEAPPROF" run -- bash -c 'trap "exit 9" TERM; echo $$ >pid; while :; do sleep 0.05; done' 2>"$work/err" &
 run=$!

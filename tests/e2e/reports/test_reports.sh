@@ -115,6 +115,10 @@ done
 [ $? = 3 ] || fail "--fail-on-growth=1M does not exit with 3"
 grep -q '^heapprof: significant growth of 17.5 MiB is above 1.0 MiB$' "$work/err" || fail "--fail-on-growth says nothing"
 "$HEAPPROF" diff --fail-on-growth=100M before.prof after.prof >/dev/null 2>&1 || fail "--fail-on-growth=100M fails"
+"$HEAPPROF" diff --fail-on-growth=5% before.prof after.prof >/dev/null 2>"$work/err"
+[ $? = 3 ] || fail "--fail-on-growth=5% does not exit with 3"
+grep -q '^heapprof: significant growth of 17.5 MiB is above 2.1 MiB$' "$work/err" || fail "--fail-on-growth=5%: $(cat "$work/err")"
+"$HEAPPROF" diff --fail-on-growth=50% before.prof after.prof >/dev/null 2>&1 || fail "--fail-on-growth=50% fails"
 "$HEAPPROF" diff --fail-on-growth=0 after.prof moved.prof >/dev/null 2>&1 || fail "a steady target fails"
 
 "$HEAPPROF" top - <before.prof 2>/dev/null | tail -n +2 >"$work/out"
@@ -242,7 +246,21 @@ PY
     fail "--sample instead of default_sample_type"
 "$HEAPPROF" top --sample='Total malloc size' before.prof 2>/dev/null | diff golden/top.alloc_space.txt - || fail "--sample by heapprofd's name"
 
+# Habits of go tool pprof's users.
+golden top.cum.txt top -cum -n 3 before.prof
+golden top.cum.txt top3 -cum before.prof
+for sample in inuse_space inuse_objects alloc_space alloc_objects; do
+    golden "top.$sample.txt" top -$sample before.prof
+done
+
+# COLUMNS counts in a pipe, too.
+COLUMNS=70 LC_ALL=C.UTF-8 "$HEAPPROF" top before.prof 2>/dev/null | tail -n +3 >"$work/narrow"
+python3 -c 'import sys; sys.exit(max(map(len, open(sys.argv[1], encoding="utf-8").read().split("\n"))) > 70)' "$work/narrow" ||
+    fail "COLUMNS is not heeded: $(cat "$work/narrow")"
+
 # Usage.
+refuse 2 "unknown option '--focsu=x'; did you mean '--focus'?" top --focsu=x before.prof
+refuse 2 "unknown option '--at-exti'; did you mean '--at-exit'?" run --at-exti -- true
 refuse 2 "which verb?"
 refuse 2 "did you mean 'top'?" tpo before.prof
 refuse 2 "no verb 'frobnicate'" frobnicate
