@@ -43,21 +43,37 @@ static bool was_there(pid_t pid, uint64_t made)
     return start && start <= made;
 }
 
-pid_t hp_process_find(const char *path, int pid, uint64_t made, uint64_t namespace)
+/* Only root can make files of root's, and only root can become somebody else afterwards. */
+bool hp_process_may_own(pid_t pid, unsigned uid)
+{
+    char path[64], line[512];
+    unsigned real, effective, saved;
+    bool owns = uid == 0;
+    snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
+    FILE *file = owns ? NULL : fopen(path, "re");
+    while (file && fgets(line, sizeof line, file))
+        if (sscanf(line, "Uid:%u%u%u", &real, &effective, &saved) == 3)
+            owns = uid == real || uid == effective || uid == saved;
+    if (file)
+        fclose(file);
+    return owns;
+}
+
+pid_t hp_process_find(const char *path, unsigned uid, int pid, uint64_t made, uint64_t namespace)
 {
     /* A process that executed a program without the library still has its number and start, but not the mapping. */
     if (!hp_ledger_file_is_held(path, NULL))
         return 0;
     if (!namespace || namespace == pid_namespace("self")) {
         bool lives = kill(pid, 0) == 0 || errno == EPERM;
-        return lives && was_there(pid, made) ? pid : 0;
+        return lives && was_there(pid, made) && hp_process_may_own(pid, uid) ? pid : 0;
     }
     DIR *processes = opendir("/proc");
     pid_t found = 0;
     for (struct dirent *entry; !found && processes && (entry = readdir(processes));) {
         pid_t candidate = (pid_t)strtol(entry->d_name, NULL, 10);
         if (candidate > 0 && was_there(candidate, made) && pid_namespace(entry->d_name) == namespace &&
-            own_pid(candidate) == pid)
+            own_pid(candidate) == pid && hp_process_may_own(candidate, uid))
             found = candidate;
     }
     if (processes)

@@ -8,9 +8,12 @@
 
 #include "ledger/resident.h"
 
-/* Our number for the process that knows itself as `pid`, made the ledger at `path` at `made` (hp_boot_ticks), in the
- * pid namespace of that inode (0: not known), and has it mapped; 0: it is dead. */
-pid_t hp_process_find(const char *path, int pid, uint64_t made, uint64_t namespace);
+/* The process may have made a file of this user's: it is the user's, or was root's at first. */
+bool hp_process_may_own(pid_t pid, unsigned uid);
+
+/* Our number for the process that knows itself as `pid`, made the ledger at `path`, which is this user's, at `made`
+ * (hp_boot_ticks), in the pid namespace of that inode (0: not known), and has it mapped; 0: it is dead. */
+pid_t hp_process_find(const char *path, unsigned uid, int pid, uint64_t made, uint64_t namespace);
 
 /* There is no process of this number, or nothing of it but what its parent has not asked for yet. */
 bool hp_process_is_over(pid_t pid);

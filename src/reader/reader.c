@@ -1,11 +1,14 @@
 #include "reader/reader.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "ledger/heap.h"
 #include "reader/mapping.h"
@@ -91,7 +94,7 @@ static int inspect(const char *path, struct hp_ledger_info *info)
     hp_sys_munmap(mapping.memory, mapping.size);
     if (error < 0)
         return error;
-    pid_t pid = hp_process_find(path, info->pid, identity.made, identity.namespace);
+    pid_t pid = hp_process_find(path, info->uid, info->pid, identity.made, identity.namespace);
     info->running = pid > 0;
     if (pid > 0)
         info->pid = pid;
@@ -99,11 +102,37 @@ static int inspect(const char *path, struct hp_ledger_info *info)
     return 0;
 }
 
-static int each_in_user_folder(const char *folder, void (*visit)(void *, const struct hp_ledger_info *), void *state)
+/* The owner of a folder that is none but the owner's: not one behind a link, nor one that others may write to. */
+static bool folder_owner(int folder, unsigned *owner)
 {
-    DIR *files = opendir(folder);
+    struct stat status = {0};
+    if (hp_sys_fstat(folder, &status) < 0 || !S_ISDIR(status.st_mode) || status.st_mode & 022)
+        return false;
+    *owner = status.st_uid;
+    return true;
+}
+
+static DIR *open_folder(const char *path, unsigned *owner)
+{
+    int folder = hp_sys_open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK, 0);
+    if (folder < 0)
+        return NULL;
+    DIR *files = folder_owner(folder, owner) ? fdopendir(folder) : NULL;
+    if (!files)
+        hp_sys_close(folder);
+    return files;
+}
+
+/* A ledger counts only if file, folder and process (hp_process_find) belong to one user: this one, but that root reads
+ * all. */
+static int each_in_user_folder(const char *folder, bool all_users, void (*visit)(void *, const struct hp_ledger_info *),
+                               void *state)
+{
+    unsigned owner = 0;
+    DIR *files = open_folder(folder, &owner);
     int damaged = 0;
-    for (struct dirent *entry; files && (entry = readdir(files));) {
+    bool ours = owner == hp_sys_getuid() || (all_users && hp_sys_getuid() == 0);
+    for (struct dirent *entry; files && ours && (entry = readdir(files));) {
         char path[HP_PATH_MAX];
         struct hp_ledger_info info;
         int pid;
@@ -112,8 +141,11 @@ static int each_in_user_folder(const char *folder, void (*visit)(void *, const s
             (size_t)snprintf(path, sizeof path, "%s/%s", folder, entry->d_name) >= sizeof path)
             continue;
         int error = inspect(path, &info);
+        if (error == 0 && info.uid != owner)
+            continue;
         if (error == 0 && info.closed && !info.running)
-            unlink(path); /* of a process that ended, but could not reach it: after chroot, or without its rights */
+            /* of a process that ended, but could not reach it: after chroot, or without its rights */
+            unlinkat(dirfd(files), entry->d_name, 0);
         else if (error == 0)
             visit(state, &info);
         else if (error != -ENOENT) /* gone since we read the folder */
@@ -136,7 +168,7 @@ static int each_in_folder(const char *folder, bool all_users, void (*visit)(void
         if (strncmp(entry->d_name, "heapprof-", 9) || (!all_users && strcmp(entry->d_name, own)) ||
             (size_t)snprintf(path, sizeof path, "%s/%s", folder, entry->d_name) >= sizeof path)
             continue;
-        damaged += each_in_user_folder(path, visit, state);
+        damaged += each_in_user_folder(path, all_users, visit, state);
     }
     if (users)
         closedir(users);
@@ -160,17 +192,40 @@ int hp_ledger_each(bool all_users, void (*visit)(void *state, const struct hp_le
 
 struct search {
     pid_t pid;
+    bool exists; /* there is a process of this number */
     bool found;
+    bool several_users; /* have a ledger that is as good as the best, of another process than its */
     struct hp_ledger_info *best;
 };
+
+/* What tells which of two ledgers is meant, in this order: it runs, it is one's own, it is the later one. */
+static int compare(const struct hp_ledger_info *a, const struct hp_ledger_info *b)
+{
+    const bool own_a = a->uid == hp_sys_getuid(), own_b = b->uid == hp_sys_getuid();
+    if (a->running != b->running)
+        return a->running ? 1 : -1;
+    if (own_a != own_b)
+        return own_a ? 1 : -1;
+    return 0;
+}
 
 static void consider(void *state, const struct hp_ledger_info *info)
 {
     struct search *search = state;
-    if (info->pid != search->pid || (search->found && (search->best->running > info->running ||
-                                                       (search->best->running == info->running &&
-                                                        search->best->start_time_ns >= info->start_time_ns))))
+    if (info->pid != search->pid)
         return;
+    /* A ledger says itself of which process it is: one that another user's process has now is not asked for. */
+    if (!info->running && search->exists && !hp_process_may_own(search->pid, info->uid))
+        return;
+    int order = search->found ? compare(info, search->best) : 1;
+    if (order < 0)
+        return;
+    if (order == 0 && info->uid != search->best->uid) /* dead, and who they were of can't be found out any more */
+        search->several_users = true;
+    if (order == 0 && search->best->start_time_ns >= info->start_time_ns)
+        return;
+    if (order > 0)
+        search->several_users = false;
     *search->best = *info;
     search->found = true;
 }
@@ -185,6 +240,17 @@ static int say_unreadable(const char *path, int reason, char *error, size_t erro
     return say(error, error_size, reason, "%s: %s", path, strerror(-reason));
 }
 
+static bool is_in_own_folder(const char *path)
+{
+    char folder[HP_PATH_MAX];
+    unsigned owner;
+    snprintf(folder, sizeof folder, "%.*s", (int)(strrchr(path, '/') - path), path);
+    DIR *files = open_folder(folder, &owner);
+    if (files)
+        closedir(files);
+    return files && owner == hp_sys_getuid();
+}
+
 /* A running process of ours has its ledger where its number says, in most cases; then no other is opened. */
 static bool find_by_name(pid_t pid, struct hp_ledger_info *info)
 {
@@ -192,7 +258,8 @@ static bool find_by_name(pid_t pid, struct hp_ledger_info *info)
     for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
         char path[HP_PATH_MAX];
         if (folders[i] && hp_ledger_file_path(path, folders[i], hp_sys_getuid(), (int)pid, 0) == 0 &&
-            inspect(path, info) == 0 && info->running && info->pid == pid)
+            is_in_own_folder(path) && inspect(path, info) == 0 && info->uid == hp_sys_getuid() && info->running &&
+            info->pid == pid)
             return true;
     }
     return false;
@@ -202,7 +269,7 @@ static bool find_by_name(pid_t pid, struct hp_ledger_info *info)
 static bool find_in_root(pid_t pid, struct hp_ledger_info *info)
 {
     char folder[64];
-    struct search search = {.pid = pid, .best = info};
+    struct search search = {.pid = pid, .exists = true, .best = info};
     snprintf(folder, sizeof folder, "/proc/%d/root/dev/shm", (int)pid);
     each_in_folder(folder, true, consider, &search);
     if (!search.found) {
@@ -239,9 +306,14 @@ int hp_ledger_find(const char *pid_or_path, struct hp_ledger_info *info, char *e
     if (find_by_name((pid_t)pid, info))
         return 0;
     memset(info, 0, sizeof *info);
-    struct search search = {.pid = (pid_t)pid, .best = info};
-    hp_ledger_each(true, consider, &search);
     bool exists = hp_process_start((int)pid) || kill((pid_t)pid, 0) == 0 || errno == EPERM;
+    struct search search = {.pid = (pid_t)pid, .exists = exists, .best = info};
+    hp_ledger_each(true, consider, &search);
+    if (search.found && search.several_users)
+        return say(error, error_size, -ENOENT,
+                   "process %ld is dead, and several users have a ledger of one: name the file that is meant "
+                   "(heapprof ps --all --json)",
+                   pid);
     if (search.found && (search.best->running || !exists || !find_in_root((pid_t)pid, info)))
         return 0;
     if (exists && find_in_root((pid_t)pid, info))

@@ -35,11 +35,15 @@ struct hp_ledger_info {
     char exe[HP_PATH_MAX];
 };
 
-/* Visit the ledgers of this user (or of all that can be read). Those that are damaged are passed over, and counted in
+/* Visit the ledgers of this user (or of all, for root). A ledger counts only if its file, its folder and its process
+ * belong to one user, and nobody else may write to the folder; a process that was root's at first may be anybody's by
+ * now. Those that are damaged are passed over, and counted in
  * the result. */
 int hp_ledger_each(bool all_users, void (*visit)(void *state, const struct hp_ledger_info *info), void *state);
 
-/* By process id: the running one, else the latest dead one; or by the file's path. */
+/* By process id: the running one, else a dead one of this user's, else of the only other user who has one (for root);
+ * the latest. Not one of another user than who has a process of this number now. Or by the file's path, whosever it is.
+ */
 int hp_ledger_find(const char *pid_or_path, struct hp_ledger_info *info, char *error, size_t error_size);
 
 /* Write its profile, as it is now, to the sink. */

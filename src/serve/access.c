@@ -46,3 +46,20 @@ bool hp_access_by_host(struct MHD_Connection *connection)
     return !strcasecmp(name, "localhost") || inet_pton(AF_INET, name, &address) == 1 ||
            inet_pton(AF_INET6, name, &address) == 1;
 }
+
+static bool is_same_site(struct MHD_Connection *connection, const char *origin)
+{
+    const char *host = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Host");
+    const char *name = strstr(origin, "://");
+    return host && name && !strcasecmp(name + 3, host);
+}
+
+bool hp_access_by_origin(struct MHD_Connection *connection, bool get)
+{
+    const char *origin = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Origin");
+    const char *site = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Sec-Fetch-Site");
+    const char *use = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Sec-Fetch-Dest");
+    if (origin && !is_same_site(connection, origin))
+        return false;
+    return !site || !strcmp(site, "none") || !strcmp(site, "same-origin") || (get && use && !strcmp(use, "document"));
+}

@@ -14,4 +14,8 @@ bool hp_access_by_token(struct MHD_Connection *connection, const char *token);
  * machine does not. */
 bool hp_access_by_host(struct MHD_Connection *connection);
 
+/* False if a browser says that a page of another site asks, with which it also sends what it knows of tokens. `get`: not
+ * a POST: then a link there may be followed, as its page does not get to see what comes. */
+bool hp_access_by_origin(struct MHD_Connection *connection, bool get);
+
 #endif

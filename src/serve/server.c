@@ -68,6 +68,8 @@ static struct MHD_Response *make_response(struct hp_answer *answer)
     }
     MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
     MHD_add_response_header(response, "Cache-Control", "no-store");
+    MHD_add_response_header(response, "X-Frame-Options", "DENY");
+    MHD_add_response_header(response, "Content-Security-Policy", "frame-ancestors 'none'");
     MHD_add_response_header(response, "Content-Type", answer->type);
     if (answer->failed)
         MHD_add_response_header(response, "X-Go-Pprof", "1");
@@ -290,6 +292,8 @@ static enum MHD_Result handle(void *state, struct MHD_Connection *connection, co
         return send_failure(connection, 401, "Unauthorized", "Basic realm=\"heapprof\"");
     if (!server->token && !*server->listener.path && !hp_access_by_host(connection))
         return send_failure(connection, 403, "Forbidden: not under this name; use its address, or a token", NULL);
+    if (!hp_access_by_origin(connection, !post))
+        return send_failure(connection, 403, "Forbidden: not for pages of other sites", NULL);
     return route(server, connection, request, path, post);
 }
 

@@ -209,6 +209,25 @@ def hosts(url):
     for host, wanted in [("localhost:1", 200), ("127.0.0.1", 200), ("[::1]:6060", 200), ("10.0.0.1", 200),
                          ("example.org", 403), ("localhost.example.org", 403), ("", 403), ("[", 403), ("[x]", 403)]:
         expect("Host: " + host, wanted, ask(url, "/metrics", headers={"Host": host})[0])
+    pages(url)
+
+
+def pages(url):
+    """What browsers say of the page that asks."""
+    own = url.rstrip("/")
+    for method, headers, wanted in [
+            ("GET", {"Sec-Fetch-Site": "none"}, 200), ("GET", {"Sec-Fetch-Site": "same-origin"}, 200),
+            ("GET", {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Dest": "image"}, 403),
+            ("GET", {"Sec-Fetch-Site": "same-site", "Sec-Fetch-Dest": "empty"}, 403),
+            ("GET", {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Dest": "iframe"}, 403),
+            ("GET", {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Dest": "document"}, 200),
+            ("POST", {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Dest": "document"}, 403),
+            ("GET", {"Origin": own}, 200), ("GET", {"Origin": "http://example.org"}, 403), ("GET", {"Origin": "null"}, 403),
+            ("POST", {"Origin": "http://127.0.0.1:1"}, 403)]:
+        code, answer, _ = ask(url, "/debug/pprof/symbol", method, "" if method == "POST" else None, headers)
+        expect(f"{method} {headers}", wanted, code)
+        expect(f"{method} {headers}: frames", ("DENY", "frame-ancestors 'none'"),
+               (answer.get("x-frame-options"), answer.get("content-security-policy")))
 
 
 def unix(path):

@@ -144,6 +144,57 @@ if [ "$(id -u)" = 0 ] && setpriv --reuid=65534 --regid=65534 --clear-groups test
     chmod 755 ledgers
     nobody cat told.heap >/dev/null 2>&1 && fail "others can read a dump"
     nobody cat "$ledger" >/dev/null 2>&1 && fail "others can read a ledger"
+    # Ledgers that somebody planted: none is shown as that of another user's process.
+    chmod 711 . && rm -rf ledgers && mkdir -m 1777 ledgers
+    export HEAPPROF_LEDGER=$work/ledgers
+    as_nobody='setpriv --reuid=65534 --regid=65534 --clear-groups'
+    sleeper() { # COMMAND...: starts perl with the library by it, $pid
+        rm -f ready && : >ready && chmod 666 ready
+        env HEAPPROF_INTERVAL=1 "$@" env LD_PRELOAD="$LIBHEAPPROF" perl -e \
+            'our @a = map { "x" x 2000 } 1 .. 500; open my $f, ">", "ready"; print $f $$; close $f; sleep 100' &
+        for _ in $(seq 100); do [ -s ready ] && break; sleep 0.05; done
+        pid=$(cat ready)
+    }
+    claim() { # FILE FROM TO: the ledger's process number
+        perl -0777 -pe 'BEGIN { ($from, $to) = map pack("l<", $_), splice @ARGV, 1 } s/\Q$from\E/$to/' "$@" >claimed
+        chmod 600 claimed && chown 65534:65534 claimed
+    }
+    shown_of() { "$HEAPPROF" top --json "$1" 2>&1 | grep -cE '"function"|"address"'; }
+    field_of() { # PID KEY: of ps --all
+        "$HEAPPROF" ps --all --json | perl -MJSON::PP -0777 -e \
+            'print join " ", sort map "$_->{uid} " . ($_->{$ARGV[1]} ? "true" : "false"), grep { $_->{pid} == $ARGV[0] } @{decode_json(<STDIN>)->{targets}}' "$@"
+    }
+    sleeper HEAPPROF_LEDGER=none
+    victim=$pid
+    sleeper $as_nobody
+    theirs=ledgers/heapprof-65534/$pid.ledger
+    claim "$theirs" $pid $victim
+    cat claimed >"$theirs" # it holds it, too
+    [ "$(shown_of $victim)" = 0 ] || fail "a ledger of another user's is shown as that of a process that runs"
+    expect "a ledger of another user's is listed as running" "65534 false" "$(field_of $victim running)"
+    kill -KILL $pid
+    sleep 0.2
+    [ "$(shown_of $victim)" = 0 ] || fail "a dead ledger of another user's is shown as that of a process"
+    kill $victim
+    # Of two that are dead, one's own; a folder that somebody made in one's own name is none.
+    sleeper
+    own=$pid
+    sleeper $as_nobody # the later one
+    theirs=ledgers/heapprof-65534/$pid.ledger
+    kill -KILL $own $pid
+    sleep 0.2
+    claim "$theirs" $pid $own
+    mv claimed "$theirs"
+    perl -0777 -pi -e 's/perl/evil/g' "$theirs"
+    "$HEAPPROF" recover -o of-two.heap $own >out 2>err || fail "of two dead ledgers: $(cat err)"
+    expect "of two dead ledgers" perl "$(grep -oE 'bin/(perl|evil)' of-two.heap | sed -n 's,bin/,,; 1p')"
+    rm -rf ledgers/heapprof-0
+    nobody mkdir ledgers/heapprof-0
+    mv "$theirs" ledgers/heapprof-0/$own.ledger
+    expect "a folder that somebody made" "" "$("$HEAPPROF" ps --json | grep -o evil)"
+    unset HEAPPROF_LEDGER
+    chmod 755 .
+
     # Somebody was there first and made our folder: it is not used.
     rm -rf ledgers && mkdir ledgers && chmod 1777 ledgers
     nobody mkdir -m 755 ledgers/heapprof-0 # open only to its owner
