@@ -47,13 +47,15 @@ static bool was_there(pid_t pid, uint64_t made)
 bool hp_process_may_own(pid_t pid, unsigned uid)
 {
     char path[64], line[512];
-    unsigned real, effective, saved;
     bool owns = uid == 0;
     snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
     FILE *file = owns ? NULL : fopen(path, "re");
     while (file && fgets(line, sizeof line, file))
-        if (sscanf(line, "Uid:%u%u%u", &real, &effective, &saved) == 3)
-            owns = uid == real || uid == effective || uid == saved;
+        if (!strncmp(line, "Uid:", 4)) { /* real, effective, saved */
+            char *rest = line + 4;
+            for (unsigned i = 0; i < 3; i++)
+                owns |= strtoul(rest, &rest, 10) == uid;
+        }
     if (file)
         fclose(file);
     return owns;
