@@ -1,5 +1,5 @@
-/* A little over 400 lines, because the layouts, the search and the walk are about one and the same structures.
- */
+/* Over 400 lines, because the layouts, the search and the walk are about one and the same structures: apart, each would
+ * have to tell the others what it knows of them. */
 #include "ledger/glibc_heap.h"
 
 #include <string.h>

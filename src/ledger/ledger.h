@@ -33,7 +33,8 @@
  * A writer that dies anywhere leaves a ledger that can be read: at most its own last sample is missing, and a fold that
  * was under way is told by its journal.
  *
- * Everything here is async-signal-safe and free of malloc, stdio and errno.
+ * Everything here is async-signal-safe and free of malloc, stdio and errno. Over 400 lines, because the layout is one
+ * thing, which readers in other processes have to know whole.
  */
 #ifndef HP_LEDGER_LEDGER_H
 #define HP_LEDGER_LEDGER_H

@@ -1,3 +1,4 @@
+/* Over 400 lines, because all that is known of the old layout stands here and nowhere else, and goes with this file. */
 #include "reader/ledger_v3.h"
 
 #include <errno.h>
