@@ -18,16 +18,6 @@
 /* With so many intervals' worth of allocations there is a sample in 95 of 100 runs: 1 - exp(-3). */
 #define SURE_INTERVALS 3
 
-static struct hp_estimate total_of(const struct hp_profile *profile, enum hp_sample_type type)
-{
-    struct hp_estimate total = {0};
-    for (size_t i = 0; i < profile->sample_count; i++) {
-        struct hp_estimate estimate = hp_sample_estimate(profile, &profile->samples[i], type, false);
-        hp_estimate_add(&total, &estimate);
-    }
-    return total;
-}
-
 static bool is_matched(const struct hp_frame *frame, const struct hp_view_options *only)
 {
     if (only->focus)
@@ -74,9 +64,9 @@ static void hint_expressions(const struct hp_profile *before, const struct hp_pr
 static void hint_no_sample(const struct hp_profile *profile, enum hp_sample_type type)
 {
     char enough[HP_FIGURE];
-    if (hp_is_exact(profile) || total_of(profile, type).samples)
+    if (hp_is_exact(profile) || hp_profile_total(profile, type).samples)
         return;
-    if (total_of(profile, HP_ALLOC_OBJECTS).samples)
+    if (hp_profile_total(profile, HP_ALLOC_OBJECTS).samples)
         hp_note("of what was sampled nothing is live any more: --sample=alloc_space shows what was allocated");
     else
         hp_note("no sample: less than about %d intervals (%s) were allocated; a smaller one finds more: run -i 4K, or "

@@ -174,6 +174,8 @@ static inline double hp_sample_interval(const struct hp_profile *profile, const 
 struct hp_estimate hp_sample_estimate(const struct hp_profile *profile, const struct hp_sample *sample,
                                       enum hp_sample_type type, bool raw);
 void hp_estimate_add(struct hp_estimate *sum, const struct hp_estimate *term);
+/* Of all samples, scaled. */
+struct hp_estimate hp_profile_total(const struct hp_profile *profile, enum hp_sample_type type);
 /* Half-width of the 95 % interval. For few samples the normal approximation is too narrow; the formula and its source
  * stand in scale.c. */
 double hp_estimate_error(const struct hp_estimate *estimate);

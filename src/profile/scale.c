@@ -145,6 +145,16 @@ void hp_estimate_add(struct hp_estimate *sum, const struct hp_estimate *term)
     sum->samples = hp_add_clamped(sum->samples, term->samples);
 }
 
+struct hp_estimate hp_profile_total(const struct hp_profile *profile, enum hp_sample_type type)
+{
+    struct hp_estimate total = {0};
+    for (size_t i = 0; i < profile->sample_count; i++) {
+        struct hp_estimate estimate = hp_sample_estimate(profile, &profile->samples[i], type, false);
+        hp_estimate_add(&total, &estimate);
+    }
+    return total;
+}
+
 double hp_estimate_error(const struct hp_estimate *estimate)
 {
     if (!(estimate->variance > 0))

@@ -50,20 +50,10 @@ static struct hp_profile *last_dump(const struct hp_run_dumps *where, char **pat
     return profile;
 }
 
-static struct hp_estimate total_of(const struct hp_profile *profile, enum hp_sample_type type)
-{
-    struct hp_estimate total = {0};
-    for (size_t i = 0; i < profile->sample_count; i++) {
-        struct hp_estimate estimate = hp_sample_estimate(profile, &profile->samples[i], type, false);
-        hp_estimate_add(&total, &estimate);
-    }
-    return total;
-}
-
 static void write_allocated(const struct hp_profile *profile)
 {
     struct hp_report_options options = {.sample = HP_ALLOC_SPACE};
-    struct hp_estimate total = total_of(profile, HP_ALLOC_SPACE);
+    struct hp_estimate total = hp_profile_total(profile, HP_ALLOC_SPACE);
     char *text = hp_header_total(&total, profile, &options);
     fprintf(stderr, "heapprof: allocated since the start %s\n", text);
     free(text);
@@ -77,7 +67,7 @@ static void write_top(struct hp_profile *profile)
     hp_loader_symbolize(&loader, profile);
     hp_loader_close(&loader);
     /* Of a program that freed all it had there is still to say who allocated. */
-    bool live = total_of(profile, HP_INUSE_OBJECTS).samples > 0;
+    bool live = hp_profile_total(profile, HP_INUSE_OBJECTS).samples > 0;
     struct hp_report_options options = {.sample = live ? HP_INUSE_SPACE : HP_ALLOC_SPACE, .rows = 10};
     struct winsize size;
     if (isatty(STDERR_FILENO)) {

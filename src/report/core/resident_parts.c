@@ -60,11 +60,7 @@ bool hp_resident_find(const struct hp_profile *profile, struct hp_resident_set *
     number(profile, "heapprof.heap_untouched", &untouched);
     number(profile, "HeapReleased", &set->released);
     number(profile, "heapprof.swapped", &set->swapped);
-    struct hp_estimate total = {0};
-    for (size_t i = 0; i < profile->sample_count; i++) {
-        struct hp_estimate estimate = hp_sample_estimate(profile, &profile->samples[i], HP_INUSE_SPACE, false);
-        hp_estimate_add(&total, &estimate);
-    }
+    const struct hp_estimate total = hp_profile_total(profile, HP_INUSE_SPACE);
     double estimate = round(total.value);
     double unknown = 0;
     if (number(profile, "heapprof.rss_idle_unknown", &unknown) && unknown > 0)

@@ -16,11 +16,7 @@ static double fact(const struct hp_profile *profile, const char *name)
 
 struct hp_figures_at hp_figures_of(const struct hp_profile *profile)
 {
-    struct hp_estimate live = {0};
-    for (size_t i = 0; i < profile->sample_count; i++) {
-        struct hp_estimate estimate = hp_sample_estimate(profile, &profile->samples[i], HP_INUSE_SPACE, false);
-        hp_estimate_add(&live, &estimate);
-    }
+    const struct hp_estimate live = hp_profile_total(profile, HP_INUSE_SPACE);
     return (struct hp_figures_at){.time_ns = profile->time_ns,
                                   .live = live.value,
                                   .live_error = hp_estimate_error(&live),

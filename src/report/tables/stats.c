@@ -69,16 +69,6 @@ static void add_figure(struct hp_table *table, const struct figure *figure, doub
     add_line(table, figure->fact, text, figure->meaning);
 }
 
-static struct hp_estimate total_of(const struct hp_profile *profile, enum hp_sample_type type)
-{
-    struct hp_estimate total = {0};
-    for (size_t i = 0; i < profile->sample_count; i++) {
-        struct hp_estimate estimate = hp_sample_estimate(profile, &profile->samples[i], type, false);
-        hp_estimate_add(&total, &estimate);
-    }
-    return total;
-}
-
 static void write_text(FILE *out, const struct hp_profile *profile, const struct hp_report_options *options)
 {
     static const struct hp_column columns[] = {{"figure", 0}, {"value", 0}, {"meaning", 0}};
@@ -91,7 +81,7 @@ static void write_text(FILE *out, const struct hp_profile *profile, const struct
         free(clean);
     }
     for (int type = 0; type < HP_SAMPLE_TYPES; type++) {
-        struct hp_estimate total = total_of(profile, (enum hp_sample_type)type);
+        struct hp_estimate total = hp_profile_total(profile, (enum hp_sample_type)type);
         struct hp_report_options as = *options;
         as.sample = (enum hp_sample_type)type;
         char *text = hp_header_total(&total, profile, &as);
@@ -140,7 +130,7 @@ static void write_json(FILE *out, const struct hp_report_input *input, const str
     const struct hp_profile *profile = input->profile;
     json_t *document = hp_json_document(input, options), *facts = json_object();
     for (int type = 0; type < HP_SAMPLE_TYPES; type++) {
-        struct hp_estimate total = total_of(profile, (enum hp_sample_type)type);
+        struct hp_estimate total = hp_profile_total(profile, (enum hp_sample_type)type);
         json_t *object = json_object();
         hp_json_set(object, "total", hp_json_number(total.value));
         hp_json_set(object, "total_error", hp_json_number(hp_estimate_error(&total)));
