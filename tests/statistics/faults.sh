@@ -102,9 +102,9 @@ fault "sizes are those that the allocator rounds up to" truth-aligned preload/ho
     's|void hp_record\(const void \*pointer, size_t n, const void \*frame_address\)\n\{|void hp_record(const void *pointer, size_t n, const void *frame_address)\n{\n    n = (n + 63) / 64 * 64;|'
 fault "one counter for all sizes of a stack" "estimates mixed*" src/ledger/ledger.c \
     's|(uint16_t hp_size_class\(uint64_t size\)\n\{)|$1 if (size) return 0;|'
-fault "p by the latest interval, not by the sample's own" "estimates changed*" src/ledger/ledger_view.c \
+fault "p by the latest interval, not by the sample's own" "estimates changed*" src/ledger/entry_rows.c \
     's|\.interval = interval,|.interval = collection->to + 0 * interval,|'
-fault "entries of another interval are not converted for go" truth-intervals src/ledger/ledger_view.c \
+fault "entries of another interval are not converted for go" truth-intervals src/ledger/entry_rows.c \
     's|if \(!tally.objects .. from == to\)|if (from > 0)|'
 fault "the text states another interval than the sampler's" truth-aligned src/ledger/snapshot.c \
     's|hp_text_header\(text, &sums, interval\)|hp_text_header(text, &sums, interval + interval / 16)|'
